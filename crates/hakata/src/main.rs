@@ -1,0 +1,3 @@
+//! The Hakata binary.
+
+fn main() {}
