@@ -1,0 +1,271 @@
+-- The schema of Hakata, as migrations make it on SQLite. A test fails when this page and the migrations differ.
+--
+-- Other engines get the same tables with their own types (src/dialect.rs): INTEGER and BIGINT ids are BIGINT, BLOB is
+-- BYTEA or VARBINARY(n), TEXT is TEXT COLLATE "C" or VARCHAR(n) with a binary collation. So names compare as bytes and
+-- case counts on every engine. Booleans are SMALLINT 0 or 1, times are milliseconds since 1970 in UTC, JSON is text.
+--
+-- Rules: a row of `ref`, `ref_log`, `repository_pack`, `event` is written only in a transaction that has raised
+-- repository.version. The order of locks is repository, pack, owner.
+
+-- What the runner of migrations has applied. Made by the runner itself, never by a migration.
+CREATE TABLE migration (
+    id INTEGER NOT NULL PRIMARY KEY,                 -- number of the migration, from 1
+    name TEXT NOT NULL,
+    checksum BLOB NOT NULL,                          -- SHA-256 of its text without comments; an edited migration is refused
+    n_statements BIGINT NOT NULL,                    -- how many of its statements have run
+    applied_at BIGINT NULL                           -- NULL: under way, or cut short (MySQL only)
+);
+
+-- Row ids are handed out by the database in blocks: a process takes the next 64 of a family in one short
+-- transaction. Ids start at 1 and stay below 2^53.
+CREATE TABLE id_block (
+    family TEXT NOT NULL PRIMARY KEY,                -- the table that the ids are for
+    next_id BIGINT NOT NULL                          -- first id that nobody has been given
+) WITHOUT ROWID;
+
+-- Settings that live with the rows (not in the configuration file), such as the name of the installation.
+CREATE TABLE setting (
+    name TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- A name in front of a repository: a user or a group. They share one namespace.
+CREATE TABLE owner (
+    id INTEGER NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,                              -- as its owner writes it
+    name_folded TEXT NOT NULL UNIQUE,                -- lower case; what look-ups compare
+    kind TEXT NOT NULL,                              -- 'user' or 'group'
+    display_name TEXT NOT NULL,
+    quota_bytes BIGINT NULL,                         -- NULL: the default of the configuration
+    size_bytes BIGINT NOT NULL,                      -- sum over its repositories
+    state TEXT NOT NULL,                             -- 'active' or 'disabled'
+    created_at BIGINT NOT NULL                       -- all times: milliseconds since 1970, UTC
+);
+
+-- What only a user has: credentials and rank. One row per owner of kind user.
+CREATE TABLE account (
+    user_id INTEGER NOT NULL PRIMARY KEY REFERENCES owner (id),
+    email TEXT NOT NULL,
+    password_hash TEXT NULL,                         -- PHC string (argon2id); NULL: no password login
+    is_admin SMALLINT NOT NULL,                      -- 0 or 1
+    second_factor SMALLINT NOT NULL,                 -- 0 none, 1 one-time codes
+    is_external SMALLINT NOT NULL,                   -- 1: signs in elsewhere, has no password here
+    credentials_version BIGINT NOT NULL,             -- raised when password, second factor, tokens or state change (drops cached logins)
+    last_seen_at BIGINT NULL                         -- rounded, for the list of users
+);
+
+CREATE INDEX account_by_email ON account (email);
+
+-- Who belongs to a group, and with which role on all of its repositories.
+CREATE TABLE group_member (
+    group_id BIGINT NOT NULL REFERENCES owner (id),
+    user_id BIGINT NOT NULL REFERENCES owner (id),
+    role SMALLINT NOT NULL,                          -- 1 read, 2 write, 3 admin
+    PRIMARY KEY (group_id, user_id)
+) WITHOUT ROWID;
+
+CREATE INDEX group_member_by_user ON group_member (user_id);
+
+-- A repository. Its row is also the lock of the commit protocol: a push raises `version` first.
+CREATE TABLE repository (
+    id INTEGER NOT NULL PRIMARY KEY,
+    owner_id BIGINT NOT NULL REFERENCES owner (id),
+    name TEXT NOT NULL,
+    name_folded TEXT NOT NULL,                       -- lower case; a deleted one gets '~id' at its end, which frees the name
+    object_format TEXT NOT NULL,                     -- 'sha1' or 'sha256'
+    default_ref BLOB NOT NULL,                       -- what HEAD points to; may not exist yet
+    version BIGINT NOT NULL,                         -- raised by every ref change; caches compare it
+    prune_epoch BIGINT NOT NULL,                     -- raised when objects are dropped: pushes prove connectivity again
+    policy_version BIGINT NOT NULL,                  -- raised when protections, roles, visibility or state change (pushes are judged again)
+    state TEXT NOT NULL,                             -- 'creating', 'active', 'archived' or 'deleted'
+    visibility TEXT NOT NULL,                        -- 'private' or 'public'
+    quota_bytes BIGINT NULL,                         -- NULL: only the owner's
+    size_bytes BIGINT NOT NULL,                      -- packs, as linked; shared packs count for each
+    description TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    pushed_at BIGINT NULL,
+    deleted_at BIGINT NULL,
+    UNIQUE (owner_id, name_folded)
+);
+
+CREATE INDEX repository_by_state ON repository (state, id);
+
+-- Users who were invited to one repository.
+CREATE TABLE repository_collaborator (
+    repository_id BIGINT NOT NULL REFERENCES repository (id),
+    user_id BIGINT NOT NULL REFERENCES owner (id),
+    role SMALLINT NOT NULL,                          -- 1 read, 2 write, 3 admin
+    PRIMARY KEY (repository_id, user_id)
+) WITHOUT ROWID;
+
+CREATE INDEX repository_collaborator_by_user ON repository_collaborator (user_id);
+
+-- Where every ref points now. Written only in a transaction that has raised repository.version, so it needs no
+-- foreign key (which would cost a look-up per row of a push). HEAD is repository.default_ref, not a row.
+CREATE TABLE ref (
+    repository_id BIGINT NOT NULL,
+    name BLOB NOT NULL,                              -- full ref name, as bytes: refs/heads/main
+    oid BLOB NOT NULL,
+    peeled BLOB NULL,                                -- the object behind an annotated tag
+    PRIMARY KEY (repository_id, name)
+) WITHOUT ROWID;
+
+-- Every ref move, ever (until pruned). Caches catch up from it; fetches that race a forced push are served by it.
+CREATE TABLE ref_log (
+    repository_id BIGINT NOT NULL,
+    version BIGINT NOT NULL,                         -- repository.version that this move made
+    name BLOB NOT NULL,
+    old_oid BLOB NULL,                               -- NULL: the ref did not exist
+    new_oid BLOB NULL,                               -- NULL: the ref was deleted
+    new_peeled BLOB NULL,                            -- the object behind new_oid if that is an annotated tag
+    actor_id BIGINT NULL,                            -- the user; NULL: the system or a deploy key
+    reason TEXT NOT NULL,                            -- 'push', 'import', 'merge', …
+    at BIGINT NOT NULL,
+    PRIMARY KEY (repository_id, version, name)
+) WITHOUT ROWID;
+
+CREATE INDEX ref_log_by_time ON ref_log (repository_id, at);
+
+-- A pack: an immutable blob named by this id. `staged` before its bytes are written, `live` once a repository
+-- links it, `dead` when nothing does; bytes go only after the row.
+CREATE TABLE pack (
+    id INTEGER NOT NULL PRIMARY KEY,
+    state TEXT NOT NULL,                             -- 'staged', 'live' or 'dead'
+    node TEXT NOT NULL,                              -- which node wrote it
+    checksum BLOB NOT NULL,                          -- git's own trailer; not unique, never a key
+    size_bytes BIGINT NOT NULL,
+    n_objects BIGINT NOT NULL,
+    kind TEXT NOT NULL,                              -- 'push', 'import', 'merge', 'compact', …
+    inline_bytes BLOB NULL,                          -- the pack itself, if small
+    created_at BIGINT NOT NULL,
+    delete_after BIGINT NULL                         -- when a dead pack may lose its bytes
+);
+
+CREATE INDEX pack_by_state ON pack (state, created_at);
+
+-- Which packs make up a repository. Many to many, so that forks can share.
+CREATE TABLE repository_pack (
+    repository_id BIGINT NOT NULL,
+    pack_id BIGINT NOT NULL,
+    version BIGINT NOT NULL,                         -- repository.version that linked it
+    PRIMARY KEY (repository_id, pack_id)
+) WITHOUT ROWID;
+
+CREATE INDEX repository_pack_by_pack ON repository_pack (pack_id);
+
+-- What happened, written in the transaction that made it happen.
+CREATE TABLE event (
+    id INTEGER NOT NULL PRIMARY KEY,
+    repository_id BIGINT NOT NULL,
+    version BIGINT NOT NULL,                         -- repository.version that caused it
+    kind TEXT NOT NULL,
+    actor_id BIGINT NULL,
+    at BIGINT NOT NULL,
+    payload TEXT NOT NULL                            -- JSON
+);
+
+CREATE INDEX event_by_repository ON event (repository_id, version, id);
+
+-- Work to be done after a transaction, written in that transaction (an outbox).
+CREATE TABLE job (
+    id INTEGER NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,                             -- 'waiting', 'claimed', 'done' or 'buried'
+    repository_id BIGINT NULL,
+    event_id BIGINT NULL,
+    dedupe TEXT NULL UNIQUE,                         -- at most one waiting job has it; emptied by the claim
+    payload TEXT NOT NULL,                           -- JSON
+    priority SMALLINT NOT NULL,                      -- lower goes first
+    run_at BIGINT NOT NULL,                          -- not before
+    attempts BIGINT NOT NULL,
+    claimed_by TEXT NULL,                            -- node and worker
+    claimed_until BIGINT NULL,                       -- after this the claim is void
+    created_at BIGINT NOT NULL,
+    finished_at BIGINT NULL,
+    last_error TEXT NULL
+);
+
+CREATE INDEX job_by_turn ON job (state, priority, run_at, id);
+
+CREATE INDEX job_by_claim ON job (state, claimed_until);
+
+-- A public key: of a user (user_id) or a deploy key of one repository (repository_id), never both.
+-- A fingerprint belongs to one of them only, so that a key says who is there.
+CREATE TABLE ssh_key (
+    id INTEGER NOT NULL PRIMARY KEY,
+    user_id BIGINT NULL REFERENCES owner (id),
+    repository_id BIGINT NULL REFERENCES repository (id),
+    can_write SMALLINT NOT NULL,                     -- deploy keys: may push
+    algorithm TEXT NOT NULL,
+    fingerprint TEXT NOT NULL UNIQUE,                -- SHA256:… as ssh-keygen -l shows it
+    public_key BLOB NOT NULL,                        -- the blob of the key, SSH wire format
+    title TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    last_used_at BIGINT NULL,
+    expires_at BIGINT NULL,
+    CHECK ((user_id IS NULL AND repository_id IS NOT NULL) OR (user_id IS NOT NULL AND repository_id IS NULL))
+);
+
+CREATE INDEX ssh_key_by_user ON ssh_key (user_id, id);
+
+CREATE INDEX ssh_key_by_repository ON ssh_key (repository_id, id);
+
+-- A token for HTTP. Only its SHA-256 is here; the token itself was shown once.
+CREATE TABLE access_token (
+    id INTEGER NOT NULL PRIMARY KEY,
+    user_id BIGINT NOT NULL REFERENCES owner (id),
+    name TEXT NOT NULL,
+    digest BLOB NOT NULL UNIQUE,                     -- SHA-256 of the token
+    hint TEXT NOT NULL,                              -- its first letters, to tell tokens apart
+    scopes TEXT NOT NULL,                            -- space-separated
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NULL,
+    last_used_at BIGINT NULL,
+    revoked_at BIGINT NULL
+);
+
+CREATE INDEX access_token_by_user ON access_token (user_id, id);
+
+-- A rule on the refs of one repository whose names match a pattern.
+CREATE TABLE protection (
+    id INTEGER NOT NULL PRIMARY KEY,
+    repository_id BIGINT NOT NULL REFERENCES repository (id),
+    kind TEXT NOT NULL,                              -- 'branch' or 'tag'
+    pattern BLOB NOT NULL,                           -- glob over the name below refs/heads/ or refs/tags/
+    push_role SMALLINT NOT NULL,                     -- least role that may push; 4: nobody
+    merge_role SMALLINT NOT NULL,                    -- least role that may merge; 4: nobody
+    may_force SMALLINT NOT NULL,                     -- forced pushes allowed
+    may_delete SMALLINT NOT NULL,                    -- deletion allowed
+    allowed_users TEXT NOT NULL,                     -- JSON array of user ids who may push whatever their role
+    created_at BIGINT NOT NULL,
+    UNIQUE (repository_id, kind, pattern)
+);
+
+-- Who did what to the rules of the house. Written with the change, never updated.
+CREATE TABLE audit (
+    id INTEGER NOT NULL PRIMARY KEY,
+    at BIGINT NOT NULL,
+    actor_id BIGINT NULL,
+    actor_name TEXT NOT NULL,                        -- as it was then
+    address TEXT NOT NULL,                           -- the peer's
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL                             -- JSON
+);
+
+CREATE INDEX audit_by_time ON audit (at, id);
+
+CREATE INDEX audit_by_actor ON audit (actor_id, at, id);
+
+CREATE INDEX audit_by_subject ON audit (subject, at, id);
+
+-- Answers to commits whose caller named a key, so that a retry gets the first answer.
+CREATE TABLE idempotency (
+    repository_id BIGINT NOT NULL,
+    client_key TEXT NOT NULL,                        -- the caller's
+    result TEXT NOT NULL,                            -- JSON
+    at BIGINT NOT NULL,
+    PRIMARY KEY (repository_id, client_key)
+) WITHOUT ROWID;
+
+CREATE INDEX idempotency_by_time ON idempotency (at);
