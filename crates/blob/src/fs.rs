@@ -1,0 +1,208 @@
+//! Blobs in a local directory.
+//!
+//! ```text
+//! <dir>/tmp/<serial>                       being written; swept when the directory is opened
+//! <dir>/packs/<2 hex>/<14 hex>.<part>      complete and synced
+//! ```
+//! The order that makes a blob durable before its name is promised to anybody: write the temporary file, sync it,
+//! rename it, sync the directory that got the name (and, when that was just made, the one above).
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hakata_runtime::blocking::Blocking;
+use hakata_runtime::fault;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, Take};
+
+use crate::blobs::{BlobError, BlobStat, Deleted, OpenBlobsError};
+use crate::key::BlobKey;
+use crate::link::link_or_copy;
+
+/// A directory of blobs; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Fs(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    dir: PathBuf,
+    blocking: Blocking,
+    serial: AtomicU64,
+}
+
+/// The bytes of one file, or a range of them.
+pub(crate) type FsReader = Take<tokio::fs::File>;
+
+/// A temporary file that goes away unless it was renamed.
+struct Temporary(PathBuf);
+
+impl Fs {
+    pub(crate) async fn open(dir: PathBuf, blocking: Blocking) -> Result<Self, OpenBlobsError> {
+        let at = dir.clone();
+        let prepared = blocking.run(move || prepare(&at)).await.map_err(OpenBlobsError::Stopped)?;
+        prepared.map_err(|source| OpenBlobsError::Directory { path: dir.clone(), source })?;
+        Ok(Self(Arc::new(Inner { dir, blocking, serial: AtomicU64::new(0) })))
+    }
+
+    pub(crate) async fn put(
+        &self,
+        key: BlobKey,
+        mut source: impl AsyncRead + Unpin,
+    ) -> Result<BlobStat, BlobError> {
+        let failed = |source| BlobError::Io { act: "writing", key, source };
+        let temporary = self.temporary();
+        let mut file = tokio::fs::File::create_new(&temporary.0).await.map_err(failed)?;
+        tokio::io::copy(&mut source, &mut file).await.map_err(failed)?;
+        // Waits for tokio's own write-behind; errors of the last write surface here.
+        tokio::io::AsyncWriteExt::flush(&mut file).await.map_err(failed)?;
+        drop(file);
+        let stats = self.publish(vec![(key, temporary)]).await?;
+        Ok(stats[0])
+    }
+
+    pub(crate) async fn put_files(&self, files: Vec<(BlobKey, PathBuf)>) -> Result<Vec<BlobStat>, BlobError> {
+        let Some(first) = files.first().map(|(key, _)| *key) else { return Ok(Vec::new()) };
+        let linked: Vec<_> = files.into_iter().map(|(key, from)| (key, from, self.temporary())).collect();
+        let run = self.0.blocking.run(move || {
+            for (key, from, temporary) in &linked {
+                link_or_copy(from, &temporary.0).map_err(|source| BlobError::Io {
+                    act: "linking",
+                    key: *key,
+                    source,
+                })?;
+            }
+            Ok(linked.into_iter().map(|(key, _, temporary)| (key, temporary)).collect())
+        });
+        let temporaries = run.await.map_err(|source| BlobError::Stopped { key: first, source })??;
+        self.publish(temporaries).await
+    }
+
+    pub(crate) async fn get(&self, key: BlobKey, range: Option<Range<u64>>) -> Result<FsReader, BlobError> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => BlobError::Absent(key),
+            _ => BlobError::Io { act: "reading", key, source },
+        };
+        let mut file = tokio::fs::File::open(self.path_of(key)).await.map_err(failed)?;
+        let Some(range) = range else { return Ok(file.take(u64::MAX)) };
+        file.seek(SeekFrom::Start(range.start)).await.map_err(failed)?;
+        Ok(file.take(range.end.saturating_sub(range.start)))
+    }
+
+    pub(crate) async fn stat(&self, key: BlobKey) -> Result<Option<BlobStat>, BlobError> {
+        match tokio::fs::metadata(self.path_of(key)).await {
+            Ok(at) => Ok(Some(BlobStat { size_bytes: at.len() })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(BlobError::Io { act: "looking up", key, source }),
+        }
+    }
+
+    pub(crate) async fn delete(&self, key: BlobKey) -> Result<Deleted, BlobError> {
+        let path = self.path_of(key);
+        let run = self.0.blocking.run(move || match fs::remove_file(&path) {
+            Ok(()) => sync_directory(parent(&path)).map(|()| Deleted::Yes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Deleted::Absent),
+            Err(error) => Err(error),
+        });
+        let deleted = run.await.map_err(|source| BlobError::Stopped { key, source })?;
+        deleted.map_err(|source| BlobError::Io { act: "deleting", key, source })
+    }
+
+    pub(crate) fn path_of(&self, key: BlobKey) -> PathBuf {
+        self.0.dir.join(key.path())
+    }
+
+    fn temporary(&self) -> Temporary {
+        let serial = self.0.serial.fetch_add(1, Ordering::Relaxed);
+        Temporary(self.0.dir.join("tmp").join(serial.to_string()))
+    }
+
+    /// Turns complete temporary files into blobs.
+    async fn publish(&self, files: Vec<(BlobKey, Temporary)>) -> Result<Vec<BlobStat>, BlobError> {
+        let Some(first) = files.first().map(|(key, _)| *key) else { return Ok(Vec::new()) };
+        let dir = self.0.dir.clone();
+        let run = self.0.blocking.run(move || {
+            fault::point("push.blob_put");
+            let stats = publish(&dir, files);
+            fault::point("push.blob_synced");
+            stats
+        });
+        run.await.map_err(|source| BlobError::Stopped { key: first, source })?
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Also after a rename: one between two names of one file leaves both. Usually there is nothing to remove.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Makes the directory and empties the part that holds unfinished writes.
+fn prepare(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir.join("packs"))?;
+    let tmp = dir.join("tmp");
+    fs::create_dir_all(&tmp)?;
+    for entry in fs::read_dir(&tmp)? {
+        fs::remove_file(entry?.path())?;
+    }
+    sync_directory(dir)?;
+    sync_directory(parent(dir))
+}
+
+fn publish(dir: &Path, files: Vec<(BlobKey, Temporary)>) -> Result<Vec<BlobStat>, BlobError> {
+    let mut named_in = BTreeSet::new();
+    let mut stats = Vec::with_capacity(files.len());
+    let mut last = None;
+    for (key, temporary) in files {
+        let path = dir.join(key.path());
+        let size_bytes = name_synced(&temporary.0, &path, &mut named_in).map_err(|source| BlobError::Io {
+            act: "syncing",
+            key,
+            source,
+        })?;
+        stats.push(BlobStat { size_bytes });
+        last = Some(key);
+    }
+    if let Some(key) = last {
+        for directory in named_in {
+            sync_directory(&directory).map_err(|source| BlobError::Io { act: "syncing", key, source })?;
+        }
+    }
+    Ok(stats)
+}
+
+/// Syncs a file and gives it its final name; adds the directories that must be synced for the name to last.
+fn name_synced(temporary: &Path, path: &Path, named_in: &mut BTreeSet<PathBuf>) -> io::Result<u64> {
+    let file = File::open(temporary)?;
+    file.sync_all()?;
+    let shard = parent(path);
+    match fs::create_dir(shard) {
+        Ok(()) => {
+            named_in.insert(parent(shard).to_owned());
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    fs::rename(temporary, path)?;
+    named_in.insert(shard.to_owned());
+    Ok(file.metadata()?.len())
+}
+
+fn sync_directory(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Returns the directory of a path; `.` for a bare name.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests;

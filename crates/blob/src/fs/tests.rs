@@ -1,0 +1,107 @@
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hakata_names::PackId;
+use hakata_runtime::blocking::Blocking;
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+
+use crate::{BlobError, BlobKey, Blobs, Deleted, PackPart};
+
+const KEY: BlobKey = BlobKey::pack(PackId::new(300), PackPart::Pack);
+
+async fn open(dir: &Path) -> Blobs {
+    Blobs::open_fs(dir.join("blobs"), Blocking::new(2)).await.unwrap()
+}
+
+async fn read(blobs: &Blobs, range: Option<std::ops::Range<u64>>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    blobs.get(KEY, range).await.unwrap().read_to_end(&mut bytes).await.unwrap();
+    bytes
+}
+
+fn n_temporaries(dir: &Path) -> usize {
+    fs::read_dir(dir.join("blobs/tmp")).unwrap().count()
+}
+
+#[tokio::test]
+async fn a_blob_is_read_back_whole_and_in_ranges() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = open(dir.path()).await;
+    assert_eq!(blobs.put(KEY, &b"0123456789"[..]).await.unwrap().size_bytes, 10);
+    assert_eq!(read(&blobs, None).await, b"0123456789");
+    assert_eq!(read(&blobs, Some(2..5)).await, b"234");
+    assert_eq!(read(&blobs, Some(8..50)).await, b"89");
+    assert_eq!(read(&blobs, Some(50..60)).await, b"");
+    assert_eq!(n_temporaries(dir.path()), 0);
+    assert_eq!(blobs.presign(KEY, std::time::Duration::from_secs(1)), None);
+}
+
+#[tokio::test]
+async fn a_deleted_blob_is_absent() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = open(dir.path()).await;
+    blobs.put(KEY, &b"x"[..]).await.unwrap();
+    assert_eq!(blobs.delete(KEY).await.unwrap(), Deleted::Yes);
+    assert_eq!(blobs.delete(KEY).await.unwrap(), Deleted::Absent);
+    assert_eq!(blobs.stat(KEY).await.unwrap(), None);
+    assert!(matches!(blobs.get(KEY, None).await, Err(BlobError::Absent(key)) if key == KEY));
+}
+
+#[tokio::test]
+async fn files_are_linked_and_may_be_put_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = open(dir.path()).await;
+    let from = dir.path().join("from.pack");
+    fs::write(&from, "PACK").unwrap();
+    for _ in 0..2 {
+        let stats = blobs.put_files(vec![(KEY, from.clone())]).await.unwrap();
+        assert_eq!(stats[0].size_bytes, 4);
+        assert_eq!(n_temporaries(dir.path()), 0, "renaming a file onto itself leaves no temporary");
+    }
+    let path = blobs.local_path(KEY).unwrap();
+    assert_eq!(fs::metadata(&from).unwrap().ino(), fs::metadata(path).unwrap().ino());
+    fs::remove_file(from).unwrap();
+    assert_eq!(read(&blobs, None).await, b"PACK");
+}
+
+/// A source that gives some bytes and then fails.
+struct Breaks(usize);
+
+impl AsyncRead for Breaks {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        if self.0 == 0 {
+            return Poll::Ready(Err(std::io::Error::other("cable cut")));
+        }
+        self.0 -= 1;
+        buf.put_slice(b"bytes");
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_fails_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = open(dir.path()).await;
+    assert!(matches!(blobs.put(KEY, Breaks(3)).await, Err(BlobError::Io { .. })));
+    assert_eq!(blobs.stat(KEY).await.unwrap(), None);
+    assert_eq!(n_temporaries(dir.path()), 0);
+    let missing = dir.path().join("missing");
+    assert!(blobs.put_files(vec![(KEY, missing)]).await.is_err());
+}
+
+#[tokio::test]
+async fn leftovers_of_a_dead_writer_are_swept_at_open() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).await.put(KEY, &b"kept"[..]).await.unwrap();
+    fs::write(dir.path().join("blobs/tmp/9"), "half").unwrap();
+    let blobs = open(dir.path()).await;
+    assert_eq!(n_temporaries(dir.path()), 0);
+    assert_eq!(read(&blobs, None).await, b"kept");
+}
