@@ -1,0 +1,171 @@
+//! Named points where a test can have the process killed, always compiled in.
+//!
+//! Disarmed, which is always outside a crash test, a point costs one relaxed load.
+
+use rustix::process::{Signal, getpid, kill_process};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Every point there is, in the order of its life, with what is true when it is passed. Names are given out here only.
+pub const NAMES: &[(&str, &str)] = &[
+    ("receive.quarantine", "the quarantine directory exists and is empty"),
+    ("receive.indexed", "the received pack is indexed inside the quarantine"),
+    ("receive.connected", "every new tip was proved connected"),
+    ("push.staged_row", "the staged pack row is committed and no byte of the pack is kept yet"),
+    ("push.blob_put", "the bytes of the pack are written and not yet synced"),
+    ("push.blob_synced", "the bytes of the pack are synced under their final name"),
+    ("commit.version", "the version was raised in the open transaction"),
+    ("commit.pack_linked", "the pack was linked and made live in the open transaction"),
+    ("commit.refs", "the refs were moved in the open transaction"),
+    ("commit.rows", "log, event and job rows were written in the open transaction"),
+    ("commit.before_commit", "the transaction is complete and not committed"),
+    ("commit.after_commit", "the transaction is committed and nobody was told"),
+    ("push.before_report", "the cache may follow; the client has no report yet"),
+    ("cache.packs", "new packs are in the cache directory, the refs are old"),
+    ("cache.refs", "the refs of the cache directory are new, its version is old"),
+    ("cache.version", "the cache directory has its new version"),
+    ("create.row", "the row of a new repository is committed, nothing else of it exists"),
+    ("sweep.row", "the row of a forgotten pack is gone, its bytes are still there"),
+    ("sweep.bytes", "some bytes of a forgotten pack are deleted, others not"),
+    ("import.pack", "the pack of an import is kept, no ref points into it"),
+];
+
+/// True when a pass must be looked at: a point is armed, or passes are recorded.
+static WATCHED: AtomicBool = AtomicBool::new(false);
+static ARMED: Mutex<Option<Armed>> = Mutex::new(None);
+static PASSES: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
+
+/// The point that kills, and how many passes it still lets through.
+struct Armed {
+    index: usize,
+    passes_left: u64,
+}
+
+/// Why a point could not be armed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArmError {
+    /// The text is not `NAME:N` with N from 1.
+    #[error("a fault is written NAME:N with N from 1, not {0:?}")]
+    Form(String),
+    /// No such point.
+    #[error("no fault point is called {0:?}")]
+    Unknown(String),
+}
+
+/// Passes the named point; the process dies here when this is the armed pass.
+///
+/// An unknown name is a bug and is caught by debug assertions when points are watched.
+#[inline]
+pub fn point(name: &'static str) {
+    if WATCHED.load(Ordering::Relaxed) {
+        pass(name);
+    }
+}
+
+/// Arms one point by `NAME:N`: the process kills itself by SIGKILL at the Nth pass from now.
+///
+/// # Errors
+/// When the text has another form or names no point; then nothing is armed.
+pub fn arm(spec: &str) -> Result<(), ArmError> {
+    let form = || ArmError::Form(spec.to_owned());
+    let (name, n) = spec.split_once(':').ok_or_else(form)?;
+    let passes_left: u64 = n.parse().ok().filter(|n| *n > 0).ok_or_else(form)?;
+    let index = index_of(name).ok_or_else(|| ArmError::Unknown(name.to_owned()))?;
+    *ARMED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Armed { index, passes_left });
+    WATCHED.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Starts counting passes without arming anything.
+pub fn record() {
+    WATCHED.store(true, Ordering::Relaxed);
+}
+
+/// Lists the points passed since [`record`] or [`arm`], in the order of [`NAMES`].
+pub fn reached() -> Vec<&'static str> {
+    let passed = NAMES.iter().zip(&PASSES).filter(|(_, n)| n.load(Ordering::Relaxed) > 0);
+    passed.map(|((name, _), _)| *name).collect()
+}
+
+#[cold]
+fn pass(name: &'static str) {
+    let Some(index) = index_of(name) else {
+        debug_assert!(false, "fault point {name:?} is not in the list of names");
+        return;
+    };
+    PASSES[index].fetch_add(1, Ordering::Relaxed);
+    let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(armed) = armed.as_mut().filter(|armed| armed.index == index) {
+        armed.passes_left = armed.passes_left.saturating_sub(1);
+        if armed.passes_left == 0 {
+            die();
+        }
+    }
+}
+
+/// Ends the process as a power cut would: no destructor, no flush.
+fn die() -> ! {
+    let _ = kill_process(getpid(), Signal::KILL);
+    loop {
+        std::thread::park();
+    }
+}
+
+fn index_of(name: &str) -> Option<usize> {
+    NAMES.iter().position(|(known, _)| *known == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    #[test]
+    fn names_are_distinct_and_explained() {
+        let names: BTreeSet<_> = NAMES.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), NAMES.len());
+        assert!(NAMES.iter().all(|(name, doc)| name.contains('.') && doc.len() > 10));
+    }
+
+    #[test]
+    fn a_bad_spec_is_refused() {
+        assert_eq!(arm("push.nowhere:1"), Err(ArmError::Unknown("push.nowhere".to_owned())));
+        for spec in ["push.blob_put", "push.blob_put:", "push.blob_put:0", "push.blob_put:-1"] {
+            assert_eq!(arm(spec), Err(ArmError::Form(spec.to_owned())));
+        }
+    }
+
+    #[test]
+    fn recorded_passes_are_listed_in_order() {
+        record();
+        point("import.pack");
+        point("create.row");
+        let reached = reached();
+        let order: Vec<_> =
+            reached.iter().filter(|name| ["create.row", "import.pack"].contains(name)).collect();
+        assert_eq!(order, [&"create.row", &"import.pack"]);
+    }
+
+    /// The test binary runs itself: the child arms, passes twice and must die in the second pass.
+    #[test]
+    fn the_armed_pass_kills_the_process() {
+        const CHILD: &str = "fault::tests::the_armed_pass_kills_the_process";
+        let is_child =
+            std::env::args().any(|arg| arg == "--exact") && std::env::var_os("FAULT_CHILD").is_some();
+        if is_child {
+            arm("sweep.row:2").unwrap();
+            point("sweep.row");
+            point("sweep.bytes");
+            point("sweep.row");
+            std::process::exit(0);
+        }
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args([CHILD, "--exact", "--nocapture"])
+            .env("FAULT_CHILD", "1")
+            .output()
+            .unwrap();
+        assert_eq!(child.status.signal(), Some(9), "killed at the second pass, not before or after");
+    }
+}
