@@ -1,1 +1,25 @@
-//! (being written)
+//! Drives the real binary with the real `git`, `ssh` and `curl`: for scenarios, crash tests and proofs.
+//!
+//! A [`Sandbox`] is a temporary directory with people in it, each with a home, a key and a token; a [`Server`]
+//! is a running `hakata`; a [`scenario`] is a text file that uses both. Nothing here is part of the product,
+//! and nothing here knows how the product works inside.
+//!
+//! Waiting is always for a condition, with a deadline; ports are chosen by the system; a failed run keeps its
+//! directory and names it.
+
+mod database;
+mod faults;
+mod people;
+mod program;
+mod sandbox;
+mod server;
+
+pub mod proof;
+pub mod scenario;
+
+pub use database::{Database, Engine};
+pub use faults::crash_points;
+pub use people::Person;
+pub use program::{Output, run, run_with_input, wait_until};
+pub use sandbox::Sandbox;
+pub use server::{Server, ServerOptions};

@@ -1,0 +1,59 @@
+//! `prove HAKATA [NAME…]`: runs the proofs in full against a binary.
+#![expect(clippy::print_stdout, reason = "a tool for the terminal")]
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use hakata_testkit::proof::{Crash, Drain, Race, Stall, crash, drain, race, stall};
+use hakata_testkit::{Database, Engine, ServerOptions, crash_points};
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let binary = PathBuf::from(arguments.next().context("usage: prove HAKATA [crash|race|stall|drain]…")?);
+    let mut names: Vec<String> = arguments.collect();
+    if names.is_empty() {
+        names = ["crash", "race", "stall", "drain"].map(str::to_owned).to_vec();
+    }
+    for name in names {
+        let started = Instant::now();
+        match name.as_str() {
+            "crash" => prove_crash(&binary)?,
+            "race" => prove_race(&binary)?,
+            "stall" => {
+                stall(&binary, &Stall { n_idle: 500, n_stalled: 200, deadline: Duration::from_secs(30) })?
+            }
+            "drain" => drain(&binary, &Drain { size_bytes: 50_000_000, bytes_per_second: 5_000_000 })?,
+            _ => bail!("no proof {name}"),
+        }
+        println!("{name}: holds, {:.0?}", started.elapsed());
+    }
+    Ok(())
+}
+
+fn prove_crash(binary: &std::path::Path) -> Result<()> {
+    for (engine, n_pushes) in [(Engine::Sqlite, 200), (Engine::Postgres, 60), (Engine::Mariadb, 60)] {
+        let database = Database::create(engine)?;
+        let proof = Crash { points: crash_points(), n_pushes, options: options(database.as_ref()) };
+        let (killed, acknowledged) = crash(binary, &proof)?;
+        println!(
+            "crash on {}: {killed} pushes killed, {acknowledged} of them acknowledged, none lost",
+            engine.name()
+        );
+    }
+    Ok(())
+}
+
+fn prove_race(binary: &std::path::Path) -> Result<()> {
+    for engine in [Engine::Sqlite, Engine::Postgres, Engine::Mariadb] {
+        let database = Database::create(engine)?;
+        race(binary, &Race { n_writers: 32, n_rounds: 20, options: options(database.as_ref()) })?;
+        println!("race on {}: 20 rounds of 32 writers, one winner each", engine.name());
+    }
+    Ok(())
+}
+
+fn options(database: Option<&Database>) -> ServerOptions {
+    let settings = database.map(|database| ("database.url".to_owned(), database.url())).into_iter().collect();
+    ServerOptions { settings, ..ServerOptions::default() }
+}

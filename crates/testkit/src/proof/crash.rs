@@ -1,0 +1,151 @@
+//! Killing the server at every step of a push.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{Person, Sandbox, Server, ServerOptions, run};
+
+/// How much of the crash proof to run.
+#[derive(Clone, Debug)]
+pub struct Crash {
+    /// Fault points to kill at, in turn.
+    pub points: Vec<String>,
+    /// How many pushes meet a kill at the least.
+    pub n_pushes: u32,
+    /// The server's configuration.
+    pub options: ServerOptions,
+}
+
+/// Pushes again and again to a server that kills itself at one step after the other.
+///
+/// After each kill the server is started again, and then: every acknowledged push is there, a refused one left
+/// its ref where it was or where it wanted to go, and `git fsck` of the repository is clean.
+///
+/// Returns how many pushes met a kill, and how many of those had been acknowledged.
+///
+/// # Errors
+/// If any of that does not hold.
+pub fn crash(binary: &Path, proof: &Crash) -> Result<(u32, u32)> {
+    let sandbox = Sandbox::new(binary)?;
+    let mut run_of = Run::prepare(&sandbox, proof)?;
+    let (mut n_killed, mut n_acknowledged) = (0, 0);
+    for round in 0.. {
+        if n_killed >= proof.n_pushes {
+            break;
+        }
+        ensure!(round < proof.n_pushes * 4, "only {n_killed} of {round} pushes met a kill");
+        let point = &proof.points[round as usize % proof.points.len()];
+        let transport = if round / 2 % 2 == 0 { "http" } else { "ssh" };
+        let met = run_of
+            .push_and_check(point, transport)
+            .with_context(|| format!("round {round}, {point}, {transport}"));
+        if let Some(acknowledged) = met? {
+            n_killed += 1;
+            n_acknowledged += u32::from(acknowledged);
+        }
+    }
+    Ok((n_killed, n_acknowledged))
+}
+
+struct Run<'a> {
+    sandbox: &'a Sandbox,
+    options: ServerOptions,
+    alice: Person,
+    server: Server,
+    tip: String,
+    n_commits: u32,
+}
+
+impl<'a> Run<'a> {
+    fn prepare(sandbox: &'a Sandbox, proof: &Crash) -> Result<Self> {
+        let server = Server::start(sandbox, &proof.options)?;
+        let alice = Person::with_account(sandbox, "alice", &[], &proof.options)?;
+        let create = ["repo", "create", "alice/tools"];
+        run(sandbox.hakata(&create).envs(proof.options.environment()))?
+            .expect_success("hakata repo create")?;
+        run(&mut alice.git(2, &["init", "--quiet", "t"]))?.expect_success("git init")?;
+        let mut this =
+            Self { sandbox, options: proof.options.clone(), alice, server, tip: String::new(), n_commits: 0 };
+        this.tip = this.commit()?;
+        let url = this.url("http");
+        this.git(&["push", "--quiet", &url, "HEAD:main"])?;
+        Ok(this)
+    }
+
+    /// One push against a server armed at `point`; `None` if the push did not reach it.
+    fn push_and_check(&mut self, point: &str, transport: &str) -> Result<Option<bool>> {
+        self.server.stop()?;
+        let armed = ServerOptions { fault: Some(format!("{point}:1")), ..self.options.clone() };
+        self.server = self.server.start_again(self.sandbox, &armed)?;
+        let old = self.tip.clone();
+        let new = self.commit()?;
+        let push =
+            run(&mut self.alice.git(2, &["-C", "t", "push", "--quiet", &self.url(transport), "HEAD:main"]))?;
+        let acknowledged = push.success();
+        // A point behind the reply is met a moment later.
+        let killed =
+            crate::wait_until("the kill", std::time::Duration::from_secs(3), || self.server.has_ended())
+                .is_ok();
+        if !killed {
+            self.server.stop()?;
+        }
+        self.server = self.server.start_again(self.sandbox, &self.options)?;
+        let found = self.server_tip()?;
+        ensure!(!acknowledged || found == new, "an acknowledged push is lost: {found}, not {new}");
+        ensure!(found == old || found == new, "main is {found}, neither {old} nor {new}: {}", push.stderr);
+        self.check_repository()?;
+        let url = self.url(transport);
+        self.git(&["push", "--quiet", &url, "HEAD:main"]).context("pushing again")?;
+        ensure!(self.server_tip()? == new, "the repeated push did not arrive");
+        self.tip = new;
+        Ok(killed.then_some(acknowledged))
+    }
+
+    /// fsck of the repository as a clone sees it and as it lies on disk.
+    fn check_repository(&self) -> Result<()> {
+        let clone = self.sandbox.work().join("check.git");
+        let _ = std::fs::remove_dir_all(&clone);
+        let url = self.url("http");
+        run(&mut self.alice.git(2, &["clone", "--quiet", "--mirror", &url, "check.git"]))?
+            .expect_success("git clone")?;
+        let fsck = ["fsck", "--full", "--strict", "--no-dangling", "--no-progress"];
+        run(&mut self.alice.git(2, &[&["-C", "check.git"][..], &fsck].concat()))?
+            .expect_success("fsck of the clone")?;
+        let path =
+            run(self.sandbox.hakata(&["repo", "path", "alice/tools"]).envs(self.options.environment()))?;
+        let path = path.expect_success("hakata repo path")?.stdout.trim().to_owned();
+        run(&mut self.alice.git(2, &[&["-C", &path][..], &fsck].concat()))?
+            .expect_success("fsck of the cache")?;
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<String> {
+        self.n_commits += 1;
+        let name = format!("f{}", self.n_commits);
+        // Every third commit is too large to live in a row of the database.
+        let length = if self.n_commits.is_multiple_of(3) { 200_000 } else { 100 };
+        let mut bytes = vec![0; length];
+        getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("asking for random bytes: {error}"))?;
+        std::fs::write(self.sandbox.work().join("t").join(&name), bytes)?;
+        self.git(&["add", "--all"])?;
+        self.git(&["commit", "--quiet", "--message", &name])?;
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    fn git(&self, arguments: &[&str]) -> Result<String> {
+        let output = run(&mut self.alice.git(2, &[&["-C", "t"], arguments].concat()))?;
+        Ok(output.expect_success(&format!("git {arguments:?}"))?.stdout.trim().to_owned())
+    }
+
+    fn server_tip(&self) -> Result<String> {
+        let listing = self.git(&["ls-remote", &self.url("http"), "refs/heads/main"])?;
+        Ok(listing.split('\t').next().unwrap_or_default().to_owned())
+    }
+
+    fn url(&self, transport: &str) -> String {
+        let address =
+            if transport == "ssh" { format!("git@{}", self.server.ssh) } else { self.server.http.clone() };
+        format!("{transport}://{address}/alice/tools")
+    }
+}
