@@ -1,0 +1,78 @@
+//! The benchmark that Hakata ships: its server beside Git's own ways of serving, in one run.
+//!
+//! Every peer and Hakata run on the same machine over the same repositories, in turns, and the CPU time of
+//! everything that a server starts is counted. Rates and wall times are shown; only ratios of CPU within one
+//! run are judged, since these hold on a shared machine too. No figure counts if an answer was wrong.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
+
+mod cases;
+mod client;
+mod machine;
+mod meter;
+mod peers;
+mod report;
+mod repositories;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use crate::peers::Peers;
+use crate::report::Report;
+
+/// How much to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effort {
+    /// Small repositories, three rounds: about five minutes.
+    Quick,
+    /// All repositories, seven rounds.
+    Full,
+}
+
+impl Effort {
+    /// Rounds of each case; peers alternate within a round.
+    const fn rounds(self) -> usize {
+        match self {
+            Self::Quick => 3,
+            Self::Full => 7,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the cases; `false` if a goal is missed.
+fn run() -> Result<bool> {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let quick = arguments.iter().position(|argument| argument == "--quick");
+    let effort = if quick.map(|at| arguments.remove(at)).is_some() { Effort::Quick } else { Effort::Full };
+    let mut arguments = arguments.into_iter();
+    let binary = PathBuf::from(arguments.next().context("usage: hakata-bench HAKATA [--quick] [CASE…]")?);
+    let chosen: Vec<String> = arguments.collect();
+    let folder =
+        tempfile::Builder::new().prefix("hakata-bench-").tempdir().context("making a working folder")?;
+    println!("{}", machine::describe()?);
+    eprintln!("making repositories");
+    let repositories = repositories::make(folder.path(), effort)?;
+    eprintln!("starting peers");
+    let peers = Peers::start(folder.path(), &binary, &repositories)?;
+    cases::check_truth(&peers, &repositories)?;
+    let mut report = Report::default();
+    for (name, case) in cases::ALL {
+        if chosen.is_empty() || chosen.iter().any(|wanted| name.contains(wanted.as_str())) {
+            eprintln!("measuring {name}");
+            case(&peers, &repositories, effort, &mut report).with_context(|| format!("case {name}"))?;
+        }
+    }
+    Ok(report.print())
+}
