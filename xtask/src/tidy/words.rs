@@ -26,7 +26,13 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
 /// Finds a banned name that `line` declares.
 fn banned(line: &str) -> Option<String> {
     let function = declared(line, "fn ").filter(|name| FUNCTIONS.iter().any(|word| name.starts_with(word)));
-    let kind = ["struct ", "enum ", "trait ", "type "].iter().find_map(|keyword| declared(line, keyword));
+    // An indented `type` belongs to somebody else's trait.
+    let keywords = if line.starts_with(' ') {
+        &["struct ", "enum ", "trait "][..]
+    } else {
+        &["struct ", "enum ", "trait ", "type "]
+    };
+    let kind = keywords.iter().find_map(|keyword| declared(line, keyword));
     function.or_else(|| kind.filter(|name| TYPES.iter().any(|word| name.ends_with(word))))
 }
 
