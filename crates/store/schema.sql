@@ -60,7 +60,7 @@ CREATE INDEX account_by_email ON account (email);
 CREATE TABLE group_member (
     group_id BIGINT NOT NULL REFERENCES owner (id),
     user_id BIGINT NOT NULL REFERENCES owner (id),
-    role SMALLINT NOT NULL,                          -- 1 read, 2 write, 3 admin
+    role SMALLINT NOT NULL,                          -- 1 reporter, 2 developer, 3 maintainer, 4 owner
     PRIMARY KEY (group_id, user_id)
 ) WITHOUT ROWID;
 
@@ -94,7 +94,7 @@ CREATE INDEX repository_by_state ON repository (state, id);
 CREATE TABLE repository_collaborator (
     repository_id BIGINT NOT NULL REFERENCES repository (id),
     user_id BIGINT NOT NULL REFERENCES owner (id),
-    role SMALLINT NOT NULL,                          -- 1 read, 2 write, 3 admin
+    role SMALLINT NOT NULL,                          -- 1 reporter, 2 developer, 3 maintainer, 4 owner
     PRIMARY KEY (repository_id, user_id)
 ) WITHOUT ROWID;
 
@@ -232,8 +232,8 @@ CREATE TABLE protection (
     repository_id BIGINT NOT NULL REFERENCES repository (id),
     kind TEXT NOT NULL,                              -- 'branch' or 'tag'
     pattern BLOB NOT NULL,                           -- glob over the name below refs/heads/ or refs/tags/
-    push_role SMALLINT NOT NULL,                     -- least role that may push; 4: nobody
-    merge_role SMALLINT NOT NULL,                    -- least role that may merge; 4: nobody
+    push_role SMALLINT NOT NULL,                     -- least role that may push; 5: nobody
+    merge_role SMALLINT NOT NULL,                    -- least role that may merge; 5: nobody
     may_force SMALLINT NOT NULL,                     -- forced pushes allowed
     may_delete SMALLINT NOT NULL,                    -- deletion allowed
     allowed_users TEXT NOT NULL,                     -- JSON array of user ids who may push whatever their role
