@@ -1,0 +1,147 @@
+//! One request and its answer.
+
+use super::access::{AccessLine, User};
+use super::activity::Running;
+use super::body::{Body, BodyError, Pace};
+use super::facts::RequestFacts;
+use super::{Shared, strict};
+use crate::listener::Name;
+use ::http::header::{CONNECTION, CONTENT_TYPE};
+use ::http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use hakata_runtime::metrics::{CounterFamily, Metric};
+use hakata_runtime::tasks::panic_text;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tracing::Instrument;
+
+static PANICS: CounterFamily<Name> =
+    CounterFamily::new("hakata_http_panics_total", "Requests whose answer panicked");
+
+/// The body of an answer, which knows when it ends.
+pub(super) struct Answer {
+    body: Body,
+    line: AccessLine,
+    running: Running,
+}
+
+/// Answers one request: with the server's function, or by itself when the request is ambiguous or the function panics.
+pub(super) async fn respond<H, F>(shared: Arc<Shared<H>>, request: Request<Incoming>) -> Response<Answer>
+where
+    H: Fn(Request<Body>, RequestFacts) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let server = &shared.server;
+    shared.slot.authenticated();
+    let (running, sound) = shared.activity.begin(|head| strict::check(&request, head));
+    let facts = RequestFacts::learn(&server.settings, shared.peer, shared.transport, request.headers());
+    let (parts, incoming) = request.into_parts();
+    let version = parts.version;
+    let mut line = AccessLine::new(server.name, facts, parts.method.clone(), parts.uri.clone());
+    let (body, received) = Body::incoming(incoming, Pace::new(&server.settings));
+    line.bytes_in = received;
+    let response = match sound {
+        Err(reason) => refuse(&reason.to_string()),
+        Ok(()) => {
+            let request = Request::from_parts(parts, body.limit(server.settings.max_body_bytes));
+            let span = tracing::info_span!("request", request.id = facts.id.as_str());
+            let answer = AssertUnwindSafe(async { (server.handler)(request, facts).await });
+            match answer.catch_unwind().instrument(span).await {
+                Ok(response) => response,
+                Err(panic) => {
+                    PANICS.get(Name(server.name)).inc();
+                    let message = panic_text(panic.as_ref());
+                    tracing::error!(request.id = facts.id.as_str(), message, "answering a request panicked");
+                    apologise(&facts)
+                }
+            }
+        }
+    };
+    finish(response, line, running, version)
+}
+
+/// Puts the request's id on an answer and ties the line to its end.
+fn finish(
+    response: Response<Body>,
+    mut line: AccessLine,
+    running: Running,
+    version: Version,
+) -> Response<Answer> {
+    let (mut parts, body) = response.into_parts();
+    if let Some(id) = line.facts.id.header() {
+        parts.headers.insert("x-request-id", id);
+    }
+    if version > Version::HTTP_11 {
+        // Means nothing over HTTP/2 and is an error there.
+        parts.headers.remove(CONNECTION);
+    }
+    line.status = Some(parts.status);
+    line.user = parts.extensions.remove::<User>();
+    // These answers have no body, whatever was given for one; nobody will ask for it.
+    let bodiless = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    line.complete = bodiless || line.method == Method::HEAD || body.is_end_stream();
+    Response::from_parts(parts, Answer { body, line, running })
+}
+
+/// Refuses an ambiguous request and closes: where the next one would begin is not certain.
+fn refuse(reason: &str) -> Response<Body> {
+    let mut response = plain(StatusCode::BAD_REQUEST, format!("ambiguous request: {reason}\n"));
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn apologise(facts: &RequestFacts) -> Response<Body> {
+    plain(StatusCode::INTERNAL_SERVER_ERROR, format!("internal error; request {}\n", facts.id))
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::full(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.running.asked();
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let n = frame.data_ref().map_or(0, Bytes::len);
+                self.line.bytes_out += u64::try_from(n).unwrap_or(u64::MAX);
+                self.line.complete = self.body.is_end_stream();
+                self.running.gave();
+            }
+            Poll::Ready(None) => self.line.complete = true,
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(request.id = self.line.facts.id.as_str(), %error, "answer cut");
+            }
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+pub(super) fn metrics() -> Vec<&'static dyn Metric> {
+    vec![&PANICS]
+}

@@ -1,0 +1,101 @@
+//! The bytes of one HTTP connection, with the deadlines that [`Activity`] knows.
+
+use super::activity::Activity;
+use crate::stream::Stall;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A stream that fails with `TimedOut` when the client misses a deadline.
+#[derive(Debug)]
+pub(super) struct Wire<S> {
+    stream: S,
+    activity: Arc<Activity>,
+    timer: Pin<Box<Sleep>>,
+    stall: Stall,
+}
+
+impl<S> Wire<S> {
+    pub(super) fn new(stream: S, activity: Arc<Activity>, write_stall: Duration) -> Self {
+        let first = activity.deadline().unwrap_or_else(Instant::now);
+        Self { stream, activity, timer: Box::pin(sleep_until(first)), stall: Stall::new(Some(write_stall)) }
+    }
+
+    /// Answers whether the client is late. The timer moves only when it must fire earlier, or has fired.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(deadline) = self.activity.deadline().filter(|at| *at < self.timer.deadline()) {
+            self.timer.as_mut().reset(deadline);
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let next = self.activity.deadline();
+            if next.is_some_and(|at| at <= now) {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(next.unwrap_or_else(|| now + self.activity.nap()));
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+            Poll::Ready(Ok(())) => {
+                this.activity.received(&buf.filled()[before..]);
+                // A client that trickles bytes never lets a read wait, so it is judged here too.
+                match this.poll_late(cx) {
+                    Poll::Ready(()) => Poll::Ready(Err(late())),
+                    Poll::Pending => Poll::Ready(Ok(())),
+                }
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => this.poll_late(cx).map(|()| Err(late())),
+        }
+    }
+}
+
+fn late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the client missed a deadline")
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let write = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.stall.watch(cx, write)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let write = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.stall.watch(cx, write)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flush = Pin::new(&mut this.stream).poll_flush(cx);
+        this.stall.watch(cx, flush)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let shutdown = Pin::new(&mut this.stream).poll_shutdown(cx);
+        this.stall.watch(cx, shutdown)
+    }
+}
