@@ -1,1 +1,49 @@
-//! (being written)
+//! git, as the rest of Hakata sees it: the only crate that starts git processes or opens object databases.
+//!
+//! It serves both ends of Git's protocols from refs that its callers hand in (a [`refs::RefSnapshot`]) and
+//! objects in directories that Hakata made ([`GitDir`]). It never decides who may do what, never runs git
+//! with somebody else's configuration or hooks, and knows neither SQL nor blobs.
+//!
+//! ```
+//! use hakata_git::refs::RefSnapshot;
+//! use hakata_names::{ObjectFormat, RefName};
+//!
+//! let main = RefName::parse(b"refs/heads/main")?;
+//! let snapshot = RefSnapshot::empty(1, ObjectFormat::Sha1, main);
+//! assert!(snapshot.is_empty() && snapshot.head_target().is_none());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! In reading order: [`found`] (the git of this machine), `command` and `process` (how it is run),
+//! [`refs`], [`serve`] (fetches), [`receive`] and [`quarantine`] (pushes), [`objects`] (reading in process),
+//! [`init`], [`ref_files`], [`maintain`] and [`fsck`] (directories), [`foreign`] (repositories of others).
+
+mod command;
+pub mod found;
+mod git_dir;
+mod packets;
+mod process;
+pub mod settings;
+
+pub mod refs;
+
+pub mod serve;
+
+pub mod quarantine;
+pub mod receive;
+
+pub mod objects;
+
+pub mod foreign;
+pub mod fsck;
+pub mod init;
+pub mod maintain;
+pub mod ref_files;
+
+#[cfg(test)]
+mod testing;
+
+pub use found::{FindGitError, Git, Version};
+pub use git_dir::GitDir;
+pub use process::{ChildError, metrics};
+pub use settings::{Budget, Budgets, Settings};

@@ -1,0 +1,280 @@
+//! The one place where a git command line is built.
+//!
+//! Only the subcommands of [`Subcommand`] exist. Flags are literals of the code, values are glued to their
+//! flag (`--max-input-size=7`), and what remains stands behind `--end-of-options`. The environment is empty but
+//! for what [`Command::build`] sets, so neither a user's nor a system's configuration is read.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use crate::settings::{Budget, Budgets, Settings};
+use crate::{Git, GitDir};
+
+/// Where git's own children look for programs; git puts its exec path before it.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The git subcommands that Hakata runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subcommand {
+    CommitGraph,
+    Fsck,
+    IndexPack,
+    MultiPackIndex,
+    PackObjects,
+    RevList,
+    UploadArchive,
+    UploadPack,
+    Version,
+}
+
+impl Subcommand {
+    /// Returns the word on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::CommitGraph => "commit-graph",
+            Self::Fsck => "fsck",
+            Self::IndexPack => "index-pack",
+            Self::MultiPackIndex => "multi-pack-index",
+            Self::PackObjects => "pack-objects",
+            Self::RevList => "rev-list",
+            Self::UploadArchive => "upload-archive",
+            Self::UploadPack => "upload-pack",
+            Self::Version => "version",
+        }
+    }
+
+    /// Returns what such a process may take.
+    pub(crate) const fn budget(self, budgets: &Budgets) -> Budget {
+        match self {
+            Self::UploadPack | Self::UploadArchive => budgets.fetch,
+            Self::IndexPack => budgets.index,
+            Self::RevList | Self::Version => budgets.question,
+            Self::CommitGraph | Self::Fsck | Self::MultiPackIndex | Self::PackObjects => budgets.maintenance,
+        }
+    }
+}
+
+/// Configuration of every process, whatever it does. Each line says no to something that would otherwise come
+/// from a repository, a user or a default.
+const CONFIG: &[&str] = &[
+    "core.hooksPath=/dev/null",
+    "core.attributesFile=/dev/null",
+    "core.excludesFile=/dev/null",
+    "core.fsmonitor=false",
+    "core.alternateRefsCommand=true",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "protocol.allow=never",
+    // Our directories may belong to another user when an operator runs a command as root.
+    "safe.directory=*",
+    "transfer.fsckObjects=true",
+    "transfer.advertiseSID=false",
+    // `multi` crashes with git 2.47.
+    "pack.allowPackReuse=single",
+    "pack.writeReverseIndex=true",
+    "uploadpack.allowFilter=true",
+    // Every want is checked by us before git sees it.
+    "uploadpack.allowAnySHA1InWant=true",
+    "uploadpack.allowRefInWant=true",
+    "uploadpack.allowSidebandAll=true",
+    "uploadpack.keepAlive=5",
+    "lsrefs.unborn=advertise",
+];
+
+/// A git command line that is being built.
+#[derive(Clone, Debug)]
+pub(crate) struct Command {
+    subcommand: Subcommand,
+    dir: Option<GitDir>,
+    cwd: PathBuf,
+    config: Vec<String>,
+    globals: Vec<OsString>,
+    args: Vec<OsString>,
+    operands: Vec<OsString>,
+    env: Vec<(&'static str, OsString)>,
+}
+
+impl Command {
+    /// Starts a command line without a repository.
+    pub(crate) fn new(subcommand: Subcommand) -> Self {
+        Self {
+            subcommand,
+            dir: None,
+            cwd: PathBuf::from("/"),
+            config: Vec::new(),
+            globals: Vec::new(),
+            args: Vec::new(),
+            operands: Vec::new(),
+            env: Vec::new(),
+        }
+    }
+
+    /// Runs it in a repository: as its working directory and as `GIT_DIR`.
+    pub(crate) fn dir(mut self, dir: &GitDir) -> Self {
+        self.cwd = dir.path().to_owned();
+        self.dir = Some(dir.clone());
+        self.env("GIT_DIR", dir.path())
+    }
+
+    /// Adds a literal flag.
+    pub(crate) fn flag(mut self, flag: &'static str) -> Self {
+        self.args.push(flag.into());
+        self
+    }
+
+    /// Adds a literal flag if it applies.
+    pub(crate) fn flag_if(self, applies: bool, flag: &'static str) -> Self {
+        if applies { self.flag(flag) } else { self }
+    }
+
+    /// Adds `flag=value` as one argument.
+    pub(crate) fn option(mut self, flag: &'static str, value: impl AsRef<OsStr>) -> Self {
+        self.args.push(glue(flag, value.as_ref()));
+        self
+    }
+
+    /// Adds `flag=value` as one argument.
+    pub(crate) fn number(self, flag: &'static str, value: impl Display) -> Self {
+        let value = value.to_string();
+        self.option(flag, value)
+    }
+
+    /// Adds `flag=value` before the subcommand.
+    pub(crate) fn global(mut self, flag: &'static str, value: impl AsRef<OsStr>) -> Self {
+        self.globals.push(glue(flag, value.as_ref()));
+        self
+    }
+
+    /// Adds an argument behind `--end-of-options`.
+    pub(crate) fn operand(mut self, operand: impl AsRef<OsStr>) -> Self {
+        self.operands.push(operand.as_ref().to_owned());
+        self
+    }
+
+    /// Sets one more line of configuration; `value` is a literal or a number.
+    pub(crate) fn config(mut self, key: &'static str, value: impl Display) -> Self {
+        self.config.push(format!("{key}={value}"));
+        self
+    }
+
+    /// Sets a variable of the environment.
+    pub(crate) fn env(mut self, name: &'static str, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name, value.as_ref().to_owned()));
+        self
+    }
+
+    /// Reads and writes objects in `objects`, and reads them in `base` as well.
+    pub(crate) fn objects(self, objects: &Path, base: &Path) -> Self {
+        self.env("GIT_OBJECT_DIRECTORY", objects).env("GIT_ALTERNATE_OBJECT_DIRECTORIES", quote_path(base))
+    }
+
+    /// Returns what is run, for limits and metrics.
+    pub(crate) fn subcommand(&self) -> Subcommand {
+        self.subcommand
+    }
+
+    /// Returns the repository it runs in.
+    pub(crate) fn repository(&self) -> Option<&GitDir> {
+        self.dir.as_ref()
+    }
+
+    /// Makes the command for the operating system.
+    pub(crate) fn build(&self, git: &Git) -> std::process::Command {
+        self.build_for(git.binary(), git.settings())
+    }
+
+    /// Makes the command for a git that is not known yet.
+    pub(crate) fn build_for(&self, binary: &Path, settings: &Settings) -> std::process::Command {
+        let mut command = std::process::Command::new(binary);
+        command
+            .env_clear()
+            .env("PATH", PATH)
+            .env("LC_ALL", "C")
+            .env("HOME", "/nonexistent")
+            .env("XDG_CONFIG_HOME", "/nonexistent")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.cwd)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for line in CONFIG.iter().map(|line| OsStr::new(*line)).chain(self.config.iter().map(OsStr::new)) {
+            command.arg("-c").arg(line);
+        }
+        for line in [
+            format!("pack.threads={}", settings.pack_threads),
+            format!("pack.windowMemory={}", settings.pack_window_memory_bytes),
+            format!("core.bigFileThreshold={}", settings.big_file_threshold_bytes),
+        ] {
+            command.arg("-c").arg(line);
+        }
+        command.args(&self.globals).arg(self.subcommand.name()).args(&self.args);
+        if !self.operands.is_empty() {
+            command.arg("--end-of-options").args(&self.operands);
+        }
+        command
+    }
+}
+
+fn glue(flag: &str, value: &OsStr) -> OsString {
+    let mut whole = OsString::from(flag);
+    whole.push("=");
+    whole.push(value);
+    whole
+}
+
+/// Quotes a path for a list that git splits at colons. Source: git(1), `GIT_ALTERNATE_OBJECT_DIRECTORIES`.
+fn quote_path(path: &Path) -> OsString {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let mut out = vec![b'"'];
+    for byte in path.as_os_str().as_bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out.push(b'"');
+    OsString::from_vec(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::path::Path;
+
+    use super::{Command, Subcommand};
+    use crate::{GitDir, Settings};
+
+    #[test]
+    fn operands_never_become_options() {
+        let dir = GitDir::new("/srv/x.git");
+        let command = Command::new(Subcommand::RevList).dir(&dir).number("--max-count", 3).operand("--evil");
+        let built = command.build_for(Path::new("/usr/bin/git"), &Settings::new("/tmp/x"));
+        let args: Vec<&OsStr> = built.get_args().collect();
+        let end = args.iter().position(|arg| *arg == "--end-of-options").unwrap();
+        assert_eq!(args[end + 1], "--evil");
+        assert!(args[..end].iter().any(|arg| *arg == "--max-count=3"));
+        assert!(args[..end].iter().position(|arg| *arg == "rev-list").is_some());
+    }
+
+    #[test]
+    fn the_environment_is_ours_alone() {
+        let command = Command::new(Subcommand::Version);
+        let built = command.build_for(Path::new("/usr/bin/git"), &Settings::new("/tmp/x"));
+        let names: Vec<&OsStr> = built.get_envs().map(|(name, _)| name).collect();
+        assert!(names.contains(&OsStr::new("GIT_CONFIG_GLOBAL")));
+        assert!(!names.contains(&OsStr::new("USER")), "nothing of our own environment is handed on");
+    }
+
+    #[test]
+    fn paths_in_lists_are_quoted() {
+        assert_eq!(super::quote_path(Path::new("/a:b\"c\\d")), "\"/a:b\\\"c\\\\d\"");
+    }
+}

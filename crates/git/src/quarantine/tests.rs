@@ -1,0 +1,4 @@
+//! Packs that are fine, and packs that are not.
+
+mod packs;
+mod pushes;
