@@ -1,8 +1,9 @@
 //! HTTP/1 and HTTP/2 on one port: an asynchronous function per request, deadlines on everything the client does.
 //!
 //! **When a client leaves**, or is cut, the future of the function that answers it is dropped, and so is the body of
-//! the response with everything it owns; a child process held there must end on drop. Over HTTP/1 this is noticed as
-//! long as the request's body was read to its end; until then reading the body fails instead.
+//! the response with everything it owns; a child process held there must end on drop. A reset is noticed at once, a
+//! close after [`Settings::half_closed`], because a client may close its side and still wait for the answer. Over
+//! HTTP/1 this holds once the request's body was read to its end; until then reading the body fails instead.
 //!
 //! A panic of the function is answered with 500 and the request's id. Each request leaves one log line at its end.
 
@@ -48,6 +49,9 @@ pub struct Settings {
     pub idle: Duration,
     /// While the client takes nothing of a response.
     pub write_stall: Duration,
+    /// After the client closed its side: an answer that moves no byte for so long is dropped, one that moves is
+    /// finished. Whether the client waits for the answer or has left looks the same until then.
+    pub half_closed: Duration,
     /// How long the client may in all keep us waiting for a body, before its bytes earn it more.
     pub body_grace: Duration,
     /// Bytes of a body that earn another second of waiting.
@@ -69,6 +73,7 @@ impl Default for Settings {
             header: minute / 2,
             idle: minute,
             write_stall: minute,
+            half_closed: Duration::from_secs(1),
             body_grace: minute / 2,
             body_min_rate: 512,
             max_head_bytes: 64 << 10,
@@ -91,6 +96,11 @@ pub struct Server<H> {
 struct Shared<H> {
     server: Arc<Server<H>>,
     activity: Arc<Activity>,
+    link: Link,
+}
+
+/// What a connection is beside its bytes.
+struct Link {
     peer: Peer,
     transport: Transport,
     slot: Slot,
@@ -110,11 +120,17 @@ where
     /// Serves a connection until it ends. When the group drains, requests that run are finished and the rest closed.
     pub async fn serve(self: Arc<Self>, connection: Connection, tasks: Tasks) {
         let Connection { stream, peer, slot, open } = connection;
+        self.serve_on(stream, Link { peer, transport: Transport::Plain, slot, _open: open }, tasks).await;
+    }
+
+    /// Serves a connection whose bytes come over any stream.
+    async fn serve_on<S>(self: Arc<Self>, stream: S, link: Link, tasks: Tasks)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let activity = Arc::new(Activity::new(&self.settings));
-        let wire = Wire::new(stream, activity.clone(), self.settings.write_stall);
-        let transport = Transport::Plain;
-        let shared = Arc::new(Shared { server: self, activity, peer, transport, slot, _open: open });
-        shared.run(wire, tasks).await;
+        let wire = Wire::new(stream, activity.clone(), &self.settings);
+        Arc::new(Shared { server: self, activity, link }).run(wire, tasks).await;
     }
 }
 
@@ -147,7 +163,7 @@ where
         if let Err(error) = ended {
             let failure = Failure::of(error.as_ref());
             FAILED.get((Name(self.server.name), failure)).inc();
-            tracing::debug!(listener = self.server.name, peer = %self.peer, failure = failure.value(), %error, "connection ended");
+            tracing::debug!(listener = self.server.name, peer = %self.link.peer, failure = failure.value(), %error, "connection ended");
         }
     }
 }
@@ -232,3 +248,6 @@ pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
     all.extend(exchange::metrics());
     all
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,3 @@ pub fn metrics() -> Vec<&'static dyn hakata_runtime::metrics::Metric> {
     all.extend(process::metrics());
     all
 }
-
-#[cfg(test)]
-mod tests;

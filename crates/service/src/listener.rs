@@ -173,6 +173,12 @@ impl Listener {
     }
 }
 
+/// Counts a connection as open, for tests that serve without a listener.
+#[cfg(test)]
+pub(crate) fn counted_open(name: &'static str) -> GaugeGuard {
+    OPEN.get(Name(name)).track()
+}
+
 /// A listener's name as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name(pub(crate) &'static str);
@@ -191,3 +197,6 @@ pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
     all.extend(connections::metrics());
     all
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,6 +113,11 @@ impl Activity {
         Some(state.head_since.map_or(state.quiet_since + self.idle, |at| at + self.header))
     }
 
+    /// Tells whether a request runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.state().n_running > 0
+    }
+
     /// How long nothing needs to be looked at while it is our turn.
     pub(super) fn nap(&self) -> Duration {
         self.write_stall

@@ -31,62 +31,75 @@ pub(super) struct Answer {
     running: Running,
 }
 
+/// One request that has begun.
+struct Exchange {
+    line: AccessLine,
+    running: Running,
+    version: Version,
+    sound: Result<(), strict::Ambiguous>,
+}
+
 /// Answers one request: with the server's function, or by itself when the request is ambiguous or the function panics.
-pub(super) async fn respond<H, F>(shared: Arc<Shared<H>>, request: Request<Incoming>) -> Response<Answer>
+///
+/// The request begins now, not with the first poll: a client's close that is read in between must not look idle.
+pub(super) fn respond<H, F>(
+    shared: Arc<Shared<H>>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Response<Answer>> + Send
 where
     H: Fn(Request<Body>, RequestFacts) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let server = &shared.server;
-    shared.slot.authenticated();
-    let (running, sound) = shared.activity.begin(|head| strict::check(&request, head));
-    let facts = RequestFacts::learn(&server.settings, shared.peer, shared.transport, request.headers());
-    let (parts, incoming) = request.into_parts();
-    let version = parts.version;
-    let mut line = AccessLine::new(server.name, facts, parts.method.clone(), parts.uri.clone());
-    let (body, received) = Body::incoming(incoming, Pace::new(&server.settings));
-    line.bytes_in = received;
-    let response = match sound {
-        Err(reason) => refuse(&reason.to_string()),
-        Ok(()) => {
-            let request = Request::from_parts(parts, body.limit(server.settings.max_body_bytes));
-            let span = tracing::info_span!("request", request.id = facts.id.as_str());
-            let answer = AssertUnwindSafe(async { (server.handler)(request, facts).await });
-            match answer.catch_unwind().instrument(span).await {
-                Ok(response) => response,
-                Err(panic) => {
-                    PANICS.get(Name(server.name)).inc();
-                    let message = panic_text(panic.as_ref());
-                    tracing::error!(request.id = facts.id.as_str(), message, "answering a request panicked");
-                    apologise(&facts)
-                }
+    let (exchange, request) = Exchange::begin(&shared, request);
+    async move {
+        let server = &shared.server;
+        let facts = exchange.line.facts;
+        let response = match &exchange.sound {
+            Err(reason) => refuse(&reason.to_string()),
+            Ok(()) => {
+                let span = tracing::info_span!("request", request.id = facts.id.as_str());
+                let answer = AssertUnwindSafe(async { (server.handler)(request, facts).await });
+                let answered = answer.catch_unwind().instrument(span).await;
+                answered.unwrap_or_else(|panic| apologise(server.name, &facts, panic_text(panic.as_ref())))
             }
-        }
-    };
-    finish(response, line, running, version)
+        };
+        exchange.finish(response)
+    }
 }
 
-/// Puts the request's id on an answer and ties the line to its end.
-fn finish(
-    response: Response<Body>,
-    mut line: AccessLine,
-    running: Running,
-    version: Version,
-) -> Response<Answer> {
-    let (mut parts, body) = response.into_parts();
-    if let Some(id) = line.facts.id.header() {
-        parts.headers.insert("x-request-id", id);
+impl Exchange {
+    fn begin<H>(shared: &Arc<Shared<H>>, request: Request<Incoming>) -> (Self, Request<Body>) {
+        let (server, link) = (&shared.server, &shared.link);
+        link.slot.authenticated();
+        let (running, sound) = shared.activity.begin(|head| strict::check(&request, head));
+        let facts = RequestFacts::learn(&server.settings, link.peer, link.transport, request.headers());
+        let (parts, incoming) = request.into_parts();
+        let version = parts.version;
+        let mut line = AccessLine::new(server.name, facts, parts.method.clone(), parts.uri.clone());
+        let (body, received) = Body::incoming(incoming, Pace::new(&server.settings));
+        line.bytes_in = received;
+        let request = Request::from_parts(parts, body.limit(server.settings.max_body_bytes));
+        (Self { line, running, version, sound }, request)
     }
-    if version > Version::HTTP_11 {
-        // Means nothing over HTTP/2 and is an error there.
-        parts.headers.remove(CONNECTION);
+
+    /// Puts the request's id on the answer and ties the line to its end.
+    fn finish(mut self, response: Response<Body>) -> Response<Answer> {
+        let (mut parts, body) = response.into_parts();
+        let line = &mut self.line;
+        if let Some(id) = line.facts.id.header() {
+            parts.headers.insert("x-request-id", id);
+        }
+        if self.version > Version::HTTP_11 {
+            // Means nothing over HTTP/2 and is an error there.
+            parts.headers.remove(CONNECTION);
+        }
+        line.status = Some(parts.status);
+        line.user = parts.extensions.remove::<User>();
+        // These answers have no body, whatever was given for one; nobody will ask for it.
+        let bodiless = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        line.complete = bodiless || line.method == Method::HEAD || body.is_end_stream();
+        Response::from_parts(parts, Answer { body, line: self.line, running: self.running })
     }
-    line.status = Some(parts.status);
-    line.user = parts.extensions.remove::<User>();
-    // These answers have no body, whatever was given for one; nobody will ask for it.
-    let bodiless = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    line.complete = bodiless || line.method == Method::HEAD || body.is_end_stream();
-    Response::from_parts(parts, Answer { body, line, running })
 }
 
 /// Refuses an ambiguous request and closes: where the next one would begin is not certain.
@@ -96,7 +109,10 @@ fn refuse(reason: &str) -> Response<Body> {
     response
 }
 
-fn apologise(facts: &RequestFacts) -> Response<Body> {
+/// Counts and logs a panic, and tells the client where to find it.
+fn apologise(server: &'static str, facts: &RequestFacts, message: &str) -> Response<Body> {
+    PANICS.get(Name(server)).inc();
+    tracing::error!(request.id = facts.id.as_str(), message, "answering a request panicked");
     plain(StatusCode::INTERNAL_SERVER_ERROR, format!("internal error; request {}\n", facts.id))
 }
 
