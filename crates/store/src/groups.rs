@@ -42,6 +42,15 @@ pub async fn insert(conn: &mut Conn, new: &NewGroup<'_>) -> Result<Result<(), Co
     owners::insert(conn, &owner).await
 }
 
+/// Finds a group by name, in any case of its letters; users are not found.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn find_by_name(conn: &mut Conn, name: &OwnerName) -> Result<Option<Owner>, StoreError> {
+    const FIND: Sql = owner!("", "WHERE o.name_folded = ? AND o.kind = 'group'");
+    conn.find(&FIND, values![&name.folded()], owners::read).await
+}
+
 /// Lists groups by name.
 ///
 /// # Errors
@@ -102,12 +111,12 @@ pub async fn role_of(conn: &mut Conn, group: GroupId, user: UserId) -> Result<Op
     Ok(conn.find(&FIND, values![group, user], |row| row.int(0)).await?.and_then(Role::from_stored))
 }
 
-/// Counts the admins of a group, so that the last one is not taken away.
+/// Counts the owners of a group, so that the last one is not taken away.
 ///
 /// # Errors
 /// Any [`StoreError`].
-pub async fn count_admins(conn: &mut Conn, group: GroupId) -> Result<i64, StoreError> {
-    const COUNT: Sql = sql!("SELECT COUNT(*) FROM group_member WHERE group_id = ? AND role = 3");
+pub async fn count_owners(conn: &mut Conn, group: GroupId) -> Result<i64, StoreError> {
+    const COUNT: Sql = sql!("SELECT COUNT(*) FROM group_member WHERE group_id = ? AND role = 4");
     Ok(conn.find(&COUNT, values![group], |row| row.int(0)).await?.unwrap_or(0))
 }
 

@@ -1,6 +1,10 @@
 //! Packs: the catalogue of immutable blobs, and which repositories they make up.
 
+mod give_up;
+
 use hakata_names::{PackId, RepositoryId};
+
+pub use give_up::give_up_staged;
 
 use crate::StoreError;
 use crate::conn::Conn;

@@ -1,5 +1,6 @@
 //! Repositories: rows, roles, and the questions of policy.
 
+mod head;
 mod life;
 mod version;
 
@@ -7,6 +8,7 @@ use hakata_names::{
     ObjectFormat, OwnerId, OwnerName, RefName, RepositoryId, RepositoryName, RepositoryPath, UserId,
 };
 
+pub use head::{lock, point_head};
 pub use life::{Erased, archive, erase, remove_unused, rename, restore, set_state, transfer};
 pub use version::{
     Expected, add_size, raise_policy_version, raise_prune_epoch, raise_version, set_default_ref,

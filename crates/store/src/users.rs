@@ -141,6 +141,15 @@ pub async fn list(
     Ok(Page::cut(rows, size, |user| user.owner.name.clone()))
 }
 
+/// Counts the users, disabled ones included.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn count(conn: &mut Conn) -> Result<i64, StoreError> {
+    const COUNT: Sql = sql!("SELECT COUNT(*) FROM account");
+    Ok(conn.find(&COUNT, &[], |row| row.int(0)).await?.unwrap_or(0))
+}
+
 /// Counts the administrators who may sign in, so that the last one is not taken away.
 ///
 /// # Errors

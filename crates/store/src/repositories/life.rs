@@ -173,7 +173,7 @@ async fn erase_rows(conn: &mut Conn, id: RepositoryId, limit: i64) -> Result<Era
                 $table,
                 " WHERE repository_id = ? ORDER BY ",
                 $key,
-                " LIMIT ?) some)"
+                " LIMIT ?) part)"
             ))
         };
     }

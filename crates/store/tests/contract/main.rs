@@ -1,0 +1,15 @@
+//! The contract of the store: the same tests on SQLite, PostgreSQL and MariaDB.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the lints know tests only by their attribute")]
+
+mod commit_lost;
+mod fixture;
+mod jobs;
+mod migrate;
+mod owners;
+mod packs;
+mod policy;
+mod races;
+mod refs;
+mod repositories;
+mod transactions;
