@@ -29,7 +29,7 @@ pub fn stall(binary: &Path, proof: &Stall) -> Result<()> {
     let total = proof.n_idle + proof.n_stalled;
     let settings = [
         ("ssh.login_timeout", format!("{}ms", proof.deadline.as_millis())),
-        ("ssh.connections_per_address", (total + 10).to_string()),
+        ("connections.per_address", (total + 10).to_string()),
     ];
     let settings = settings.map(|(key, value)| (key.to_owned(), value)).to_vec();
     let options = ServerOptions { settings, ..ServerOptions::default() };
