@@ -1,0 +1,118 @@
+//! Answers that are kept under the caller's key.
+//!
+//! ```text
+//! {"version": 7, "event": 12, "refs": [["726566732f…", null], ["726566732f…", {"stale": "8ab6…"}]]}
+//! ```
+//! Ref names are bytes, hence hexadecimal.
+
+use hakata_names::{EventId, Oid, RefName};
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::{Committed, RefRefusal};
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    version: Option<i64>,
+    event: Option<i64>,
+    refs: Vec<(String, Option<KeptRefusal>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum KeptRefusal {
+    Stale(Option<String>),
+    Conflict(String),
+    Incomplete,
+    Shallow,
+    Atomic,
+    Denied(String),
+}
+
+/// Writes an answer down.
+pub(super) fn encode(committed: &Committed) -> String {
+    let refs = committed.refs.iter().map(|(name, answer)| (hex(name), answer.as_ref().err().map(keep)));
+    let kept =
+        Kept { version: committed.version, event: committed.event.map(EventId::get), refs: refs.collect() };
+    serde_json::to_string(&kept).unwrap_or_default()
+}
+
+/// Reads an answer; `None` if it is not one that we write.
+pub(super) fn parse(text: &str) -> Option<Committed> {
+    let kept: Kept = serde_json::from_str(text).ok()?;
+    let refs = kept.refs.into_iter().map(|(name, refusal)| {
+        let answer = match refusal {
+            None => Ok(()),
+            Some(refusal) => Err(recall(refusal)?),
+        };
+        Some((name_of(&name)?, answer))
+    });
+    Some(Committed {
+        version: kept.version,
+        event: kept.event.map(EventId::new),
+        refs: refs.collect::<Option<Vec<_>>>()?,
+    })
+}
+
+fn keep(refusal: &RefRefusal) -> KeptRefusal {
+    match refusal {
+        RefRefusal::Stale { actual } => KeptRefusal::Stale(actual.map(|oid| oid.to_string())),
+        RefRefusal::Conflict { other } => KeptRefusal::Conflict(hex(other)),
+        RefRefusal::Incomplete => KeptRefusal::Incomplete,
+        RefRefusal::Shallow => KeptRefusal::Shallow,
+        RefRefusal::Atomic => KeptRefusal::Atomic,
+        RefRefusal::Denied(reason) => KeptRefusal::Denied(reason.clone()),
+    }
+}
+
+fn recall(kept: KeptRefusal) -> Option<RefRefusal> {
+    Some(match kept {
+        KeptRefusal::Stale(None) => RefRefusal::Stale { actual: None },
+        KeptRefusal::Stale(Some(hex)) => {
+            RefRefusal::Stale { actual: Some(Oid::parse_hex(hex.as_bytes()).ok()?) }
+        }
+        KeptRefusal::Conflict(other) => RefRefusal::Conflict { other: name_of(&other)? },
+        KeptRefusal::Incomplete => RefRefusal::Incomplete,
+        KeptRefusal::Shallow => RefRefusal::Shallow,
+        KeptRefusal::Atomic => RefRefusal::Atomic,
+        KeptRefusal::Denied(reason) => RefRefusal::Denied(reason),
+    })
+}
+
+fn hex(name: &RefName) -> String {
+    name.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn name_of(hex: &str) -> Option<RefName> {
+    let digits = hex.as_bytes().chunks(2);
+    let bytes = digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    RefName::parse(&bytes.collect::<Option<Vec<u8>>>()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use hakata_names::{EventId, Oid, RefName};
+
+    use super::{encode, parse};
+    use crate::outcome::{Committed, RefRefusal};
+
+    #[test]
+    fn every_answer_is_read_back() {
+        let name = |text: &[u8]| RefName::parse(text).unwrap();
+        let oid = Oid::from_bytes(&[7; 32]).unwrap();
+        let refusals = [
+            RefRefusal::Stale { actual: None },
+            RefRefusal::Stale { actual: Some(oid) },
+            RefRefusal::Conflict { other: name(b"refs/heads/\xff") },
+            RefRefusal::Incomplete,
+            RefRefusal::Shallow,
+            RefRefusal::Atomic,
+            RefRefusal::Denied("no".to_owned()),
+        ];
+        let mut refs: Vec<_> =
+            refusals.into_iter().map(|refusal| (name(b"refs/heads/a"), Err(refusal))).collect();
+        refs.push((name(b"refs/heads/b"), Ok(())));
+        let committed = Committed { version: Some(7), event: Some(EventId::new(3)), refs };
+        assert_eq!(parse(&encode(&committed)), Some(committed));
+        assert_eq!(parse("{}"), None);
+    }
+}

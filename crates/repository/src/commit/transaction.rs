@@ -1,0 +1,189 @@
+//! Steps 1 to 5, as one transaction.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use hakata_names::{RefName, RepositoryId};
+use hakata_runtime::fault;
+use hakata_store::refs::RefMove;
+use hakata_store::repositories::{self, Expected};
+use hakata_store::{Conn, StoreError, events, idempotency};
+
+use super::rows::{self, Change, RowIds};
+use super::{CommitError, Rows, refs, replay};
+use crate::engine::Engine;
+use crate::outcome::{Atomicity, Committed, RefRefusal};
+use crate::prepared::Prepared;
+use crate::stage::{self, Linked, Staged};
+
+/// What a transaction is made from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Given<'a> {
+    pub(super) repository: RepositoryId,
+    pub(super) prepared: &'a Prepared,
+    pub(super) ids: &'a RowIds,
+}
+
+/// How a transaction ended.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    /// Committed.
+    Done(Done),
+    /// Rolled back, as there was nothing to change.
+    Nothing(Committed),
+    /// Rolled back: a change of the same key was committed before, with this answer.
+    Replayed(Committed),
+    /// Rolled back: pruned, other rules, or not active.
+    Missed,
+    /// Rolled back: the staged pack is gone.
+    Swept,
+}
+
+/// A durable change.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) committed: Committed,
+    pub(super) version: i64,
+    pub(super) moves: Vec<RefMove>,
+}
+
+/// Why a transaction rolls back.
+enum Abort {
+    Store(StoreError),
+    Ended(Box<Attempt>),
+}
+
+impl From<StoreError> for Abort {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Attempt> for Abort {
+    fn from(attempt: Attempt) -> Self {
+        Self::Ended(Box::new(attempt))
+    }
+}
+
+/// Runs the transaction; the store repeats it whole after a deadlock.
+pub(super) async fn attempt(
+    engine: &Engine,
+    given: Given<'_>,
+    also: &impl Rows,
+) -> Result<Attempt, CommitError> {
+    let at = engine.clock.now_ms();
+    // Kept outside, for the case that COMMIT gets no answer.
+    let last = Mutex::new(None);
+    let ended = engine.db.transaction(|tx| {
+        let last = &last;
+        Box::pin(async move {
+            let done = steps(tx, given, also, at).await?;
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+            Ok(())
+        })
+    });
+    let ended = ended.await;
+    let done = last.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match (ended, done) {
+        (Ok(()), Some(done)) => Ok(Attempt::Done(done)),
+        (Err(Abort::Store(error @ StoreError::CommitUnknown(_))), Some(done)) => {
+            find_out(engine, given, done, error).await
+        }
+        (Err(Abort::Ended(attempt)), _) => Ok(*attempt),
+        (Err(Abort::Store(error)), _) => Err(CommitError::Store(error)),
+        (Ok(()), None) => Ok(Attempt::Missed),
+    }
+}
+
+async fn steps(conn: &mut Conn, given: Given<'_>, also: &impl Rows, at: i64) -> Result<Done, Abort> {
+    let Given { repository, prepared, ids } = given;
+    let intent = &prepared.intent;
+    let expected = Expected { prune_epoch: prepared.prune_epoch, policy_version: intent.policy_version };
+    let raised = repositories::raise_version(conn, repository, expected, at).await?;
+    let version = raised.ok_or(Attempt::Missed)?;
+    fault::point("commit.version");
+    if let Some(kept) = kept_answer(conn, given).await? {
+        return Err(Attempt::Replayed(kept).into());
+    }
+    if let Some(staged) = &prepared.staged
+        && stage::link(conn, staged, repository, version).await? == Linked::Gone
+    {
+        return Err(Attempt::Swept.into());
+    }
+    fault::point("commit.pack_linked");
+    let moved = refs::apply(conn, repository, &prepared.updates, &prepared.peeled).await?;
+    let falls = intent.atomicity == Atomicity::Whole && moved.answers.values().any(Result::is_err);
+    if falls || moved.moves.is_empty() && intent.default_ref.is_none() {
+        let answers = if falls { fallen(moved.answers) } else { moved.answers };
+        return Err(Attempt::Nothing(prepared.answers(answers, None)).into());
+    }
+    fault::point("commit.refs");
+    let committed = prepared.answers(moved.answers, Some((version, ids.event)));
+    let change = Change { repository, version, intent, at, ids };
+    write_rows(conn, change, prepared.staged.as_ref(), &committed, &moved.moves).await?;
+    also(conn, &committed).await?;
+    fault::point("commit.rows");
+    fault::point("commit.before_commit");
+    Ok(Done { committed, version, moves: moved.moves })
+}
+
+/// Finds the answer that a change of the same key was given. The row's lock makes two of them follow each other.
+async fn kept_answer(conn: &mut Conn, given: Given<'_>) -> Result<Option<Committed>, StoreError> {
+    let Some(key) = &given.prepared.intent.idempotency_key else { return Ok(None) };
+    let kept = idempotency::find(conn, given.repository, key).await?;
+    Ok(kept.as_deref().and_then(replay::parse))
+}
+
+/// Everything of step 5 that is not the caller's.
+async fn write_rows(
+    conn: &mut Conn,
+    change: Change<'_>,
+    staged: Option<&Staged>,
+    committed: &Committed,
+    moves: &[RefMove],
+) -> Result<(), StoreError> {
+    let Change { repository, intent, at, .. } = change;
+    if let Some(name) = &intent.default_ref {
+        repositories::point_head(conn, repository, name).await?;
+    }
+    rows::write(conn, change, moves).await?;
+    if let Some(key) = &intent.idempotency_key {
+        idempotency::put(conn, repository, key, &replay::encode(committed), at).await?;
+    }
+    // The owner's row comes last, since changes of all its repositories meet there.
+    repositories::add_size(conn, repository, staged.map_or(0, Staged::size_bytes)).await.map(drop)
+}
+
+/// In an atomic change that fails, the updates that were fine fall too.
+fn fallen(
+    mut answers: BTreeMap<RefName, Result<(), RefRefusal>>,
+) -> BTreeMap<RefName, Result<(), RefRefusal>> {
+    answers.values_mut().filter(|answer| answer.is_ok()).for_each(|answer| *answer = Err(RefRefusal::Atomic));
+    answers
+}
+
+/// Asks whether a transaction whose COMMIT got no answer is durable: its event row tells. The lock on the repository's
+/// row waits for a COMMIT that the database may still be working on.
+async fn find_out(
+    engine: &Engine,
+    given: Given<'_>,
+    done: Done,
+    unknown: StoreError,
+) -> Result<Attempt, CommitError> {
+    let Given { repository, ids, .. } = given;
+    let found = engine.db.transaction(|tx| {
+        Box::pin(async move {
+            repositories::lock(tx, repository).await?;
+            events::find(tx, ids.event).await
+        })
+    });
+    match found.await {
+        Ok(Some(_)) => Ok(Attempt::Done(done)),
+        Ok(None) => Err(CommitError::RolledBack(unknown)),
+        Err(error) => {
+            tracing::error!(repository.id = repository.get(), error = %error, "a commit has an unknown outcome");
+            engine.snapshots.forget(repository);
+            Err(CommitError::Unknown(unknown))
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Taking in what is offered: objects into quarantine, proved complete, nothing visible yet.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::sync::Arc;
+
+use hakata_git::objects::{Objects, ReadError};
+use hakata_git::quarantine::{
+    ConnectivityError, Fsck, IndexPackError, IndexedPack, LargeObject, PackLimits, Quarantine, SizeError, Why,
+};
+use hakata_names::{Oid, RefName, RefUpdate, RepositoryId, TreePath};
+use hakata_runtime::blocking::BlockingError;
+use hakata_runtime::fault;
+use hakata_runtime::limit::{Limited, Permit};
+use tokio::io::AsyncRead;
+
+use crate::cache::{CacheError, CacheHandle};
+use crate::engine::Engine;
+use crate::outcome::RefRefusal;
+use crate::prepared::{Intent, Prepared, refuse};
+use crate::refresh::State;
+use crate::repository::Repository;
+
+/// Objects over the limit that are told one by one.
+const MAX_LARGE: usize = 10;
+
+/// What is offered beside the pack.
+#[derive(Clone, Debug, Default)]
+pub struct Push {
+    /// The wished moves, each ref once.
+    pub updates: Vec<RefUpdate>,
+    /// The boundary of a shallow client.
+    pub shallow: Vec<Oid>,
+}
+
+/// How much may be offered.
+#[derive(Clone, Debug)]
+pub struct ReceiveLimits {
+    /// The longest pack as sent, in bytes; `None` for no limit.
+    pub max_pack_bytes: Option<u64>,
+    /// The longest object, in bytes; longer ones are listed in [`Received::large`], for policy to judge.
+    pub max_object_bytes: Option<u64>,
+    /// How objects are looked at.
+    pub fsck: Fsck,
+}
+
+impl Default for ReceiveLimits {
+    fn default() -> Self {
+        Self { max_pack_bytes: Some(2 << 30), max_object_bytes: Some(100 << 20), fsck: Fsck::Strict }
+    }
+}
+
+/// Why an offer could not be taken in at all. Nothing is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// Too many offers at one time.
+    #[error("receiving")]
+    Limited(#[source] Limited),
+    /// The repository cannot be brought to this node.
+    #[error("preparing the repository")]
+    Cache(#[source] CacheError),
+    /// The quarantine cannot be made.
+    #[error("making a quarantine")]
+    Quarantine(#[source] io::Error),
+    /// The pack was refused; [`IndexPackError::unpack_line`] says it in git's words.
+    #[error("indexing the pack")]
+    Index(#[source] IndexPackError),
+    /// Sizes of objects could not be read.
+    #[error("measuring objects")]
+    Size(#[source] SizeError),
+    /// Connectivity could not be proved or disproved.
+    #[error("checking connectivity")]
+    Connect(#[source] ConnectError),
+    /// A tip could not be read.
+    #[error("reading the new tips")]
+    Read(#[source] ReadError),
+    /// The process is stopping, or its pool of blocking work is full.
+    #[error("receiving")]
+    Busy(#[source] BlockingError),
+}
+
+/// Why connectivity could not be proved or disproved.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The repository cannot be brought to this node.
+    #[error("preparing the repository")]
+    Cache(#[source] CacheError),
+    /// git could not tell.
+    #[error("walking from the new tips")]
+    Walk(#[source] ConnectivityError),
+}
+
+/// An object over the limit, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooLarge {
+    /// The object and its size.
+    pub object: LargeObject,
+    /// A path at which it was found.
+    pub path: Option<TreePath>,
+}
+
+/// What was offered, in quarantine: readable, complete, and gone when dropped.
+#[derive(Debug)]
+pub struct Received {
+    updates: Vec<RefUpdate>,
+    refusals: Vec<(RefName, RefRefusal)>,
+    offered: Option<Arc<Offered>>,
+    objects: Option<Objects>,
+    large: Vec<TooLarge>,
+    peeled: HashMap<Oid, Oid>,
+    prune_epoch: i64,
+}
+
+/// The quarantine of one change, with what it stands on. Shared with the cache directory that takes its pack over.
+#[derive(Debug)]
+pub(crate) struct Offered {
+    pub(crate) quarantine: Quarantine,
+    pub(crate) pack: Option<IndexedPack>,
+    shallow: Vec<Oid>,
+    _permit: Permit,
+    /// Last, as fields are dropped in order: the directory behind the quarantine stays as long as it does.
+    _base: CacheHandle,
+}
+
+impl Repository {
+    /// Takes in an offer: indexes the pack in a quarantine, proves that everything behind the new tips is there, and
+    /// reads what policy will ask for. Updates whose objects are missing are refused one by one.
+    ///
+    /// A push that only deletes sends no pack and touches no directory. `pack` is read no further than its end.
+    ///
+    /// # Errors
+    /// [`ReceiveError`], if the offer as a whole is no good.
+    pub async fn receive<R: AsyncRead + Unpin>(
+        &self,
+        push: Push,
+        pack: Option<&mut R>,
+        limits: &ReceiveLimits,
+    ) -> Result<Received, ReceiveError> {
+        let Push { updates, shallow } = push;
+        let mut received = Received {
+            updates,
+            refusals: Vec::new(),
+            offered: None,
+            objects: None,
+            large: Vec::new(),
+            peeled: HashMap::new(),
+            prune_epoch: self.state.prune_epoch,
+        };
+        if received.updates.iter().all(|update| update.new.is_none()) {
+            return Ok(received);
+        }
+        let permit = self.engine.quarantines.acquire().await.map_err(ReceiveError::Limited)?;
+        let base = self.cache().await.map_err(ReceiveError::Cache)?;
+        let quarantine = self.quarantine(&base).await?;
+        fault::point("receive.quarantine");
+        let pack = match pack {
+            Some(input) => Some(self.index(&quarantine, input, &shallow, limits).await?),
+            None => None,
+        };
+        fault::point("receive.indexed");
+        let offered = Arc::new(Offered { quarantine, pack, shallow, _permit: permit, _base: base });
+        received.large =
+            offered.large(&self.engine, limits, &received.tips()).await.map_err(ReceiveError::Size)?;
+        received.offered = Some(offered);
+        received.connect(&self.engine).await.map_err(ReceiveError::Connect)?;
+        fault::point("receive.connected");
+        received.open(&self.engine).await.map_err(ReceiveError::Read)?;
+        Ok(received)
+    }
+
+    async fn quarantine(&self, base: &CacheHandle) -> Result<Quarantine, ReceiveError> {
+        let parent = self.engine.settings.data.join("quarantine");
+        let (base, format) = (base.dir().clone(), self.format());
+        let create = move || Quarantine::create(&parent, Some(&base), format);
+        let created = self.engine.blocking.run(create).await.map_err(ReceiveError::Busy)?;
+        created.map_err(ReceiveError::Quarantine)
+    }
+
+    async fn index<R: AsyncRead + Unpin>(
+        &self,
+        quarantine: &Quarantine,
+        input: &mut R,
+        shallow: &[Oid],
+        limits: &ReceiveLimits,
+    ) -> Result<IndexedPack, ReceiveError> {
+        let limits =
+            PackLimits { max_bytes: limits.max_pack_bytes, fsck: limits.fsck, shallow: shallow.to_vec() };
+        quarantine.index_pack(&self.engine.git, input, &limits).await.map_err(ReceiveError::Index)
+    }
+}
+
+impl Received {
+    /// Lists the updates that nobody has refused yet; everything that they need is there.
+    pub fn updates(&self) -> &[RefUpdate] {
+        &self.updates
+    }
+
+    /// Lists the updates that were refused, and why.
+    pub fn refusals(&self) -> &[(RefName, RefRefusal)] {
+        &self.refusals
+    }
+
+    /// Refuses one update.
+    pub fn refuse(&mut self, name: &RefName, refusal: RefRefusal) {
+        refuse(&mut self.updates, &mut self.refusals, name, refusal);
+    }
+
+    /// Returns the objects of the repository and of the quarantine; `None` for a push that only deletes.
+    pub fn objects(&self) -> Option<&Objects> {
+        self.objects.as_ref()
+    }
+
+    /// Lists objects over the limit, the largest first, some of them with a path.
+    pub fn large(&self) -> &[TooLarge] {
+        &self.large
+    }
+
+    /// Returns the length of the pack as it will be kept, in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.pack().map_or(0, |pack| pack.size_bytes)
+    }
+
+    /// Counts the objects of the pack.
+    pub fn n_objects(&self) -> u32 {
+        self.pack().map_or(0, |pack| pack.n_objects)
+    }
+
+    /// Makes the change ready for its commit.
+    pub fn prepare(self, intent: Intent) -> Prepared {
+        Prepared {
+            updates: self.updates,
+            refusals: self.refusals,
+            peeled: self.peeled,
+            intent,
+            offered: self.offered,
+            prune_epoch: self.prune_epoch,
+            staged: None,
+            n_attempts: 0,
+        }
+    }
+
+    fn pack(&self) -> Option<&IndexedPack> {
+        self.offered.as_ref()?.pack.as_ref()
+    }
+
+    fn tips(&self) -> Vec<Oid> {
+        tips(&self.updates)
+    }
+
+    async fn connect(&mut self, engine: &Engine) -> Result<(), ConnectError> {
+        let Some(offered) = &self.offered else { return Ok(()) };
+        let cut = offered.disconnected(engine, &self.tips()).await?;
+        refuse_tips(&mut self.updates, &mut self.refusals, &cut);
+        Ok(())
+    }
+
+    /// Opens the objects and looks behind tags.
+    async fn open(&mut self, engine: &Engine) -> Result<(), ReadError> {
+        let Some(offered) = &self.offered else { return Ok(()) };
+        let objects = offered.quarantine.objects(&engine.git).await?;
+        let tips = self.tips();
+        let peel = move |view: &hakata_git::objects::View| {
+            let peeled = tips.into_iter().map(|tip| Ok(view.peel(&tip)?.map(|peeled| (tip, peeled))));
+            peeled.filter_map(Result::transpose).collect()
+        };
+        self.peeled = objects.read(peel).await?;
+        self.objects = Some(objects);
+        Ok(())
+    }
+}
+
+impl Offered {
+    /// Finds the tips that something is missing behind, or that only a shallow repository could have.
+    async fn disconnected(
+        &self,
+        engine: &Engine,
+        tips: &[Oid],
+    ) -> Result<HashMap<Oid, RefRefusal>, ConnectError> {
+        let found = self.quarantine.check_connected(&engine.git, tips, &self.shallow).await;
+        let found = found.map_err(ConnectError::Walk)?;
+        Ok(found.into_iter().map(|at| (at.tip, refusal(at.why))).collect())
+    }
+
+    async fn large(
+        &self,
+        engine: &Engine,
+        limits: &ReceiveLimits,
+        tips: &[Oid],
+    ) -> Result<Vec<TooLarge>, SizeError> {
+        let (Some(limit), Some(pack)) = (limits.max_object_bytes, &self.pack) else { return Ok(Vec::new()) };
+        if pack.n_objects == 0 {
+            return Ok(Vec::new());
+        }
+        let objects = self.quarantine.objects_over(&engine.git, pack, limit, MAX_LARGE).await?;
+        let mut large: Vec<TooLarge> =
+            objects.into_iter().map(|object| TooLarge { object, path: None }).collect();
+        // One walk is enough to help; the largest is what people look for.
+        if let Some(first) = large.first_mut() {
+            first.path = self.quarantine.path_of(&engine.git, &first.object.oid, tips).await?;
+        }
+        Ok(large)
+    }
+}
+
+impl Prepared {
+    /// Proves connectivity again after objects were dropped from the repository.
+    pub(crate) async fn connect_again(
+        &mut self,
+        engine: &Arc<Engine>,
+        id: RepositoryId,
+        state: &State,
+    ) -> Result<(), ConnectError> {
+        if let Some(offered) = &self.offered {
+            let _base = Engine::cache(engine, id, state.needed()).await.map_err(ConnectError::Cache)?;
+            let cut = offered.disconnected(engine, &tips(&self.updates)).await?;
+            refuse_tips(&mut self.updates, &mut self.refusals, &cut);
+        }
+        self.prune_epoch = state.prune_epoch;
+        Ok(())
+    }
+}
+
+/// Lists the new targets, each once.
+fn tips(updates: &[RefUpdate]) -> Vec<Oid> {
+    let tips: BTreeSet<Oid> = updates.iter().filter_map(|update| update.new).collect();
+    tips.into_iter().collect()
+}
+
+/// Refuses the updates to tips that are not complete.
+fn refuse_tips(
+    updates: &mut Vec<RefUpdate>,
+    refusals: &mut Vec<(RefName, RefRefusal)>,
+    cut: &HashMap<Oid, RefRefusal>,
+) {
+    let why = |update: &RefUpdate| update.new.and_then(|new| cut.get(&new)).cloned();
+    for update in std::mem::take(updates) {
+        match why(&update) {
+            Some(refusal) => refusals.push((update.name, refusal)),
+            None => updates.push(update),
+        }
+    }
+}
+
+fn refusal(why: Why) -> RefRefusal {
+    match why {
+        Why::Missing => RefRefusal::Incomplete,
+        Why::Shallow => RefRefusal::Shallow,
+    }
+}

@@ -1,0 +1,124 @@
+//! Step 0: the bytes of a pack are kept before any row leans on them.
+//!
+//! A large pack is announced by a staged row, committed on its own; then its files become blobs, synced. Whatever dies
+//! in between leaves a row that the sweeper finds by its age. A small pack has no bytes outside the database: its row
+//! is written by the commit itself, so there is nothing to announce.
+
+use std::path::PathBuf;
+
+use hakata_blob::{BlobKey, PackPart};
+use hakata_git::quarantine::IndexedPack;
+use hakata_names::{Oid, PackId, RepositoryId};
+use hakata_runtime::fault;
+use hakata_store::packs::{self, NewPack};
+use hakata_store::{Conn, StoreError};
+
+use crate::commit::CommitError;
+use crate::engine::Engine;
+use crate::prepared::Prepared;
+
+/// A pack whose bytes are kept, not yet part of a repository.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub(crate) id: PackId,
+    size_bytes: i64,
+    n_objects: i64,
+    checksum: Oid,
+    kind: &'static str,
+    node: String,
+    at: i64,
+    /// The pack itself if it is small; else it is a blob and has a staged row.
+    inline: Option<Vec<u8>>,
+}
+
+/// Whether a pack could be linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Linked {
+    Yes,
+    /// The sweeper took it.
+    Gone,
+}
+
+impl Staged {
+    pub(crate) fn size_bytes(&self) -> i64 {
+        self.size_bytes
+    }
+
+    fn row(&self) -> NewPack<'_> {
+        NewPack {
+            id: self.id,
+            node: &self.node,
+            checksum: self.checksum.as_bytes(),
+            size_bytes: self.size_bytes,
+            n_objects: self.n_objects,
+            kind: self.kind,
+            inline: self.inline.as_deref(),
+            created_at: self.at,
+        }
+    }
+}
+
+/// Keeps the pack of a change, unless that was done in an earlier attempt or there is none.
+pub(crate) async fn put(engine: &Engine, prepared: &mut Prepared) -> Result<(), CommitError> {
+    let pack = prepared.offered.as_ref().and_then(|offered| offered.pack.as_ref());
+    let Some(pack) = pack.filter(|pack| pack.n_objects > 0 && prepared.staged.is_none()) else {
+        return Ok(());
+    };
+    let staged = Staged {
+        id: engine.ids.next().await?,
+        size_bytes: saturated(pack.size_bytes),
+        n_objects: i64::from(pack.n_objects),
+        checksum: pack.checksum,
+        kind: prepared.intent.reason.name(),
+        node: engine.settings.node.clone(),
+        at: engine.clock.now_ms(),
+        inline: match pack.size_bytes <= engine.settings.inline_bytes {
+            true => Some(tokio::fs::read(&pack.pack).await.map_err(CommitError::Read)?),
+            false => None,
+        },
+    };
+    if staged.inline.is_none() {
+        packs::insert_staged(&mut engine.db.write().await?, &staged.row()).await?;
+        fault::point("push.staged_row");
+        engine.blobs.put_files(files(staged.id, pack)).await.map_err(CommitError::Blob)?;
+    }
+    prepared.staged = Some(staged);
+    Ok(())
+}
+
+/// Names the files of a pack as blobs.
+fn files(id: PackId, pack: &IndexedPack) -> Vec<(BlobKey, PathBuf)> {
+    let path = |part| match part {
+        PackPart::Pack => pack.pack.clone(),
+        PackPart::Idx => pack.idx.clone(),
+        PackPart::Rev => pack.rev.clone(),
+    };
+    PackPart::ALL.into_iter().map(|part| (BlobKey::pack(id, part), path(part))).collect()
+}
+
+/// Step 2, inside the transaction of a commit.
+pub(crate) async fn link(
+    conn: &mut Conn,
+    staged: &Staged,
+    repository: RepositoryId,
+    version: i64,
+) -> Result<Linked, StoreError> {
+    if staged.inline.is_some() {
+        packs::insert_staged(conn, &staged.row()).await?;
+    }
+    let is_live = packs::make_live(conn, staged.id, repository, version).await?;
+    Ok(if is_live { Linked::Yes } else { Linked::Gone })
+}
+
+/// Gives the bytes of a change that came to nothing back at once. What cannot be deleted now is left to the sweeper.
+pub(crate) async fn take_back(engine: &Engine, prepared: Prepared) {
+    let Some(staged) = prepared.staged.filter(|staged| staged.inline.is_none()) else { return };
+    if let Err(error) = crate::sweep::discard(engine, staged.id).await {
+        tracing::info!(pack.id = staged.id.get(), error = %error, "a refused pack is left to the sweeper");
+    }
+}
+
+/// Counts bytes for a row.
+pub(crate) fn saturated(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

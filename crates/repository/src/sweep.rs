@@ -1,0 +1,184 @@
+//! Cleaning up after what died half-way.
+//!
+//! A staged pack that no commit took is first declared dead, then its bytes are deleted, then its row: at every moment a
+//! row names the bytes that are left.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use hakata_blob::{BlobError, BlobKey, PackPart};
+use hakata_names::PackId;
+use hakata_runtime::fault;
+use hakata_runtime::metrics::{Counter, Metric};
+use hakata_store::page::PageSize;
+use hakata_store::{RepositoryState, StoreError, idempotency, packs, repositories};
+
+use crate::cache::{self, evict};
+use crate::engine::{Engine, Repositories};
+use crate::repository::millis;
+
+static SWEPT: Counter = Counter::new("hakata_packs_swept_total", "Packs that no commit took, deleted");
+
+/// How long answers under a caller's key are kept.
+const IDEMPOTENCY_MS: i64 = 7 * 24 * 3_600 * 1_000;
+
+/// What a sweep deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Packs that no commit took, and dead ones whose time had come.
+    pub n_packs: usize,
+    /// Repositories that were never finished.
+    pub n_repositories: usize,
+    /// Cache directories that nobody used.
+    pub n_caches: usize,
+}
+
+/// Why a sweep stopped; the next one goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The rows cannot be read or written.
+    #[error("sweeping rows")]
+    Store(#[from] StoreError),
+    /// Bytes cannot be deleted.
+    #[error("sweeping bytes")]
+    Blob(#[from] BlobError),
+}
+
+impl Repositories {
+    /// Deletes packs that were staged more than `age_ms` ago and never committed, repositories that were begun that
+    /// long ago and never finished, and what else nobody needs any more. Safe beside pushes, as long as none lasts
+    /// longer than that.
+    ///
+    /// # Errors
+    /// [`SweepError`]; what was swept until then stays swept.
+    pub async fn sweep(&self, age_ms: i64) -> Result<Swept, SweepError> {
+        run(&self.engine, age_ms).await
+    }
+}
+
+/// Empties the quarantine of a process that is dead: nobody else uses the data directory. Blocks.
+pub(crate) fn prepare_quarantine(data: &Path) -> io::Result<()> {
+    let dir = data.join("quarantine");
+    fs::create_dir_all(&dir)?;
+    for entry in fs::read_dir(&dir)? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true => fs::remove_dir_all(path)?,
+            false => fs::remove_file(path)?,
+        }
+    }
+    Ok(())
+}
+
+/// Starts the periodic sweep.
+pub(crate) fn start(engine: &Arc<Engine>) {
+    let (weak, stop) = (Arc::downgrade(engine), engine.tasks.cancel_token());
+    let (every, age_ms) = (engine.settings.sweep_every, millis(engine.settings.staged_age));
+    drop(engine.tasks.spawn("repository.sweep", async move {
+        while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+            let Some(engine) = weak.upgrade() else { return };
+            match run(&engine, age_ms).await {
+                Ok(swept) => tracing::debug!(?swept, "swept"),
+                Err(error) => tracing::warn!(error = %error, "a sweep stopped early"),
+            }
+        }
+    }));
+}
+
+async fn run(engine: &Arc<Engine>, age_ms: i64) -> Result<Swept, SweepError> {
+    let before = engine.clock.now_ms() - age_ms;
+    let n_repositories = unfinished(engine, before).await?;
+    let n_packs = staged(engine, before).await? + dead(engine).await?;
+    idempotency::prune(&mut engine.db.write().await?, engine.clock.now_ms() - IDEMPOTENCY_MS).await?;
+    let n_caches = evict(engine).await;
+    Ok(Swept { n_packs, n_repositories, n_caches })
+}
+
+/// Deletes repositories whose import or creation never came to its end.
+async fn unfinished(engine: &Arc<Engine>, before: i64) -> Result<usize, SweepError> {
+    let (mut n, mut after) = (0, None);
+    loop {
+        let mut conn = engine.db.read().await?;
+        let page =
+            repositories::list_in_state(&mut conn, RepositoryState::Creating, after, PageSize::default())
+                .await?;
+        drop(conn);
+        for row in page.rows.iter().filter(|row| row.created_at < before) {
+            let id = row.id;
+            let now = engine.clock.now_ms();
+            let deleted = engine.db.transaction(|tx| {
+                Box::pin(async move {
+                    let (from, to) = (RepositoryState::Creating, RepositoryState::Deleted);
+                    repositories::set_state(tx, id, from, to, now).await
+                })
+            });
+            if deleted.await.map_err(SweepError::Store)? {
+                engine.snapshots.forget(id);
+                cache::remove(engine, id).await;
+                n += 1;
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(n);
+        }
+    }
+}
+
+async fn staged(engine: &Engine, before: i64) -> Result<usize, SweepError> {
+    let mut n = 0;
+    loop {
+        let rows =
+            packs::staged_older_than(&mut engine.db.read().await?, before, PageSize::default()).await?;
+        if rows.is_empty() {
+            return Ok(n);
+        }
+        for row in rows {
+            discard(engine, row.id).await?;
+            n += 1;
+        }
+    }
+}
+
+/// Deletes the bytes of dead packs whose time has come, then their rows.
+async fn dead(engine: &Engine) -> Result<usize, SweepError> {
+    let mut n = 0;
+    loop {
+        let now = engine.clock.now_ms();
+        let rows = packs::dead_before(&mut engine.db.read().await?, now, PageSize::default()).await?;
+        if rows.is_empty() {
+            return Ok(n);
+        }
+        for row in rows {
+            delete_dead(engine, row.id, now).await?;
+            n += 1;
+        }
+    }
+}
+
+/// Deletes a staged pack, unless a commit takes it first.
+pub(crate) async fn discard(engine: &Engine, id: PackId) -> Result<(), SweepError> {
+    let now = engine.clock.now_ms();
+    if packs::give_up_staged(&mut engine.db.write().await?, id, now).await? {
+        SWEPT.inc();
+        fault::point("sweep.row");
+        delete_dead(engine, id, now).await?;
+    }
+    Ok(())
+}
+
+async fn delete_dead(engine: &Engine, id: PackId, now: i64) -> Result<(), SweepError> {
+    // The index goes first, so that no half of a pack is taken for a whole.
+    for part in PackPart::ALL.into_iter().rev() {
+        engine.blobs.delete(BlobKey::pack(id, part)).await?;
+        fault::point("sweep.bytes");
+    }
+    packs::delete_dead(&mut engine.db.write().await?, id, now).await?;
+    Ok(())
+}
+
+pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
+    vec![&SWEPT]
+}
