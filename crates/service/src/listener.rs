@@ -14,11 +14,13 @@ use std::time::Duration;
 mod address;
 mod backoff;
 mod connections;
+mod inherited;
 mod network;
 mod socket;
 
 pub use address::{Address, ParseAddressError};
 pub use connections::{ConnectionLimits, Connections, Refusal, Slot};
+pub use inherited::{Activation, InheritError, Inherited};
 pub use network::{Network, ParseNetworkError};
 pub use socket::BindError;
 
@@ -101,9 +103,26 @@ impl Listener {
         settings: &Settings,
         connections: Connections,
     ) -> Result<Self, BindError> {
-        let socket = Socket::bind(address, settings)?;
+        Ok(Self::on(name, Socket::bind(address, settings)?, settings, connections))
+    }
+
+    /// Listens on a socket that a service manager handed over. Must be called inside the runtime.
+    ///
+    /// # Errors
+    /// When the socket refuses an option.
+    pub fn adopt(
+        name: &'static str,
+        inherited: Inherited,
+        settings: &Settings,
+        connections: Connections,
+    ) -> Result<Self, BindError> {
+        Ok(Self::on(name, Socket::adopt(inherited, settings)?, settings, connections))
+    }
+
+    fn on(name: &'static str, socket: Socket, settings: &Settings, connections: Connections) -> Self {
+        // Shown from the start, although nobody has connected yet.
         let _ = (OPEN.get(Name(name)), ACCEPTED.get(Name(name)), ERRORS.get(Name(name)));
-        Ok(Self { name, socket, connections, last_word: settings.last_word })
+        Self { name, socket, connections, last_word: settings.last_word }
     }
 
     /// The address that is really bound: the port where 0 was asked for.

@@ -1,6 +1,6 @@
 //! The listening socket itself.
 
-use super::{Address, Settings};
+use super::{Address, Inherited, Settings};
 use crate::stream::{Peer, Stream};
 use futures_util::FutureExt;
 use socket2::{Domain, Protocol, SockAddr, Socket as Raw, TcpKeepalive, Type};
@@ -80,6 +80,24 @@ impl Socket {
         Ok(Self { kind, address: bound, _file: file, reserve: Mutex::new(reserve()) })
     }
 
+    /// Listens on a socket that was bound for us.
+    pub(super) fn adopt(inherited: Inherited, settings: &Settings) -> Result<Self, BindError> {
+        let address = inherited.address().clone();
+        let adopt = || -> io::Result<Kind> {
+            let socket = inherited.socket;
+            socket.set_nonblocking(true)?;
+            Ok(match address {
+                Address::Tcp(_) => {
+                    protect(&socket, settings)?;
+                    Kind::Tcp(TcpListener::from_std(socket.into())?)
+                }
+                Address::Unix(_) => Kind::Unix(UnixListener::from_std(socket.into())?),
+            })
+        };
+        let kind = adopt().map_err(|source| BindError::Bind { address: address.clone(), source })?;
+        Ok(Self { kind, address, _file: None, reserve: Mutex::new(reserve()) })
+    }
+
     pub(super) fn address(&self) -> &Address {
         &self.address
     }
@@ -119,15 +137,19 @@ fn bind_tcp(at: SocketAddr, settings: &Settings) -> io::Result<TcpListener> {
         // `[::]` means everywhere; where the machine has no IPv4 this is refused and does not matter.
         let _ = socket.set_only_v6(!at.ip().is_unspecified());
     }
-    // Accepted sockets inherit all of these on Linux.
+    protect(&socket, settings)?;
+    socket.bind(&at.into())?;
+    socket.listen(settings.backlog)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Sets what ends connections of vanished peers and sends small answers at once. Accepted sockets inherit all of it.
+fn protect(socket: &Raw, settings: &Settings) -> io::Result<()> {
     let probe = settings.keepalive.max(std::time::Duration::from_secs(3));
     let keepalive = TcpKeepalive::new().with_time(probe).with_interval(probe / 3).with_retries(3);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(settings.user_timeout))?;
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&at.into())?;
-    socket.listen(settings.backlog)?;
-    TcpListener::from_std(socket.into())
+    socket.set_tcp_nodelay(true)
 }
 
 /// Removes a socket file that nobody answers.
