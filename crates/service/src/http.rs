@@ -9,6 +9,7 @@
 
 use crate::listener::{Connection, Name, Network, Slot};
 use crate::stream::Peer;
+use crate::tls::Tls;
 use ::http::{Request, Response};
 use hakata_runtime::metrics::{CounterFamily, GaugeGuard, Label, Metric};
 use hakata_runtime::tasks::Tasks;
@@ -89,6 +90,7 @@ impl Default for Settings {
 pub struct Server<H> {
     name: &'static str,
     settings: Settings,
+    tls: Option<Tls>,
     handler: H,
 }
 
@@ -114,13 +116,37 @@ where
 {
     /// Makes a server.
     pub fn new(name: &'static str, settings: Settings, handler: H) -> Self {
-        Self { name, settings, handler }
+        Self { name, settings, tls: None, handler }
+    }
+
+    /// Makes every connection begin with TLS.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Serves a connection until it ends. When the group drains, requests that run are finished and the rest closed.
     pub async fn serve(self: Arc<Self>, connection: Connection, tasks: Tasks) {
         let Connection { stream, peer, slot, open } = connection;
-        self.serve_on(stream, Link { peer, transport: Transport::Plain, slot, _open: open }, tasks).await;
+        let link = |transport| Link { peer, transport, slot, _open: open };
+        let Some(tls) = self.tls.clone() else {
+            return self.serve_on(stream, link(Transport::Plain), tasks).await;
+        };
+        let drain = tasks.cancel_token();
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream, self.settings.header) => accepted,
+            () = drain.cancelled() => return,
+        };
+        match accepted {
+            Ok(stream) => self.serve_on(stream, link(Transport::Tls), tasks).await,
+            Err(error) => self.failed(Failure::of(&error), &error, peer),
+        }
+    }
+
+    fn failed(&self, failure: Failure, error: &(dyn std::error::Error + 'static), peer: Peer) {
+        FAILED.get((Name(self.name), failure)).inc();
+        tracing::debug!(listener = self.name, %peer, failure = failure.value(), error, "connection ended");
     }
 
     /// Serves a connection whose bytes come over any stream.
@@ -161,9 +187,8 @@ where
             }
         };
         if let Err(error) = ended {
-            let failure = Failure::of(error.as_ref());
-            FAILED.get((Name(self.server.name), failure)).inc();
-            tracing::debug!(listener = self.server.name, peer = %self.link.peer, failure = failure.value(), %error, "connection ended");
+            let error = error.as_ref();
+            self.server.failed(Failure::of(error), error, self.link.peer);
         }
     }
 }
@@ -221,8 +246,11 @@ impl Failure {
             if link.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
                 return Failure::Malformed;
             }
-            if link.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::TimedOut) {
-                return Failure::Late;
+            match link.downcast_ref::<io::Error>().map(io::Error::kind) {
+                Some(io::ErrorKind::TimedOut) => return Failure::Late,
+                // What rustls calls bytes that are no TLS.
+                Some(io::ErrorKind::InvalidData) => return Failure::Malformed,
+                _ => {}
             }
         }
         Failure::Gone

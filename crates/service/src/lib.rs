@@ -24,6 +24,7 @@
 
 pub mod listener;
 pub mod stream;
+pub mod tls;
 
 pub mod http;
 

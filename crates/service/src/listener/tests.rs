@@ -1,7 +1,8 @@
 //! The accept loop on real sockets.
 
 use super::*;
-use crate::http::{Body, Server};
+use crate::http::{Body, RequestFacts, Server, Transport};
+use crate::tls::{self, Tls};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,9 +26,22 @@ fn bind(address: &str, settings: &Settings, connections: &Connections) -> Result
 }
 
 fn serve_http(tasks: &Tasks, listener: Listener) {
-    let server = Arc::new(Server::new("test", crate::http::Settings::default(), |_, _| async {
-        ::http::Response::new(Body::full("ok"))
-    }));
+    serve_with(tasks, listener, None);
+}
+
+fn serve_with(tasks: &Tasks, listener: Listener, tls: Option<Tls>) {
+    let mut server =
+        Server::new("test", crate::http::Settings::default(), |_, facts: RequestFacts| async move {
+            ::http::Response::new(Body::full(if facts.transport == Transport::Tls {
+                "ok by tls"
+            } else {
+                "ok"
+            }))
+        });
+    if let Some(tls) = tls {
+        server = server.with_tls(tls);
+    }
+    let server = Arc::new(server);
     let group = tasks.clone();
     tasks.spawn("test-accept", async move {
         let connections = group.clone();
@@ -120,6 +134,27 @@ async fn one_too_many_hears_a_last_word() {
     second.read_to_string(&mut heard).await.unwrap();
     assert_eq!(heard, "HTTP/1.1 503 Busy\r\n\r\n");
     drop(held);
+    tasks.drain(Duration::from_secs(60)).await;
+}
+
+#[tokio::test]
+async fn tls_is_served_and_its_absence_noticed() {
+    let tasks = Tasks::new();
+    let dir = tempfile::tempdir().unwrap();
+    let roots = tls::tests::certify(dir.path());
+    let files = tls::Config { certificate: dir.path().join("cert.pem"), key: dir.path().join("key.pem") };
+    let listener = bind("127.0.0.1:0", &Settings::default(), &Connections::default()).unwrap();
+    let address = listener.local_address().tcp().unwrap();
+    serve_with(&tasks, listener, Some(Tls::load(files).unwrap()));
+    let (connector, name) = tls::tests::connector(roots, "http/1.1");
+    let mut client = connector.connect(name, TcpStream::connect(address).await.unwrap()).await.unwrap();
+    client.write_all(GET).await.unwrap();
+    let mut answer = Vec::new();
+    // Whether the server takes leave by a TLS alert does not matter to the answer.
+    client.read_to_end(&mut answer).await.ok();
+    assert!(answer.ends_with(b"ok by tls"), "{}", String::from_utf8_lossy(&answer));
+    let plain = ask(address).await.unwrap_or_default();
+    assert!(!plain.contains("200"), "{plain}");
     tasks.drain(Duration::from_secs(60)).await;
 }
 
