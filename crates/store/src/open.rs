@@ -1,12 +1,13 @@
 //! Opening the pools with the settings that the rest of the crate relies on.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions};
 use sqlx::pool::PoolConnectionMetadata;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 
@@ -73,7 +74,8 @@ async fn sqlite(path: &Path, settings: &Settings) -> Result<Pools, OpenError> {
 
 async fn postgres(url: &str, settings: &Settings) -> Result<Pools, OpenError> {
     let options = PgConnectOptions::from_str(url).map_err(|error| OpenError::Url(Some(error)))?;
-    let options = options.application_name("hakata").statement_cache_capacity(STATEMENTS);
+    let options =
+        without_tls_at_home(options.application_name("hakata").statement_cache_capacity(STATEMENTS));
     // synchronous_commit: what we acknowledge is durable even where a server's default is lax.
     let session = format!(
         "SET default_transaction_isolation = 'read committed'; SET synchronous_commit = on; \
@@ -93,6 +95,14 @@ async fn postgres(url: &str, settings: &Settings) -> Result<Pools, OpenError> {
         .await
         .map_err(OpenError::Connect)?;
     Ok(Pools::Postgres(pool))
+}
+
+/// Leaves TLS out on the same machine unless the URL asks for it: it guards nothing there and costs at every request.
+fn without_tls_at_home(options: PgConnectOptions) -> PgConnectOptions {
+    let host = options.get_host();
+    let is_home = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let is_optional = matches!(options.get_ssl_mode(), PgSslMode::Prefer | PgSslMode::Allow);
+    if is_home && is_optional { options.ssl_mode(PgSslMode::Disable) } else { options }
 }
 
 async fn ping_postgres(conn: &mut PgConnection, idle: PoolConnectionMetadata) -> Result<bool, sqlx::Error> {

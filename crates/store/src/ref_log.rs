@@ -68,7 +68,7 @@ fn read(row: &Row) -> Result<LoggedMove, StoreError> {
     })
 }
 
-/// Logs the moves of one commit, 512 in a statement.
+/// Logs the moves of one commit, 128 in a statement.
 ///
 /// # Errors
 /// Any [`StoreError`].
@@ -83,6 +83,7 @@ pub async fn append<'a>(
         row: "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
         between: ", ",
         tail: "",
+        again: None,
     };
     let moves: Vec<&crate::refs::RefMove> = moves.into_iter().collect();
     for moves in chunks(&moves) {

@@ -53,7 +53,7 @@ pub async fn find(
     conn.find(&FIND, values![repository, name], read).await
 }
 
-/// Finds many refs, in no order; those absent are left out. One question per 512 names.
+/// Finds many refs, in no order; those absent are left out. One question per 128 names.
 ///
 /// # Errors
 /// Any [`StoreError`].
@@ -67,6 +67,7 @@ pub async fn find_many(
         row: "?",
         between: ", ",
         tail: ")",
+        again: None,
     };
     let mut found = Vec::new();
     for names in chunks(names) {

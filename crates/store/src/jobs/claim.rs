@@ -44,6 +44,7 @@ pub async fn claim(tx: &mut Tx<'_>, claim: Claim<'_>, now: i64, limit: u8) -> Re
         row: "?",
         between: ", ",
         tail: ")",
+        again: None,
     };
     const READ: ManySql = ManySql {
         head: "SELECT id, kind, state, repository_id, event_id, payload, run_at, attempts, claimed_by, claimed_until, \
@@ -51,6 +52,7 @@ pub async fn claim(tx: &mut Tx<'_>, claim: Claim<'_>, now: i64, limit: u8) -> Re
         row: "?",
         between: ", ",
         tail: ") ORDER BY priority, run_at, id",
+        again: None,
     };
     let ids: Vec<i64> = tx.list(&NEXT, values![now, i64::from(limit)], |row| row.int(0)).await?;
     if ids.is_empty() {

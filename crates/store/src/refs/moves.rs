@@ -7,7 +7,7 @@ use hakata_names::{Oid, RefName, RepositoryId};
 use super::StoredRef;
 use crate::StoreError;
 use crate::conn::Conn;
-use crate::sql::{ManySql, Sql, chunks, sql};
+use crate::sql::{Again, ManySql, Sql, chunks, sql};
 use crate::value::{Value, values};
 
 /// Up to this many moves, a statement for each costs less than reading first.
@@ -72,7 +72,7 @@ pub async fn delete_from(
 /// Applies moves of different refs and tells for each, in order, whether its ref was where it had to be; the others
 /// are not moved. A move from absent to absent succeeds when the ref is absent.
 ///
-/// A few moves cost a statement each; many cost a question per 512 names and then one or two statements per 512. For
+/// A few moves cost a statement each; many cost a question per 128 names and then one or two statements per 128. For
 /// many, the repository's row must be locked: what was read is then still true when it is written, and the row counts
 /// prove it.
 ///
@@ -126,22 +126,24 @@ async fn delete_many(
     repository: RepositoryId,
     refs: &[(&RefName, &Oid)],
 ) -> Result<(), StoreError> {
+    // The names lead into the index; without them PostgreSQL scans the table, OR by OR.
     const DELETE: ManySql = ManySql {
-        head: "DELETE FROM ref WHERE ",
-        row: "(repository_id = ? AND name = ? AND oid = ?)",
-        between: " OR ",
-        tail: "",
+        head: "DELETE FROM ref WHERE repository_id = ? AND name IN (",
+        row: "?",
+        between: ", ",
+        tail: ") AND (",
+        again: Some(Again { row: "(name = ? AND oid = ?)", between: " OR ", tail: ")" }),
     };
-    // SQLite parses a chain of OR as a tree as deep as it is long and allows 1,000.
     for refs in chunks(refs) {
-        let values: Vec<Value<'_>> =
-            refs.iter().flat_map(|(name, old)| [repository.into(), (*name).into(), (*old).into()]).collect();
+        let mut values = vec![Value::from(repository)];
+        values.extend(refs.iter().map(|(name, _)| Value::from(*name)));
+        values.extend(refs.iter().flat_map(|(name, old)| [Value::from(*name), Value::from(*old)]));
         expect(conn.execute_many(&DELETE, refs.len(), &values).await?, refs.len())?;
     }
     Ok(())
 }
 
-/// Inserts refs that are known to be absent, 512 in a statement: imports, and the second half of [`apply`].
+/// Inserts refs that are known to be absent, 128 in a statement: imports, and the second half of [`apply`].
 ///
 /// # Errors
 /// Any [`StoreError`]; one of them existing is [`StoreError::Contended`].
@@ -151,6 +153,7 @@ pub async fn load(conn: &mut Conn, repository: RepositoryId, refs: &[StoredRef])
         row: "(?, ?, ?, ?)",
         between: ", ",
         tail: "",
+        again: None,
     };
     for refs in chunks(refs) {
         let values: Vec<Value<'_>> = refs

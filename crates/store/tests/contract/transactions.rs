@@ -37,6 +37,33 @@ on_every_engine! {
         }
     }
 
+    /// A caller who leaves in the middle of a statement leaves nothing behind, not even a lock.
+    async fn a_cancelled_statement_leaves_nothing(database: TestDatabase) {
+        let db = database.migrated().await;
+        db.transaction(|tx| Box::pin(async move { settings::set(tx, "a", "first").await })).await.unwrap();
+        let mut holder = db.begin().await.unwrap();
+        settings::set(&mut holder, "a", "holder").await.unwrap();
+        let waiter = db.transaction(|tx| {
+            Box::pin(async move {
+                settings::set(tx, "b", "waiter").await?;
+                settings::set(tx, "a", "waiter").await
+            })
+        });
+        let left = tokio::time::timeout(std::time::Duration::from_millis(100), waiter).await;
+        assert!(left.is_err(), "the holder has the row: {left:?}");
+        holder.commit().await.unwrap();
+        db.transaction(|tx| {
+            Box::pin(async move {
+                assert_eq!(settings::find(tx, "b").await?, None);
+                assert_eq!(settings::find(tx, "a").await?.as_deref(), Some("holder"));
+                settings::set(tx, "a", "next").await?;
+                settings::set(tx, "b", "next").await
+            })
+        })
+        .await
+        .unwrap();
+    }
+
     /// Foreign keys hold, and a body that swallows the error cannot commit the rest.
     async fn a_swallowed_error_does_not_commit(database: TestDatabase) {
         let db = database.migrated().await;
