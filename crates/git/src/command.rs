@@ -26,6 +26,7 @@ pub(crate) enum Subcommand {
     RevList,
     UploadArchive,
     UploadPack,
+    VerifyPack,
     Version,
 }
 
@@ -41,6 +42,7 @@ impl Subcommand {
             Self::RevList => "rev-list",
             Self::UploadArchive => "upload-archive",
             Self::UploadPack => "upload-pack",
+            Self::VerifyPack => "verify-pack",
             Self::Version => "version",
         }
     }
@@ -51,7 +53,9 @@ impl Subcommand {
             Self::UploadPack | Self::UploadArchive => budgets.fetch,
             Self::IndexPack => budgets.index,
             Self::RevList | Self::Version => budgets.question,
-            Self::CommitGraph | Self::Fsck | Self::MultiPackIndex | Self::PackObjects => budgets.maintenance,
+            Self::CommitGraph | Self::Fsck | Self::MultiPackIndex | Self::PackObjects | Self::VerifyPack => {
+                budgets.maintenance
+            }
         }
     }
 }
@@ -77,7 +81,6 @@ const CONFIG: &[&str] = &[
     "uploadpack.allowFilter=true",
     // Every want is checked by us before git sees it.
     "uploadpack.allowAnySHA1InWant=true",
-    "uploadpack.allowRefInWant=true",
     "uploadpack.allowSidebandAll=true",
     "uploadpack.keepAlive=5",
     "lsrefs.unborn=advertise",
@@ -90,7 +93,6 @@ pub(crate) struct Command {
     dir: Option<GitDir>,
     cwd: PathBuf,
     config: Vec<String>,
-    globals: Vec<OsString>,
     args: Vec<OsString>,
     operands: Vec<OsString>,
     env: Vec<(&'static str, OsString)>,
@@ -104,7 +106,6 @@ impl Command {
             dir: None,
             cwd: PathBuf::from("/"),
             config: Vec::new(),
-            globals: Vec::new(),
             args: Vec::new(),
             operands: Vec::new(),
             env: Vec::new(),
@@ -139,12 +140,6 @@ impl Command {
     pub(crate) fn number(self, flag: &'static str, value: impl Display) -> Self {
         let value = value.to_string();
         self.option(flag, value)
-    }
-
-    /// Adds `flag=value` before the subcommand.
-    pub(crate) fn global(mut self, flag: &'static str, value: impl AsRef<OsStr>) -> Self {
-        self.globals.push(glue(flag, value.as_ref()));
-        self
     }
 
     /// Adds an argument behind `--end-of-options`.
@@ -215,7 +210,7 @@ impl Command {
         ] {
             command.arg("-c").arg(line);
         }
-        command.args(&self.globals).arg(self.subcommand.name()).args(&self.args);
+        command.arg(self.subcommand.name()).args(&self.args);
         if !self.operands.is_empty() {
             command.arg("--end-of-options").args(&self.operands);
         }

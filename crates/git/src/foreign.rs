@@ -215,3 +215,6 @@ fn check_alternates(root: &Path, objects: &Path, depth: usize) -> Result<(), For
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

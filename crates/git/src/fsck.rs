@@ -54,3 +54,28 @@ pub async fn fsck(git: &Git, dir: &GitDir, depth: Depth) -> Result<Findings, Chi
         false => Ok(Findings { problems }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hakata_names::ObjectFormat;
+
+    use super::{Depth, fsck};
+    use crate::testing::{self, Bench};
+
+    #[tokio::test]
+    async fn a_missing_object_is_a_finding() {
+        let bench = Bench::new().await;
+        let (dir, _) = bench.history(ObjectFormat::Sha256);
+        for depth in [Depth::Objects, Depth::Connectivity] {
+            assert!(fsck(&bench.git, &dir, depth).await.unwrap().is_clean());
+        }
+        let blob = testing::git(&dir, &["rev-parse", "main:file"]);
+        let (directory, name) = blob.trim().split_at(2);
+        std::fs::remove_file(dir.objects().join(directory).join(name)).unwrap();
+        for depth in [Depth::Objects, Depth::Connectivity] {
+            let findings = fsck(&bench.git, &dir, depth).await.unwrap();
+            let named = findings.problems.iter().any(|line| line.contains(blob.trim()));
+            assert!(named, "{depth:?}: {findings:?}");
+        }
+    }
+}

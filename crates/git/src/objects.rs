@@ -277,3 +277,6 @@ fn our_oid(id: ObjectId, within: &Oid) -> Result<Oid, ReadError> {
 fn broken(oid: &Oid, source: impl Into<Cause>) -> ReadError {
     ReadError::Object { oid: *oid, source: source.into() }
 }
+
+#[cfg(test)]
+mod tests;

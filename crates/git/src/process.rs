@@ -235,7 +235,7 @@ impl Child {
 
     /// Returns its process id, until it is reaped.
     #[cfg(test)]
-    pub(crate) fn id(&self) -> Option<u32> {
+    fn id(&self) -> Option<u32> {
         self.inner.id()
     }
 }
@@ -332,3 +332,6 @@ pub(crate) async fn ask(
     read.map_err(|source| child.io_error(source))?;
     Ok((child.finish().await?, output))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ mod archive;
 mod fetch;
 mod filter;
 mod ls_refs;
+mod object_info;
 mod output;
 mod protocol;
 mod request;

@@ -103,7 +103,7 @@ impl Quarantine {
         let mut command = self.new_objects().flag("--objects").flag("--quiet");
         if let Some(shallow) = shallow {
             let path = self.write_shallow(shallow).map_err(ConnectivityError::Storage)?;
-            command = command.global("--shallow-file", path);
+            command = command.env("GIT_SHALLOW_FILE", path);
         }
         let (finished, _) = ask(git, &command, lines(tips), 0).await.map_err(ConnectivityError::Child)?;
         match finished.status.code() {

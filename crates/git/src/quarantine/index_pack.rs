@@ -14,7 +14,7 @@ use crate::command::{Command, Subcommand};
 use crate::process::{Child, ChildError, Finished};
 
 static RECEIVED: Counter =
-    Counter::new("hakata_git_received_bytes_total", "Bytes of packs that clients pushed");
+    Counter::new("hakata_packs_received_bytes_total", "Bytes of packs that clients pushed");
 
 /// Lists the metrics of received packs.
 pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
@@ -151,7 +151,7 @@ impl Quarantine {
             .config("core.fsync", "none");
         if !limits.shallow.is_empty() {
             let path = self.write_shallow(&limits.shallow).map_err(IndexPackError::Storage)?;
-            command = command.global("--shallow-file", path);
+            command = command.env("GIT_SHALLOW_FILE", path);
         }
         if let Some(max_bytes) = limits.max_bytes {
             command = command.number("--max-input-size", max_bytes);

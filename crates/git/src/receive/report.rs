@@ -204,7 +204,7 @@ mod tests {
     fn plain_reports_are_lines() {
         let bytes = encode_report(&report(), &capabilities(ReportStatus::V1, false));
         assert_eq!(
-            bytes, "000eunpack ok\n0014ok refs/heads/a\n0031ng refs/heads/b no\\u{a}ok refs/heads/c\n0000",
+            bytes, "000eunpack ok\n0014ok refs/heads/a\n002bng refs/heads/b no\\u{a}ok refs/heads/c\n0000",
             "a reason never becomes a second line"
         );
     }
@@ -222,7 +222,7 @@ mod tests {
     fn who_asks_for_nothing_is_told_nothing() {
         assert_eq!(encode_report(&report(), &capabilities(ReportStatus::None, false)), "");
         assert_eq!(encode_report(&report(), &capabilities(ReportStatus::None, true)), "0000");
-        assert_eq!(encode_fatal("x\ny", &capabilities(ReportStatus::V1, false)), "000eERR x\\u{a}y");
+        assert_eq!(encode_fatal("x\ny", &capabilities(ReportStatus::V1, false)), "000fERR x\\u{a}y");
     }
 
     #[tokio::test]

@@ -16,8 +16,11 @@ const V0_UPLOAD: &str = "multi_ack thin-pack side-band side-band-64k ofs-delta s
 const V0_RECEIVE: &str =
     "report-status report-status-v2 delete-refs side-band-64k quiet atomic ofs-delta push-options";
 
-/// Features of `fetch` that we can serve if git can; the order is git's.
-const FETCH_FEATURES: [&str; 5] = ["shallow", "wait-for-done", "filter", "ref-in-want", "sideband-all"];
+/// Features of `fetch`, in git's order.
+const FETCH_FEATURES: [&str; 5] = ["shallow", "wait-for-done", "filter", REF_IN_WANT, "sideband-all"];
+
+/// The one feature that needs nothing of git: refs asked for by name are found in the snapshot.
+const REF_IN_WANT: &str = "ref-in-want";
 
 /// What this server can do: what the found git said of itself, as far as we can serve it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +35,7 @@ impl Capabilities {
     /// Intersects git's own `fetch=` features with ours.
     pub(crate) fn learn(agent: &str, git_features: &[&str]) -> Self {
         let fetch: Vec<&'static str> =
-            FETCH_FEATURES.into_iter().filter(|feature| git_features.contains(feature)).collect();
+            FETCH_FEATURES.into_iter().filter(|it| *it == REF_IN_WANT || git_features.contains(it)).collect();
         let v2 = |format| render_v2(agent, &fetch, format);
         Self {
             v2_sha1: v2(ObjectFormat::Sha1),
@@ -96,6 +99,7 @@ fn render_v2(agent: &str, fetch: &[&str], format: ObjectFormat) -> Bytes {
     encode_parts(&[b"fetch", equals, features.as_bytes(), b"\n"], &mut out);
     encode(b"server-option\n", &mut out);
     encode_parts(&[b"object-format=", format.name().as_bytes(), b"\n"], &mut out);
+    encode(b"object-info\n", &mut out);
     out.extend_from_slice(FLUSH);
     out.into()
 }

@@ -53,7 +53,7 @@ async fn serve<R: AsyncRead + Unpin + Send>(
     let arguments = read_arguments(&mut Packets::new(input, MAX_REQUEST)).await?;
     Counted::Archive.count();
     let dir = request.source.directory().await.map_err(ServeError::Directory)?;
-    let command = Command::new(Subcommand::UploadArchive).dir((*dir).as_ref()).operand(".");
+    let command = Command::new(Subcommand::UploadArchive).dir((*dir).as_ref()).flag(".");
     let mut child = Child::spawn(request.git, &command).await.map_err(ServeError::Child)?;
     let stdin = child.stdin();
     let writing = async move {

@@ -1,16 +1,21 @@
 //! One run of `git upload-pack`, behind a request that we have checked.
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use hakata_pkt_line::{DELIM, FLUSH, Packet, RESPONSE_END, encode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::ChildStdout;
 
 use super::{FetchStats, Output, ServeError};
 use crate::command::{Command, Subcommand};
+use crate::packets::Packets;
 use crate::process::Child;
 use crate::{Git, GitDir};
 
 /// Bytes that are read from git at a time, the capacity of a pipe.
 const PIECE: usize = 64 << 10;
+
+/// The longest reply before a pack, in bytes: acknowledgements and shallow boundaries.
+const MAX_HEAD: u64 = 64 << 20;
 
 /// The version that git is asked to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +34,23 @@ pub(super) fn command(dir: &GitDir, version: Version) -> Command {
     command.operand(".")
 }
 
+/// One request, checked and spelled by us.
+pub(super) struct Exchange {
+    pub(super) version: Version,
+    pub(super) request: Vec<u8>,
+    /// Lines that we answer ourselves, to stand before the section `packfile` of the reply.
+    pub(super) before_pack: Vec<u8>,
+}
+
 /// Hands one request to git and its reply to the client.
 pub(super) async fn stateless(
     git: &Git,
     dir: &GitDir,
-    version: Version,
-    request: Vec<u8>,
+    exchange: Exchange,
     output: &mut Output<'_>,
     stats: &mut FetchStats,
 ) -> Result<(), ServeError> {
+    let Exchange { version, request, before_pack } = exchange;
     let command = command(dir, version).flag("--stateless-rpc");
     let mut child = Child::spawn(git, &command).await.map_err(ServeError::Child)?;
     stats.n_fetches += 1;
@@ -49,13 +62,37 @@ pub(super) async fn stateless(
         }
     };
     let gone = output.closed();
-    let stdout = child.stdout();
-    let moving = async { tokio::join!(writing, relay(stdout, output, stats)).1 };
+    let stdout = child.stdout().map(BufReader::new);
+    let moving = async { tokio::join!(writing, relay_with(stdout, before_pack, output, stats)).1 };
     tokio::select! {
         moved = moving => moved?,
         () = gone => return Err(ServeError::Gone(std::io::ErrorKind::BrokenPipe.into())),
     }
     finish(child, stats).await
+}
+
+/// Sends the client what git says, with lines of ours before the pack.
+async fn relay_with(
+    mut stdout: Option<Buffered>,
+    before_pack: Vec<u8>,
+    output: &mut Output<'_>,
+    stats: &mut FetchStats,
+) -> Result<(), ServeError> {
+    if let Some(stdout) = stdout.as_mut().filter(|_| !before_pack.is_empty()) {
+        let mut packets = Packets::new(stdout, MAX_HEAD);
+        // If git fails here its end says so.
+        while let Ok(Some(packet)) = packets.next().await {
+            let is_pack =
+                matches!(&packet, Packet::Data(line) if line.ends_with(b"packfile\n") && line.len() <= 10);
+            let mut out = if is_pack { before_pack.clone() } else { Vec::new() };
+            encode_packet(&packet, &mut out);
+            output.send(out.into()).await.map_err(ServeError::Gone)?;
+            if is_pack {
+                break;
+            }
+        }
+    }
+    relay(stdout, output, stats).await
 }
 
 /// Sends the client what git says until git is done.
@@ -73,6 +110,15 @@ pub(super) async fn relay(
         stats.sent_bytes += n as u64;
         output.send(buffer.split().freeze()).await.map_err(ServeError::Gone)?;
         output.flush().await.map_err(ServeError::Gone)?;
+    }
+}
+
+fn encode_packet(packet: &Packet, out: &mut Vec<u8>) {
+    match packet {
+        Packet::Data(line) => encode(line, out),
+        Packet::Flush => out.extend_from_slice(FLUSH),
+        Packet::Delim => out.extend_from_slice(DELIM),
+        Packet::ResponseEnd => out.extend_from_slice(RESPONSE_END),
     }
 }
 

@@ -29,9 +29,9 @@ pub enum RequestError {
     /// An object that no visible ref leads to, or that does not exist: the client cannot tell which.
     #[error("upload-pack: not our ref {0}")]
     NotOurRef(Oid),
-    /// A ref asked for by name that does not exist.
+    /// A ref asked for by a name, safe for logs, that does not exist.
     #[error("unknown ref {0}")]
-    UnknownRef(RefName),
+    UnknownRef(String),
 }
 
 impl RequestError {

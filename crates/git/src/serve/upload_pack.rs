@@ -9,6 +9,7 @@ use hakata_runtime::metrics::{Counter, CounterFamily, Label, Metric};
 use tokio::io::AsyncRead;
 
 use super::request::Bounds;
+use super::wants::Asked;
 use super::{
     Mode, OpenDirectoryError, Output, Protocol, ProtocolVersion, RequestError, Source, stateful, v0, v2,
 };
@@ -177,7 +178,7 @@ pub(super) async fn check_wants(
     wants: &[hakata_names::Oid],
 ) -> Result<(), ServeError> {
     let UploadPack { git, snapshot, source, .. } = *conversation;
-    match super::wants::first_refused(git, dir, snapshot, source, wants).await? {
+    match (Asked { git, dir, snapshot, source, oids: wants }).first_refused().await? {
         Some(oid) => Err(RequestError::NotOurRef(oid).into()),
         None => Ok(()),
     }
@@ -189,6 +190,7 @@ pub(super) enum Command {
     Advertise,
     LsRefs,
     Fetch,
+    ObjectInfo,
     Archive,
 }
 
@@ -206,6 +208,7 @@ impl Label for Command {
             Self::Advertise => "advertise",
             Self::LsRefs => "ls-refs",
             Self::Fetch => "fetch",
+            Self::ObjectInfo => "object-info",
             Self::Archive => "archive",
         }
     }

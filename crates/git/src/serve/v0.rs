@@ -53,7 +53,8 @@ pub(super) async fn serve<R: AsyncRead + Unpin + Send>(
     let dir = source.directory().await.map_err(ServeError::Directory)?;
     let dir = (*dir).as_ref();
     check_wants(conversation, dir, &needs.wanted.wants).await?;
-    fetch::stateless(git, dir, fetch::Version::V0, request, output, stats).await
+    let exchange = fetch::Exchange { version: fetch::Version::V0, request, before_pack: Vec::new() };
+    fetch::stateless(git, dir, exchange, output, stats).await
 }
 
 /// What a client wants, up to the first flush.

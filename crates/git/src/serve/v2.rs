@@ -5,6 +5,7 @@ use hakata_names::{ObjectFormat, RefName};
 use hakata_pkt_line::{DELIM, FLUSH, Packet, encode, encode_parts};
 use tokio::io::AsyncRead;
 
+use super::object_info::ObjectInfo;
 use super::request::{Bounds, RequestError, Wanted, chomp, parse_oid, push, quote};
 use super::upload_pack::{Command, check_wants};
 use super::{FetchStats, Mode, Output, ServeError, Service, UploadPack, advertise, fetch, ls_refs};
@@ -55,6 +56,13 @@ pub(super) async fn serve<R: AsyncRead + Unpin + Send>(
                 stats.n_listings += 1;
                 output.send_all(request.answer(snapshot)).await.map_err(ServeError::Gone)?;
             }
+            Asked::ObjectInfo => {
+                let bounds = conversation.bounds();
+                let request = ObjectInfo::read(&mut packets, opening.has_arguments, snapshot, bounds).await?;
+                Command::ObjectInfo.count();
+                let pieces = [request.answer(conversation).await?];
+                output.send_all(pieces).await.map_err(ServeError::Gone)?;
+            }
             Asked::Fetch => {
                 let bounds = conversation.bounds();
                 let request = Fetch::read(&mut packets, opening.has_arguments, snapshot, bounds).await?;
@@ -83,14 +91,19 @@ async fn serve_fetch(
     let dir = source.directory().await.map_err(ServeError::Directory)?;
     let dir = (*dir).as_ref();
     check_wants(conversation, dir, &request.wanted.wants).await?;
-    let encoded = request.encode(git.capabilities().agent(), snapshot.format());
-    fetch::stateless(git, dir, fetch::Version::V2, encoded, output, stats).await
+    let exchange = fetch::Exchange {
+        version: fetch::Version::V2,
+        request: request.encode(git.capabilities().agent(), snapshot.format()),
+        before_pack: request.encode_wanted_refs(),
+    };
+    fetch::stateless(git, dir, exchange, output, stats).await
 }
 
 /// The commands we answer.
 enum Asked {
     LsRefs,
     Fetch,
+    ObjectInfo,
 }
 
 /// Command and capabilities of a request, as far as its delimiter.
@@ -150,6 +163,7 @@ fn set_command(command: &mut Option<Asked>, name: &[u8]) -> Result<(), RequestEr
     *command = Some(match name {
         b"ls-refs" => Asked::LsRefs,
         b"fetch" => Asked::Fetch,
+        b"object-info" => Asked::ObjectInfo,
         _ => return Err(malformed(format!("invalid command '{}'", quote(name)))),
     });
     Ok(())
@@ -193,7 +207,9 @@ pub(super) async fn next_argument<R: AsyncRead + Unpin>(
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Fetch {
     wanted: Wanted,
-    want_refs: Vec<RefName>,
+    /// Names of refs, or `HEAD`, with what the snapshot has for them. git is asked for the objects: it
+    /// would put the names before a shallow boundary, where its own client does not look for them.
+    want_refs: Vec<(hakata_names::Oid, Bytes)>,
     haves: Vec<hakata_names::Oid>,
     flags: [bool; FLAGS.len()],
 }
@@ -220,13 +236,15 @@ impl Fetch {
         } else if let Some(hex) = line.strip_prefix(b"have ") {
             push(&mut self.haves, parse_oid(hex, refs.format(), line)?, "haves", bounds.n_haves)?;
         } else if let Some(name) = line.strip_prefix(b"want-ref ") {
-            let name = RefName::parse(name).map_err(|_| RequestError::unexpected(line))?;
-            if refs.find(&name).is_none() {
-                return Err(RequestError::UnknownRef(name));
+            let target = match name {
+                b"HEAD" => refs.head_target(),
+                name => RefName::parse(name).ok().and_then(|name| refs.find(&name)).map(|at| at.oid),
+            };
+            let target = target.ok_or_else(|| RequestError::UnknownRef(quote(name)))?;
+            if self.want_refs.iter().any(|(_, known)| known == name) {
+                return Err(malformed(format!("duplicate want-ref {}", quote(name))));
             }
-            if self.want_refs.contains(&name) {
-                return Err(malformed(format!("duplicate want-ref {name}")));
-            }
+            let name = (target, Bytes::copy_from_slice(name));
             push(&mut self.want_refs, name, "want-refs", MAX_WANT_REFS.min(bounds.n_wants))?;
         } else if !self.wanted.take(line, refs, bounds)? {
             return Err(RequestError::unexpected(line));
@@ -250,6 +268,21 @@ impl Fetch {
         stats.shallow |= self.wanted.deepen != super::request::Deepen::default();
     }
 
+    /// Writes the section `wanted-refs` of the reply, empty if no ref was asked for by name.
+    fn encode_wanted_refs(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if !self.want_refs.is_empty() {
+            // With `sideband-all` every line is in a band, delimiters are not.
+            let band: &[u8] = if self.has("sideband-all") { b"\x01" } else { b"" };
+            encode_parts(&[band, b"wanted-refs\n"], &mut out);
+            for (oid, name) in &self.want_refs {
+                encode_parts(&[band, oid.to_string().as_bytes(), b" ", name, b"\n"], &mut out);
+            }
+            out.extend_from_slice(DELIM);
+        }
+        out
+    }
+
     /// Writes the request as we would have made it ourselves.
     fn encode(&self, agent: &str, format: ObjectFormat) -> Vec<u8> {
         let mut out = Vec::with_capacity(512 + (self.wanted.wants.len() + self.haves.len()) * 80);
@@ -260,11 +293,8 @@ impl Fetch {
         for (flag, _) in FLAGS.iter().zip(self.flags).filter(|(flag, set)| *set && **flag != "done") {
             encode_parts(&[flag.as_bytes(), b"\n"], &mut out);
         }
-        for oid in &self.wanted.wants {
+        for oid in self.wanted.wants.iter().chain(self.want_refs.iter().map(|(oid, _)| oid)) {
             encode_parts(&[b"want ", oid.to_string().as_bytes(), b"\n"], &mut out);
-        }
-        for name in &self.want_refs {
-            encode_parts(&[b"want-ref ", name.as_bytes(), b"\n"], &mut out);
         }
         self.wanted.encode_rest(&mut out);
         for oid in &self.haves {

@@ -1,9 +1,11 @@
 //! Which objects a client may ask for by their ids.
 
+use std::collections::HashSet;
 use std::pin::Pin;
 
 use hakata_names::Oid;
 
+use crate::objects::Kind;
 use crate::refs::RefSnapshot;
 use crate::serve::ServeError;
 use crate::{Git, GitDir};
@@ -39,42 +41,59 @@ impl Source for GitDir {
     }
 }
 
-/// Finds the first want that this client may not have.
-///
-/// Allowed are: what a ref points to; what one pointed to lately; a commit that is reachable from those; and
-/// trees, blobs and tag objects of the repository's own database, which partial clones ask for one by one.
-pub(crate) async fn first_refused(
-    git: &Git,
-    dir: &GitDir,
-    snapshot: &RefSnapshot,
-    source: &dyn Source,
-    wants: &[Oid],
-) -> Result<Option<Oid>, ServeError> {
-    let mut unknown: Vec<Oid> = wants.iter().filter(|want| !snapshot.is_tip(want)).copied().collect();
-    if unknown.is_empty() {
-        return Ok(None);
+/// What is asked for by ids, and of whom.
+pub(crate) struct Asked<'a> {
+    pub(crate) git: &'a Git,
+    pub(crate) dir: &'a GitDir,
+    pub(crate) snapshot: &'a RefSnapshot,
+    pub(crate) source: &'a dyn Source,
+    pub(crate) oids: &'a [Oid],
+}
+
+impl Asked<'_> {
+    /// Finds the first object that this client may not have.
+    pub(crate) async fn first_refused(&self) -> Result<Option<Oid>, ServeError> {
+        let hidden = self.hidden().await?;
+        Ok(self.oids.iter().find(|oid| hidden.contains(oid)).copied())
     }
-    let recent = source.recent_tips().await;
-    unknown.retain(|want| !recent.contains(want));
-    if unknown.is_empty() {
-        return Ok(None);
-    }
-    unknown.sort_unstable();
-    unknown.dedup();
-    let snapshot = snapshot.clone();
-    let objects = git.objects(dir, 0).await.map_err(ServeError::Read)?;
-    let refused = objects.read(move |view| {
-        let mut commits = Vec::new();
-        for want in unknown {
-            match view.header(&want)?.map(|header| header.kind) {
-                Some(crate::objects::Kind::Commit) => commits.push(want),
-                Some(_) => {}
-                None => return Ok(Some(want)),
-            }
+
+    /// Collects the objects that this client may not have, or that do not exist.
+    ///
+    /// Allowed are: what a ref points to; what one pointed to lately; a commit that is reachable from those;
+    /// and trees, blobs and tag objects of the repository's own database, which partial clones ask for one by
+    /// one.
+    pub(crate) async fn hidden(&self) -> Result<HashSet<Oid>, ServeError> {
+        let is_unknown = |oid: &&Oid| !self.snapshot.is_tip(oid);
+        let mut unknown: HashSet<Oid> = self.oids.iter().filter(is_unknown).copied().collect();
+        if unknown.is_empty() {
+            return Ok(unknown);
         }
-        let from: Vec<Oid> = snapshot.tips().iter().copied().chain(recent).collect();
-        let reached = view.reachable(&commits, &from)?;
-        Ok(commits.iter().zip(reached).find(|(_, reached)| !reached).map(|(want, _)| *want))
-    });
-    refused.await.map_err(ServeError::Read)
+        let recent = self.source.recent_tips().await;
+        recent.iter().for_each(|tip| {
+            unknown.remove(tip);
+        });
+        if unknown.is_empty() {
+            return Ok(unknown);
+        }
+        let snapshot = self.snapshot.clone();
+        let objects = self.git.objects(self.dir, 0).await.map_err(ServeError::Read)?;
+        let hidden = objects.read(move |view| {
+            let (mut commits, mut hidden) = (Vec::new(), HashSet::new());
+            for oid in unknown {
+                match view.header(&oid)?.map(|header| header.kind) {
+                    Some(Kind::Commit) => commits.push(oid),
+                    Some(Kind::Tree | Kind::Blob | Kind::Tag) => {}
+                    None => {
+                        hidden.insert(oid);
+                    }
+                }
+            }
+            let from: Vec<Oid> = snapshot.tips().iter().copied().chain(recent).collect();
+            let reached = view.reachable(&commits, &from)?;
+            hidden
+                .extend(commits.into_iter().zip(reached).filter(|(_, reached)| !reached).map(|(oid, _)| oid));
+            Ok(hidden)
+        });
+        hidden.await.map_err(ServeError::Read)
+    }
 }

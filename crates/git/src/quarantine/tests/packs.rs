@@ -127,7 +127,7 @@ async fn malicious_trees_and_modules_are_refused() {
         ("..", entry("40000", "..", &inner), "hasDotdot"),
         (".", entry("40000", ".", &inner), "hasDot"),
         ("a slash", entry("100644", "a/b", &blob), "fullPathname"),
-        ("an empty name", entry("100644", "", &blob), "emptyName"),
+        ("an empty name", entry("100644", "", &blob), "empty filename in tree entry"),
         ("twice", [entry("100644", "a", &blob), entry("100644", "a", &blob)].concat(), "duplicateEntries"),
         (
             "out of order",

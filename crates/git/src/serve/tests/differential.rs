@@ -10,7 +10,9 @@ use crate::testing::{self, Bench};
 const BOTH: [ObjectFormat; 2] = [ObjectFormat::Sha1, ObjectFormat::Sha256];
 
 /// What git is told so that it offers what we offer.
-const CONFIG: [&str; 10] = [
+const CONFIG: [&str; 12] = [
+    "-c",
+    "transfer.advertiseObjectInfo=true",
     "-c",
     "uploadpack.allowFilter=true",
     "-c",
@@ -120,6 +122,7 @@ fn fetches(oids: [Oid; 3]) -> Vec<Vec<String>> {
         lines(format!("no-progress\nfilter blob:none\nwant {three}\ndone")),
         lines(format!("no-progress\nfilter combine:blob:none+tree:1\nwant {three}\ndone")),
         lines("no-progress\nwant-ref refs/heads/main\ndone".to_owned()),
+        lines("no-progress\nsideband-all\nwant-ref HEAD\nwant-ref refs/notes/x\ndone".to_owned()),
         lines(format!("no-progress\nsideband-all\nwant {three}\nhave {two}\ndone")),
         lines(format!("wait-for-done\nhave {one}\nhave {two}")),
     ]
@@ -180,8 +183,39 @@ async fn replies_of_version_zero_are_git_s() {
             served.unwrap();
             let theirs =
                 git_says(&dir, 0, &["-c", "pack.threads=1", "upload-pack", "--stateless-rpc"], &request);
-            assert_eq!(ours, theirs, "{format} {body:?}");
+            match body[0].contains("side-band") {
+                true => assert_eq!(without_progress(&ours), without_progress(&theirs), "{format} {body:?}"),
+                false => assert_eq!(ours, theirs, "{format} {body:?}"),
+            }
         }
+    }
+}
+
+#[tokio::test]
+async fn object_info_replies_are_git_s() {
+    let bench = Bench::new().await;
+    for format in BOTH {
+        let (dir, [one, ..]) = bench.history(format);
+        let blob = testing::object(&dir, "blob", b"not committed");
+        let absent = Oid::from_bytes(&vec![7; format.oid_len()]).unwrap();
+        let line = |oid: &Oid| format!("oid {oid}");
+        let (one, blob, absent) = (line(&one), line(&blob), line(&absent));
+        for lines in [&["size", &one, &blob, &absent][..], &["size"], &[&one], &[]] {
+            let request = v2("object-info", format, lines);
+            let (served, ours) = ask(&bench, &dir, format, V2, &request).await;
+            served.unwrap();
+            let theirs = git_says(&dir, 2, &["upload-pack", "--stateless-rpc"], &request);
+            assert_eq!(normalised(&ours), normalised(&theirs), "{format} {lines:?}");
+        }
+        let lost = testing::commit(&dir, "lost", &[]);
+        let request = v2("object-info", format, &["size", &line(&lost)]);
+        let (served, ours) = ask(&bench, &dir, format, V2, &request).await;
+        served.unwrap();
+        assert_eq!(
+            normalised(&ours),
+            ["size".to_owned(), format!("{lost} "), "Flush".to_owned()],
+            "hidden is absent"
+        );
     }
 }
 

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::{V0, V2, ask, v2};
 use crate::serve::{
-    FetchLimits, Mode, Output, Protocol, ProtocolVersion, RequestError, ServeError, UploadPack, upload_pack,
+    BoxFuture, Directory, FetchLimits, Mode, OpenDirectoryError, Output, Protocol, ProtocolVersion,
+    RequestError, ServeError, Source, UploadPack, upload_pack,
 };
 use crate::testing::{self, Bench};
 
@@ -35,7 +36,9 @@ async fn each_is_answered_by_an_error_line() {
         ("cut before the flush", b"0014command=ls-refs\n".to_vec(), "too early"),
         ("no command", raw(&["agent=x"]), "no command requested"),
         ("unknown command", raw(&["command=push"]), "invalid command 'push'"),
-        ("object-info is not offered", raw(&["command=object-info"]), "invalid command"),
+        ("odd object-info", v2("object-info", SHA1, &["type"]), "unexpected line"),
+        ("object-info of no object", v2("object-info", SHA1, &["size", "oid HEAD"]), "unexpected line"),
+        ("bundle-uri is not offered", raw(&["command=bundle-uri"]), "invalid command"),
         ("two commands", raw(&["command=fetch", "command=ls-refs"]), "after another command"),
         ("unknown capability", raw(&["command=ls-refs", "x\u{1b}=1"]), "unknown capability 'x\\u{1b}=1'"),
         ("other format", raw(&["command=ls-refs", "object-format=sha256"]), "mismatched object format"),
@@ -50,7 +53,7 @@ async fn each_is_answered_by_an_error_line() {
         ("too many wants", fetch(&many), "too many wants in one request (limit 50)"),
         ("too many haves", fetch(&vec![format!("have {one}").as_str(); 51]), "too many haves"),
         ("unknown want-ref", fetch(&["want-ref refs/heads/none"]), "unknown ref refs/heads/none"),
-        ("want-ref that is none", fetch(&["want-ref --evil"]), "unexpected line"),
+        ("want-ref that is none", fetch(&["want-ref --evil"]), "unknown ref --evil"),
         (
             "want-ref twice",
             fetch(&["want-ref refs/heads/main", "want-ref refs/heads/main"]),
@@ -128,6 +131,46 @@ async fn hidden_history_is_out_of_reach() {
                 }
             }
         }
+    }
+}
+
+/// A repository whose refs moved a moment ago.
+struct Moved {
+    dir: crate::GitDir,
+    recent: Vec<hakata_names::Oid>,
+}
+
+impl Source for Moved {
+    fn directory(&self) -> BoxFuture<'_, Result<Directory, OpenDirectoryError>> {
+        self.dir.directory()
+    }
+
+    fn recent_tips(&self) -> BoxFuture<'_, Vec<hakata_names::Oid>> {
+        Box::pin(std::future::ready(self.recent.clone()))
+    }
+}
+
+#[tokio::test]
+async fn a_clone_that_races_a_forced_push_succeeds() {
+    let bench = Bench::new().await;
+    let (dir, [_, _, three]) = bench.history(SHA1);
+    let before = testing::commit(&dir, "before", &[three]);
+    let last = testing::commit(&dir, "last", &[before]);
+    let snapshot = testing::snapshot(&dir, SHA1);
+    let source = Moved { dir, recent: vec![last] };
+    for (oid, allowed) in [(last, true), (before, true), (testing::commit(&source.dir, "x", &[last]), false)]
+    {
+        let conversation = UploadPack {
+            git: &bench.git,
+            snapshot: &snapshot,
+            source: &source,
+            protocol: V2,
+            limits: FetchLimits::default(),
+        };
+        let request = v2("fetch", SHA1, &[&format!("want {oid}"), "done"]);
+        let mut said = Vec::new();
+        let served = upload_pack(conversation, &mut &request[..], &mut Output::writer(&mut said)).await;
+        assert_eq!(served.is_ok(), allowed, "{served:?}");
     }
 }
 

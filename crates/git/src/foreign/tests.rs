@@ -1,0 +1,110 @@
+use std::path::PathBuf;
+
+use hakata_names::ObjectFormat;
+
+use super::{Alternates, Foreign, ForeignError};
+use crate::GitDir;
+use crate::quarantine::{PackLimits, Quarantine};
+use crate::refs::Head;
+use crate::testing::{self, Bench};
+
+fn quarantine(bench: &Bench, format: ObjectFormat) -> Quarantine {
+    Quarantine::create(&bench.root.path().join("quarantine"), None, format).unwrap()
+}
+
+#[tokio::test]
+async fn refs_and_objects_are_taken_over() {
+    let bench = Bench::new().await;
+    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+        let (dir, [one, _, three]) = bench.history(format);
+        testing::git(&dir, &["pack-refs", "--all"]);
+        testing::git(&dir, &["update-ref", "refs/heads/topic/a", &three.to_string()]);
+        testing::git(&dir, &["symbolic-ref", "refs/remotes/origin/HEAD", "refs/heads/main"]);
+        let foreign = Foreign::open(dir.path(), Alternates::Inside).unwrap();
+        assert_eq!(foreign.format(), format);
+        assert_eq!(foreign.head(), &Head::Symbolic(testing::main()));
+        assert_eq!(foreign.n_skipped(), 1, "a symbolic ref is skipped");
+        let listed: Vec<String> = foreign.refs().iter().map(|at| format!("{} {}", at.oid, at.name)).collect();
+        let expected = testing::git(
+            &dir,
+            &["for-each-ref", "--exclude=refs/remotes", "--format=%(objectname) %(refname)"],
+        );
+        assert_eq!(listed, expected.lines().collect::<Vec<_>>(), "a loose ref wins over a packed one");
+        let quarantine = quarantine(&bench, format);
+        let pack = foreign.pack_all(&bench.git, &quarantine, &PackLimits::default()).await.unwrap().unwrap();
+        assert!(pack.n_objects > 9 && pack.idx.is_file());
+        let tips: Vec<_> = foreign.refs().iter().map(|at| at.oid).collect();
+        assert_eq!(quarantine.check_connected(&bench.git, &tips, &[]).await.unwrap(), []);
+        testing::git(quarantine.dir(), &["cat-file", "-e", &one.to_string()]);
+    }
+}
+
+#[tokio::test]
+async fn configuration_and_hooks_of_others_do_nothing() {
+    let bench = Bench::new().await;
+    let (dir, _) = bench.history(ObjectFormat::Sha1);
+    let mark = bench.root.path().join("was-here");
+    let touch = format!("touch {}", mark.display());
+    let config = format!(
+        "[core]\n\tbare = true\n\tfsmonitor = {touch}\n\tsshCommand = {touch}\n\tpager = {touch}\n\talternateRefsCommand = {touch}\n\
+         [include]\n\tpath = /etc/passwd\n[uploadpack]\n\tpackObjectsHook = {touch}\n[gc]\n\trecentObjectsHook = {touch}\n"
+    );
+    std::fs::write(dir.path().join("config"), config).unwrap();
+    let foreign = Foreign::open(dir.path(), Alternates::Inside).unwrap();
+    foreign
+        .pack_all(&bench.git, &quarantine(&bench, ObjectFormat::Sha1), &PackLimits::default())
+        .await
+        .unwrap();
+    assert!(!mark.exists(), "nothing that the repository names was run");
+}
+
+#[tokio::test]
+async fn repositories_that_reach_out_are_refused() {
+    let bench = Bench::new().await;
+    let (secret, [one, ..]) = bench.history(ObjectFormat::Sha1);
+    let fresh = || {
+        let dir = bench.repository(ObjectFormat::Sha1);
+        testing::git(&dir, &["pack-refs", "--all"]);
+        dir
+    };
+    let outside = fresh();
+    std::fs::write(outside.objects().join("info/alternates"), format!("{}\n", secret.objects().display()))
+        .unwrap();
+    let climbing = fresh();
+    std::fs::write(climbing.objects().join("info/alternates"), "../../../\n").unwrap();
+    for dir in [&outside, &climbing] {
+        let refused = Foreign::open(dir.path(), Alternates::Inside);
+        assert!(matches!(refused, Err(ForeignError::Outside { .. })), "{refused:?}");
+    }
+    assert!(Foreign::open(outside.path(), Alternates::Anywhere).is_ok(), "the operator may say so");
+
+    let linked = fresh();
+    std::os::unix::fs::symlink("/etc/hostname", linked.path().join("refs/heads/main")).unwrap();
+    let foreign = Foreign::open(linked.path(), Alternates::Inside).unwrap();
+    assert_eq!((foreign.refs().len(), foreign.n_skipped()), (0, 1), "links are not followed");
+
+    let nothing =
+        foreign.pack_all(&bench.git, &quarantine(&bench, ObjectFormat::Sha1), &PackLimits::default()).await;
+    assert!(nothing.unwrap().is_none());
+    let _ = one;
+}
+
+#[tokio::test]
+async fn what_is_no_repository_is_named() {
+    let bench = Bench::new().await;
+    let open = |dir: &GitDir| Foreign::open(dir.path(), Alternates::Inside);
+    let absent = GitDir::new(PathBuf::from("/nowhere/at/all"));
+    assert!(matches!(open(&absent), Err(ForeignError::Io { .. })));
+    assert!(matches!(open(&GitDir::new(bench.root.path())), Err(ForeignError::NotARepository { .. })));
+    for (file, content, expected) in [
+        ("HEAD", "nonsense", "its HEAD is malformed"),
+        ("config", "[extensions]\n\tobjectFormat = md5\n", "its object format is unknown"),
+        ("config", "[extensions]\n\trefStorage = reftable\n", "git refs migrate"),
+        ("config", "[core\n", "its config cannot be read"),
+    ] {
+        let dir = bench.repository(ObjectFormat::Sha1);
+        std::fs::write(dir.path().join(file), content).unwrap();
+        let error = open(&dir).unwrap_err().to_string();
+        assert!(error.contains(expected), "{file}: {error}");
+    }
+}

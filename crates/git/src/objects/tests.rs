@@ -1,0 +1,90 @@
+use hakata_names::{ObjectFormat, Oid};
+
+use super::{Kind, ReadError};
+use crate::testing::{self, Bench};
+
+#[tokio::test]
+async fn objects_are_read_as_git_reads_them() {
+    let bench = Bench::new().await;
+    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+        let (dir, [one, two, _]) = bench.history(format);
+        let tag = Oid::parse_hex(testing::git(&dir, &["rev-parse", "nested"]).trim().as_bytes()).unwrap();
+        let blob = Oid::parse_hex(testing::git(&dir, &["rev-parse", "main:file"]).trim().as_bytes()).unwrap();
+        let absent = Oid::from_bytes(&vec![7; format.oid_len()]).unwrap();
+        let objects = bench.git.objects(&dir, 1).await.unwrap();
+        let read = objects.read(move |view| {
+            assert_eq!(view.format(), format);
+            assert_eq!(view.header(&tag)?.unwrap().kind, Kind::Tag);
+            assert_eq!(view.header(&absent)?, None);
+            assert_eq!(view.peel(&tag)?, Some(two), "a tag of a tag is followed to its end");
+            assert_eq!(view.peel(&two)?, None);
+            let commit = view.commit(&two)?;
+            assert_eq!((commit.parents, commit.committed_at), (vec![one], 1_700_000_000));
+            assert_eq!((commit.summary, commit.author), (b"two".to_vec(), b"A <a@example.org>".to_vec()));
+            assert_eq!(view.read_blob(&blob, 6)?, b"three\n");
+            assert!(matches!(view.read_blob(&blob, 5), Err(ReadError::TooLarge { size_bytes: 6, .. })));
+            assert!(
+                matches!(view.read_blob(&two, 5_000), Err(ReadError::Object { .. })),
+                "a commit is no file"
+            );
+            assert!(matches!(view.commit(&absent), Err(ReadError::Absent(_))));
+            Ok(())
+        });
+        read.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn new_packs_are_noticed_by_an_open_database() {
+    let bench = Bench::new().await;
+    let (dir, [one, ..]) = bench.history(ObjectFormat::Sha1);
+    testing::git(&dir, &["repack", "-q", "-a", "-d"]);
+    let objects = bench.git.objects(&dir, 0).await.unwrap();
+    assert!(objects.read(move |view| Ok(view.exists(&one))).await.unwrap());
+    let later = testing::commit(&dir, "later", &[one]);
+    testing::git(&dir, &["update-ref", "refs/heads/later", &later.to_string()]);
+    testing::git(&dir, &["repack", "-q", "-d"]);
+    let again = bench.git.objects(&dir, 0).await.unwrap();
+    assert!(again.read(move |view| Ok(view.exists(&later))).await.unwrap());
+}
+
+/// A history in which every commit has up to two random parents; half of it may be in a commit-graph.
+#[tokio::test]
+async fn reachability_is_git_s() {
+    let bench = Bench::new().await;
+    let dir = bench.repository(ObjectFormat::Sha1);
+    let (mut commits, mut seed) = (Vec::<Oid>::new(), 12_345_u64);
+    let mut random = |n: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(seed >> 33).unwrap() % n
+    };
+    for n in 0..24 {
+        let mut parents: Vec<Oid> =
+            (0..2).filter_map(|_| commits.get(random(commits.len() + 2)).copied()).collect();
+        parents.dedup();
+        commits.push(testing::commit(&dir, &format!("{n}"), &parents));
+    }
+    for graph in [false, true] {
+        if graph {
+            for (n, commit) in commits.iter().take(12).enumerate() {
+                testing::git(&dir, &["update-ref", &format!("refs/heads/{n}"), &commit.to_string()]);
+            }
+            crate::maintain::write_commit_graph(&bench.git, &dir).await.unwrap();
+        }
+        for (at, from) in commits.iter().enumerate().step_by(3) {
+            let listed = testing::git(&dir, &["rev-list", &from.to_string()]);
+            let expected: Vec<bool> =
+                commits.iter().map(|commit| listed.contains(&commit.to_string())).collect();
+            let (targets, from) = (commits.clone(), [*from]);
+            let objects = bench.git.objects(&dir, u64::from(graph)).await.unwrap();
+            let found = objects.read(move |view| {
+                let together = view.reachable(&targets, &from)?;
+                for (target, reached) in targets.iter().zip(&together) {
+                    assert_eq!(view.is_ancestor(target, &from[0])?, *reached, "alone and together agree");
+                }
+                Ok(together)
+            });
+            assert_eq!(found.await.unwrap(), expected, "from {at}, graph {graph}");
+        }
+    }
+}
