@@ -10,10 +10,11 @@ use hakata_names::RepositoryId;
 use hakata_runtime::blocking::{Blocking, BlockingError};
 use hakata_runtime::clock::Clock;
 use hakata_runtime::limit::{Bounds, Limit};
+use hakata_runtime::secret::random_bytes;
 use hakata_runtime::tasks::Tasks;
-use hakata_store::{Db, StoreError, ids::Allocator, repositories};
+use hakata_store::{Db, StoreError, ids::Allocator, repositories, settings};
 
-use crate::cache::Caches;
+use crate::cache::{self, Caches};
 use crate::flight::Stopped;
 use crate::refresh::{self, State};
 use crate::repository::Repository;
@@ -60,6 +61,8 @@ pub(crate) struct Engine {
     pub(crate) snapshots: Snapshots,
     pub(crate) caches: Arc<Caches>,
     pub(crate) quarantines: Limit,
+    /// Tells our database from others; a cache directory carries it.
+    pub(crate) installation: String,
 }
 
 /// Why repositories cannot be served from a directory.
@@ -76,6 +79,9 @@ pub enum OpenEngineError {
     /// The pool of blocking work is closed.
     #[error("preparing the data directory")]
     Stopped(#[source] BlockingError),
+    /// The database does not answer.
+    #[error("asking the database for its name")]
+    Store(#[source] StoreError),
 }
 
 /// Why a repository cannot be opened.
@@ -118,12 +124,14 @@ impl Repositories {
         let failed = |source| OpenEngineError::Directory { path: settings.data.clone(), source };
         prepared.map_err(OpenEngineError::Stopped)?.map_err(failed)?;
         let caches = Caches::open(&settings).map_err(failed)?;
+        let installation = installation(&db).await.map_err(OpenEngineError::Store)?;
         let bounds = Bounds { permits: settings.max_quarantines, ..Bounds::default() };
         let engine = Arc::new(Engine {
             ids: Allocator::new(db.clone()),
             snapshots: Snapshots::new(settings.snapshot_bytes),
             quarantines: Limit::new("quarantines", bounds),
             caches: Arc::new(caches),
+            installation,
             db,
             blobs,
             git,
@@ -151,6 +159,11 @@ impl Repositories {
         self.engine.snapshots.forget(id);
     }
 
+    /// Drops the directory of a repository on this node, unless somebody reads it; it is made again when needed.
+    pub async fn drop_cache(&self, id: RepositoryId) -> bool {
+        cache::remove(&self.engine, id).await
+    }
+
     /// Returns the source of row ids of this process.
     pub fn ids(&self) -> &Allocator {
         &self.engine.ids
@@ -161,6 +174,16 @@ impl Repositories {
     pub async fn close(&self) {
         self.engine.caches.close(&self.engine.blocking).await;
     }
+}
+
+/// Returns the random name of the database, given at its first use.
+async fn installation(db: &Db) -> Result<String, StoreError> {
+    const NAME: &str = "repository.installation";
+    let random: String = random_bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+    if let Some(name) = settings::find(&mut db.read().await?, NAME).await? {
+        return Ok(name);
+    }
+    settings::get_or_set(&mut db.write().await?, NAME, &random).await
 }
 
 impl Engine {

@@ -42,18 +42,22 @@ mod stage;
 
 mod cache;
 
+mod import;
 mod sweep;
+mod verify;
 
 pub use cache::{CacheError, CacheHandle, StepError};
 pub use commit::{CommitError, Rows, no_rows};
 pub use engine::{OpenEngineError, OpenError, Parts, Repositories};
 pub use flight::Stopped;
+pub use import::{Import, ImportError, Imported, Progress};
 pub use outcome::{Atomicity, Committed, Reason, RefRefusal};
 pub use prepared::{Intent, Prepared};
 pub use receive::{ConnectError, Push, ReceiveError, ReceiveLimits, Received, TooLarge};
 pub use repository::Repository;
 pub use settings::Settings;
 pub use sweep::{SweepError, Swept};
+pub use verify::{Finding, VerifyError};
 
 /// Lists the metrics that this crate keeps, for `hakata_runtime::metrics::register`.
 pub fn metrics() -> Vec<&'static dyn hakata_runtime::metrics::Metric> {

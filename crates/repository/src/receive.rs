@@ -137,20 +137,11 @@ impl Repository {
         limits: &ReceiveLimits,
     ) -> Result<Received, ReceiveError> {
         let Push { updates, shallow } = push;
-        let mut received = Received {
-            updates,
-            refusals: Vec::new(),
-            offered: None,
-            objects: None,
-            large: Vec::new(),
-            peeled: HashMap::new(),
-            prune_epoch: self.state.prune_epoch,
-        };
+        let mut received = Received::new(updates, self.state.prune_epoch);
         if received.updates.iter().all(|update| update.new.is_none()) {
             return Ok(received);
         }
-        let permit = self.engine.quarantines.acquire().await.map_err(ReceiveError::Limited)?;
-        let base = self.cache().await.map_err(ReceiveError::Cache)?;
+        let (permit, base) = self.admitted().await?;
         let quarantine = self.quarantine(&base).await?;
         fault::point("receive.quarantine");
         let pack = match pack {
@@ -158,14 +149,19 @@ impl Repository {
             None => None,
         };
         fault::point("receive.indexed");
-        let offered = Arc::new(Offered { quarantine, pack, shallow, _permit: permit, _base: base });
-        received.large =
+        let offered = Arc::new(Offered::new(quarantine, pack, shallow, permit, base));
+        let large =
             offered.large(&self.engine, limits, &received.tips()).await.map_err(ReceiveError::Size)?;
-        received.offered = Some(offered);
-        received.connect(&self.engine).await.map_err(ReceiveError::Connect)?;
-        fault::point("receive.connected");
-        received.open(&self.engine).await.map_err(ReceiveError::Read)?;
+        let prune_epoch = self.state.prune_epoch;
+        received = Received::examine(&self.engine, received.updates, offered, prune_epoch).await?;
+        received.large = large;
         Ok(received)
+    }
+
+    /// Waits for a place in quarantine, and for the directory that stands behind it.
+    pub(crate) async fn admitted(&self) -> Result<(Permit, CacheHandle), ReceiveError> {
+        let permit = self.engine.quarantines.acquire().await.map_err(ReceiveError::Limited)?;
+        Ok((permit, self.cache().await.map_err(ReceiveError::Cache)?))
     }
 
     async fn quarantine(&self, base: &CacheHandle) -> Result<Quarantine, ReceiveError> {
@@ -190,6 +186,32 @@ impl Repository {
 }
 
 impl Received {
+    fn new(updates: Vec<RefUpdate>, prune_epoch: i64) -> Self {
+        Self {
+            updates,
+            refusals: Vec::new(),
+            offered: None,
+            objects: None,
+            large: Vec::new(),
+            peeled: HashMap::new(),
+            prune_epoch,
+        }
+    }
+
+    /// Proves what is in a quarantine complete, and looks behind its tags.
+    pub(crate) async fn examine(
+        engine: &Engine,
+        updates: Vec<RefUpdate>,
+        offered: Arc<Offered>,
+        prune_epoch: i64,
+    ) -> Result<Self, ReceiveError> {
+        let mut received = Self { offered: Some(offered), ..Self::new(updates, prune_epoch) };
+        received.connect(engine).await.map_err(ReceiveError::Connect)?;
+        fault::point("receive.connected");
+        received.open(engine).await.map_err(ReceiveError::Read)?;
+        Ok(received)
+    }
+
     /// Lists the updates that nobody has refused yet; everything that they need is there.
     pub fn updates(&self) -> &[RefUpdate] {
         &self.updates
@@ -270,6 +292,16 @@ impl Received {
 }
 
 impl Offered {
+    pub(crate) fn new(
+        quarantine: Quarantine,
+        pack: Option<IndexedPack>,
+        shallow: Vec<Oid>,
+        permit: Permit,
+        base: CacheHandle,
+    ) -> Self {
+        Self { quarantine, pack, shallow, _permit: permit, _base: base }
+    }
+
     /// Finds the tips that something is missing behind, or that only a shallow repository could have.
     async fn disconnected(
         &self,

@@ -19,6 +19,9 @@ static BYTES: Gauge =
 /// The directory for what is being deleted.
 const TRASH: &str = "trash";
 
+/// Idle time after which memory about a directory is let go.
+const FORGET_AFTER_MS: u64 = 3_600_000;
+
 /// A directory that may go.
 #[derive(Debug)]
 struct Candidate {
@@ -39,9 +42,10 @@ pub(super) fn empty_trash(root: &Path) -> io::Result<()> {
 /// Drops directories that are idle for too long, then the least recently used until the rest fits. Does nothing when
 /// there is no limit. Returns how many went.
 pub(crate) async fn evict(engine: &Arc<Engine>) -> usize {
+    let now_ms = u64::try_from(engine.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
+    engine.caches.forget_idle(now_ms);
     let Some(limit) = engine.settings.cache_bytes else { return 0 };
     let scanning = engine.clone();
-    let now_ms = u64::try_from(engine.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
     let scan = move || scanning.caches.candidates(now_ms);
     let Ok(Ok(mut candidates)) = engine.blocking.run(scan).await else { return 0 };
     candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.idle_ms));
@@ -76,12 +80,21 @@ pub(crate) async fn remove(engine: &Arc<Engine>, id: RepositoryId) -> bool {
 }
 
 impl Caches {
+    /// Forgets what is known of directories that nobody used for a while; they are compared when next used.
+    fn forget_idle(&self, now_ms: u64) {
+        self.entries().retain(|_, entry| {
+            let idle_ms = now_ms.saturating_sub(entry.used_ms.load(Ordering::Relaxed));
+            Arc::strong_count(entry) > 1 || idle_ms < FORGET_AFTER_MS
+        });
+    }
+
     /// Lists every directory on disk. Blocks.
     fn candidates(&self, now_ms: u64) -> io::Result<Vec<Candidate>> {
         let mut found = Vec::new();
         for shard in fs::read_dir(&self.root)? {
             let shard = shard?.path();
-            if !shard.is_dir() || shard.ends_with(TRASH) {
+            let is_shard = shard.file_name().is_some_and(|name| name.len() == 2);
+            if !shard.is_dir() || !is_shard {
                 continue;
             }
             for dir in fs::read_dir(shard)? {

@@ -8,7 +8,6 @@ use std::path::Path;
 use hakata_git::GitDir;
 use hakata_names::RepositoryId;
 
-use super::boots::Boots;
 use crate::refresh::Needed;
 
 /// The file that says what a directory shows.
@@ -20,28 +19,55 @@ pub(super) fn dir_of(root: &Path, id: RepositoryId) -> GitDir {
     GitDir::new(root.join(format!("{:02}", id % 100)).join(format!("{id}.git")))
 }
 
-/// Reads what a directory shows, if it says so and can be believed.
-pub(super) fn read_record(dir: &GitDir, boots: &Boots) -> io::Result<Option<Needed>> {
-    let text = match fs::read_to_string(dir.path().join(RECORD)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    Ok(parse_record(&text).filter(|(_, boot)| boots.trusts(boot)).map(|(shown, _)| shown))
+/// What a directory says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) shown: Needed,
+    /// The boot in which it was written.
+    pub(super) boot: String,
+    /// The database that it follows.
+    pub(super) installation: String,
 }
 
-fn parse_record(text: &str) -> Option<(Needed, &str)> {
-    let (version, rest) = text.strip_suffix('\n')?.split_once(' ')?;
-    let (prune_epoch, boot) = rest.split_once(' ')?;
-    Some((Needed { version: version.parse().ok()?, prune_epoch: prune_epoch.parse().ok()? }, boot))
+/// Reads what a directory says about itself, if it does.
+pub(super) fn read_record(dir: &GitDir) -> io::Result<Option<Record>> {
+    match fs::read_to_string(dir.path().join(RECORD)) {
+        Ok(text) => Ok(parse_record(&text)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn parse_record(text: &str) -> Option<Record> {
+    let fields: Vec<&str> = text.strip_suffix('\n')?.split(' ').collect();
+    let [version, prune_epoch, boot, installation] = fields[..] else { return None };
+    Some(Record {
+        shown: Needed { version: version.parse().ok()?, prune_epoch: prune_epoch.parse().ok()? },
+        boot: boot.to_owned(),
+        installation: installation.to_owned(),
+    })
 }
 
 /// Records what a directory shows; the last thing that a step adds.
-pub(super) fn write_record(dir: &GitDir, shown: Needed, boots: &Boots) -> io::Result<()> {
+pub(super) fn write_record(dir: &GitDir, record: &Record) -> io::Result<()> {
     let path = dir.path().join(RECORD);
     let temporary = path.with_extension("new");
-    fs::write(&temporary, format!("{} {} {}\n", shown.version, shown.prune_epoch, boots.current()))?;
+    let Record { shown, boot, installation } = record;
+    fs::write(&temporary, format!("{} {} {boot} {installation}\n", shown.version, shown.prune_epoch))?;
     fs::rename(temporary, path)
+}
+
+/// Moves a directory that does not belong to our rows out of the way, and says where it is now. It may hold the only
+/// copy of somebody's work.
+pub(super) fn set_aside(root: &Path, dir: &GitDir, now_ms: i64) -> io::Result<std::path::PathBuf> {
+    let name = dir.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let aside = root.join("set-aside");
+    fs::create_dir_all(&aside)?;
+    let to = aside.join(format!("{name}-{now_ms}.git"));
+    fs::rename(dir.path(), &to)?;
+    Ok(to)
 }
 
 /// Writes the hook that turns pushes away, unless it is there.
@@ -95,8 +121,7 @@ mod tests {
     use hakata_git::GitDir;
     use hakata_names::RepositoryId;
 
-    use super::{dir_of, parse_record, read_record, write_hook, write_record};
-    use crate::cache::boots::Boots;
+    use super::{Record, dir_of, parse_record, read_record, write_hook, write_record};
     use crate::refresh::Needed;
 
     #[test]
@@ -108,13 +133,14 @@ mod tests {
 
     #[test]
     fn a_record_is_read_back_and_a_torn_one_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let (git_dir, boots) = (GitDir::new(dir.path()), Boots::open(dir.path()).unwrap());
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = GitDir::new(temporary.path());
         let shown = Needed { version: 7, prune_epoch: 2 };
-        assert_eq!(read_record(&git_dir, &boots).unwrap(), None);
-        write_record(&git_dir, shown, &boots).unwrap();
-        assert_eq!(read_record(&git_dir, &boots).unwrap(), Some(shown));
-        for torn in ["", "7", "7 2", "7 2 boot", "x 2 boot\n", "\0\0\0\0"] {
+        let record = Record { shown, boot: "b".to_owned(), installation: "i".to_owned() };
+        assert_eq!(read_record(&dir).unwrap(), None);
+        write_record(&dir, &record).unwrap();
+        assert_eq!(read_record(&dir).unwrap(), Some(record));
+        for torn in ["", "7", "7 2", "7 2 boot\n", "7 2 boot i", "x 2 boot i\n", "\0\0\0\0"] {
             assert_eq!(parse_record(torn), None, "{torn:?}");
         }
     }

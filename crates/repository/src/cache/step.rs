@@ -17,7 +17,7 @@ use hakata_runtime::fault;
 use hakata_store::packs::Pack;
 use hakata_store::{StoreError, packs as catalogue};
 
-use super::layout::{self, Seen};
+use super::layout::{self, Record, Seen};
 use super::packs::{self, Compared, Listed, Trust};
 use super::{Advance, Entry, Known, REBUILDS, STEPS, derived};
 use crate::engine::{Engine, OpenError};
@@ -181,12 +181,13 @@ async fn prepare(
     };
     let listed: BTreeMap<PackId, Listed> = rows.iter().map(|row| (row.id, listed(row))).collect();
     let (engine_, entry_) = (engine.clone(), entry.clone());
-    let (format, head) = (state.format(), Head::Symbolic(state.default_ref.clone()));
+    let (format, version) = (state.format(), state.version());
+    let head = Head::Symbolic(state.default_ref.clone());
     let files = move || {
         let dir = &entry_.dir;
+        let shown = believed(&engine_, &entry_, version)?;
         init::init_bare(dir, format, &head)?;
         layout::write_hook(dir, &engine_.settings.push_url)?;
-        let shown = layout::read_record(dir, &engine_.caches.boots)?;
         let trust = if shown.is_some() { Trust::Sizes } else { Trust::Links };
         if trust == Trust::Links {
             maintain::remove_derived(dir)?;
@@ -197,6 +198,21 @@ async fn prepare(
     blocking(engine, entry, files).await
 }
 
+/// Reads what a directory shows, if that can be believed. One that follows another database, or is ahead of ours (which
+/// then came out of a backup), is set aside.
+fn believed(engine: &Engine, entry: &Entry, version: i64) -> io::Result<Option<Needed>> {
+    let Some(Record { shown, boot, installation }) = layout::read_record(&entry.dir)? else {
+        return Ok(None);
+    };
+    if installation != engine.installation || shown.version > version {
+        let aside = layout::set_aside(&engine.caches.root, &entry.dir, engine.clock.now_ms())?;
+        let (id, aside) = (entry.id.get(), aside.display());
+        tracing::warn!(repository.id = id, path = %aside, "a directory that is not of these rows was set aside");
+        return Ok(None);
+    }
+    Ok(engine.caches.boots.trusts(&boot).then_some(shown))
+}
+
 /// Reads what moved since the version that a directory shows; `None` if all refs must be written.
 async fn changes_since(
     engine: &Engine,
@@ -204,9 +220,6 @@ async fn changes_since(
     shown: Needed,
     state: &State,
 ) -> Result<Option<Vec<RefChange>>, StepError> {
-    if shown.version > state.version() {
-        return Ok(None);
-    }
     let mut conn = engine.db.read().await?;
     let moves = moves_between(&mut conn, entry.id, shown.version, state.version()).await?;
     Ok(moves.map(|moves| moves.into_iter().map(|at| change(at.name, at.new, at.peeled)).collect()))
@@ -268,7 +281,8 @@ fn write_refs(entry: &Entry, state: &State, changes: Option<&[RefChange]>) -> io
 }
 
 fn record(engine: &Engine, entry: &Entry, shown: Needed) -> io::Result<()> {
-    layout::write_record(&entry.dir, shown, &engine.caches.boots)?;
+    let (boot, installation) = (engine.caches.boots.current().to_owned(), engine.installation.clone());
+    layout::write_record(&entry.dir, &Record { shown, boot, installation })?;
     fault::point("cache.version");
     entry.remember(shown);
     Ok(())
