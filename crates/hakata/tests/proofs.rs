@@ -1,0 +1,37 @@
+//! The proofs of `cargo xtask prove`, each run small.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hakata_testkit::proof::{Crash, Drain, Race, Stall, crash, drain, race, stall};
+use hakata_testkit::{ServerOptions, crash_points};
+
+fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_hakata"))
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_server_is_killed_at_any_step() {
+    let points = crash_points();
+    let n_pushes = u32::try_from(points.len()).expect("a handful");
+    let proof = Crash { points, n_pushes, options: ServerOptions::default() };
+    crash(binary(), &proof).expect("the proof holds");
+}
+
+#[test]
+fn one_writer_wins_each_round() {
+    let proof = Race { n_writers: 8, n_rounds: 3, options: ServerOptions::default() };
+    race(binary(), &proof).expect("the proof holds");
+}
+
+#[test]
+fn stalled_handshakes_are_cut_and_leave_nothing() {
+    let proof = Stall { n_idle: 100, n_stalled: 50, deadline: Duration::from_secs(3) };
+    stall(binary(), &proof).expect("the proof holds");
+}
+
+#[test]
+fn transfers_finish_when_the_server_is_told_to_stop() {
+    let proof = Drain { size_bytes: 8_000_000, bytes_per_second: 4_000_000 };
+    drain(binary(), &proof).expect("the proof holds");
+}
