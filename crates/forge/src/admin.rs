@@ -1,0 +1,29 @@
+//! Administration: every command is a value, and there is one function that runs it.
+//!
+//! A [`Command`] comes from the command line or, as JSON, over the local socket; [`run`] answers with an
+//! [`Outcome`], which is JSON for programs and a table for people. Who may send one is decided at the door
+//! (the socket's mode and the peer's uid); commands act as the operator.
+
+mod accounts;
+mod command;
+mod doctor;
+mod groups;
+mod import;
+mod outcome;
+mod repositories;
+mod rules;
+mod run;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use command::{
+    Command, GroupCommand, KeyCommand, KeyOwner, MemberCommand, RepoCommand, TokenCommand, UserCommand,
+};
+pub use outcome::{Cell, Outcome, Row, Table};
+
+pub(crate) use accounts::{keys as key_table, token_row, tokens as token_table};
+pub(crate) use outcome::shown_bytes;
+pub(crate) use repositories::{repositories as repository_table, row as repository_row};
+pub use run::{Note, Progress, run};

@@ -1,0 +1,164 @@
+//! `hakata repo import|recover|verify`: long work on one repository.
+
+use std::path::{Path, PathBuf};
+
+use hakata_git::foreign::{Alternates, Foreign, ForeignError};
+use hakata_git::quarantine::Fsck;
+use hakata_git::refs::Head;
+use hakata_names::{ObjectFormat, RefName, RepositoryPath};
+use hakata_repository::{self as repository, Finding, Import, ImportError, Reason, VerifyError};
+use hakata_store::{RepositoryState, Visibility};
+
+use super::accounts::done;
+use super::run::{Note, Progress};
+use super::{Cell, Outcome, Row, Table, shown_bytes};
+use crate::access::Read;
+use crate::hosting::{Created, Wish};
+use crate::{Actor, Error, Forge, Kind};
+
+/// A repository to be brought in.
+pub(super) struct Source {
+    pub(super) directory: PathBuf,
+    pub(super) path: RepositoryPath,
+    pub(super) visibility: Visibility,
+    pub(super) reason: Reason,
+    pub(super) fsck: Fsck,
+}
+
+/// Brings a bare directory in as a new repository; a failure, or a caller that leaves, leaves nothing behind.
+pub(super) async fn import(
+    forge: &Forge,
+    actor: &Actor,
+    source: Source,
+    progress: &mut Progress<'_>,
+) -> Result<Outcome, Error> {
+    let directory = allowed(forge, &source.directory).await?;
+    let (object_format, head) = look_at(forge, &directory).await?;
+    let wish = Wish {
+        object_format,
+        default_ref: head.map_or_else(|| forge.default_ref(), Ok)?,
+        visibility: source.visibility,
+        state: RepositoryState::Creating,
+        description: String::new(),
+    };
+    let id = forge.create_in_state(actor, &source.path, wish).await?;
+    let mut created = Created::new(forge, id, &source.path, source.visibility);
+    let wanted = Import {
+        source: directory,
+        alternates: Alternates::Inside,
+        fsck: source.fsck,
+        actor: actor.user(),
+        reason: source.reason,
+    };
+    let opened = forge.repositories().open(id).await?;
+    let imported = opened.import(&wanted, |at| progress(note(at))).await?;
+    created.keep();
+    forge.policy_changed();
+    let refused = imported.committed.refs.iter().filter(|(_, answer)| answer.is_err()).count();
+    let row = Row::default()
+        .with("id", Cell::text(id))
+        .with("path", Cell::text(&source.path))
+        .with("refs", number(imported.committed.n_accepted()))
+        .with("refs_refused", number(refused))
+        .with("refs_skipped", number(imported.n_skipped))
+        .with("objects", Cell::Number(i64::from(imported.n_objects)))
+        .with("size_bytes", Cell::Bytes(imported.size_bytes))
+        .with("problems", Cell::Words(imported.problems));
+    let size = shown_bytes(imported.size_bytes);
+    Ok(done(format!("imported {} objects ({size}) into {}", imported.n_objects, source.path), Some(row)))
+}
+
+/// Checks one repository; no finding means that all is well.
+pub(super) async fn verify(forge: &Forge, actor: &Actor, path: &RepositoryPath) -> Result<Outcome, Error> {
+    let grant = forge.grant::<Read>(actor, path).await?;
+    let opened = forge.repositories().open(grant.repository()).await?;
+    let mut table = Table::new(&["what", "finding"]);
+    for finding in opened.verify().await? {
+        let (what, words) = described(&finding);
+        table.push(vec![Cell::text(what), Cell::text(words)]);
+    }
+    Ok(Outcome::Findings(table))
+}
+
+pub(super) fn described(finding: &Finding) -> (&'static str, String) {
+    let shown = |oid: &Option<hakata_names::Oid>| oid.map_or("nothing".to_owned(), |oid| oid.to_string());
+    match finding {
+        Finding::Pack { pack, what } => ("pack", format!("pack {pack}: {what}")),
+        Finding::Ref { name, row, directory } => {
+            ("ref", format!("{name} is {} in the rows and {} in the directory", shown(row), shown(directory)))
+        }
+        Finding::Directory(words) => ("directory", words.clone()),
+        Finding::Object(words) => ("object", words.clone()),
+    }
+}
+
+/// Resolves the directory, and keeps it inside of the one that imports may come from.
+async fn allowed(forge: &Forge, directory: &Path) -> Result<PathBuf, Error> {
+    let absent = |error: std::io::Error| {
+        Error::new(Kind::NotFound, format!("there is no directory {}", directory.display()))
+            .with_source(error)
+    };
+    let resolved = tokio::fs::canonicalize(directory).await.map_err(absent)?;
+    let Some(root) = &forge.settings().import_root else { return Ok(resolved) };
+    let root = tokio::fs::canonicalize(root).await.map_err(Error::internal)?;
+    if resolved.starts_with(&root) {
+        return Ok(resolved);
+    }
+    Err(Error::new(Kind::Forbidden, format!("imports come from {} only", root.display()))
+        .with_hint("set repositories.import_root"))
+}
+
+/// Reads what must be known before there is a row: the hash, and where HEAD points.
+async fn look_at(forge: &Forge, directory: &Path) -> Result<(ObjectFormat, Option<RefName>), Error> {
+    let path = directory.to_owned();
+    let opened = forge.blocking().run(move || Foreign::open(&path, Alternates::Inside)).await?;
+    let foreign = opened.map_err(Error::from)?;
+    let head = match foreign.head() {
+        Head::Symbolic(name) => Some(name.clone()),
+        _ => None,
+    };
+    Ok((foreign.format(), head))
+}
+
+fn note(at: repository::Progress) -> Note {
+    let (phase, done, total, unit) = match at {
+        repository::Progress::Opened { n_refs } => ("opened", n_refs as u64, Some(n_refs as u64), "refs"),
+        repository::Progress::Indexing { size_bytes, .. } => ("indexing", size_bytes, None, "bytes"),
+        repository::Progress::Indexed { size_bytes, .. } => {
+            ("indexed", size_bytes, Some(size_bytes), "bytes")
+        }
+    };
+    Note { phase: phase.to_owned(), done, total, unit: unit.to_owned() }
+}
+
+fn number(count: usize) -> Cell {
+    Cell::Number(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+impl From<ForeignError> for Error {
+    fn from(error: ForeignError) -> Self {
+        Self::new(Kind::Invalid, format!("this directory cannot be imported: {error}")).with_source(error)
+    }
+}
+
+impl From<ImportError> for Error {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Foreign(error) => error.into(),
+            ImportError::Format { .. } => Self::new(Kind::Invalid, error.to_string()),
+            ImportError::Receive(error) => error.into(),
+            ImportError::Commit(error) => error.into(),
+            ImportError::Store(error) => error.into(),
+            ImportError::Busy(error) => error.into(),
+        }
+    }
+}
+
+impl From<VerifyError> for Error {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Store(error) => error.into(),
+            VerifyError::Blob(error) => Self::internal(error),
+        }
+    }
+}

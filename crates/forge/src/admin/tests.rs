@@ -1,0 +1,99 @@
+//! Commands against real rows and directories, as the command line and the socket send them.
+
+use hakata_store::audits::{self, Filter};
+use hakata_store::page::PageSize;
+use serde_json::{Value, json};
+
+use super::Outcome;
+use crate::testing::{World, path};
+use crate::{Actor, Kind, Read, Settings};
+
+fn objects(outcome: &Outcome) -> Vec<Value> {
+    outcome.objects()
+}
+
+impl World {
+    async fn actions(&self) -> Vec<String> {
+        let mut conn = self.forge.db().read().await.unwrap();
+        let all = Filter { actor: None, subject: None };
+        let page = audits::list(&mut conn, all, None, PageSize::MAX).await.unwrap();
+        page.rows.into_iter().rev().map(|row| row.action).collect()
+    }
+}
+
+hakata_store::on_every_engine! {
+    /// A bare directory comes in whole, is verified, and a failed import leaves no row behind.
+    async fn a_directory_is_imported_and_verified(database: TestDatabase) {
+        let world = World::start(database, Settings::default()).await;
+        world.user("alice").await;
+        let work = world.work_tree("w");
+        let bare = world.path("bare.git");
+        world.git(&work, &["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
+        let import = json!({ "command": "repo", "action": "import", "source": bare, "path": "alice/copy", "visibility": "private" });
+        let mut notes = Vec::new();
+        let command = serde_json::from_value(import.clone()).unwrap();
+        let outcome = super::run(&world.forge, command, &mut |note| notes.push(note.phase)).await.unwrap();
+        assert_eq!(objects(&outcome)[0]["refs"], 1, "{outcome:?}");
+        assert!(notes.contains(&"indexed".to_owned()), "{notes:?}");
+        let grant = world.forge.grant::<Read>(&Actor::System, &path("alice/copy")).await.unwrap();
+        let opened = world.forge.repositories().open(grant.repository()).await.unwrap();
+        let main = hakata_names::RefName::parse(b"refs/heads/main").unwrap();
+        let tip = opened.snapshot().find(&main).unwrap().oid.to_string();
+        assert_eq!(tip, world.git(&work, &["rev-parse", "HEAD"]));
+        let verify = json!({ "command": "repo", "action": "verify", "path": "alice/copy" });
+        let outcome = world.admin(verify).await.unwrap();
+        assert!(!outcome.has_findings(), "{outcome:?}");
+        assert_eq!(world.admin(import).await.unwrap_err().kind(), Kind::Conflict, "the name is taken now");
+        for (source, kind) in [(world.path("nowhere"), Kind::NotFound), (world.path(""), Kind::Invalid)] {
+            let import = json!({ "command": "repo", "action": "import", "source": source, "path": "alice/other", "visibility": "private" });
+            assert_eq!(world.admin(import).await.unwrap_err().kind(), kind);
+        }
+        let list = json!({ "command": "repo", "action": "list", "owner": "alice" });
+        assert_eq!(objects(&world.admin(list).await.unwrap()).len(), 1, "what failed has no row");
+    }
+
+    /// Every act is written down with the change, and nothing that failed is.
+    async fn acts_are_audited(database: TestDatabase) {
+        let world = World::start(database, Settings::default()).await;
+        world.user("alice").await;
+        let create = json!({ "command": "repo", "action": "create", "path": "alice/tools", "visibility": "public" });
+        world.admin(create.clone()).await.unwrap();
+        world.admin(create).await.unwrap_err();
+        let protect = json!({ "command": "repo", "action": "protect", "path": "alice/tools", "pattern": "main", "push": null });
+        world.admin(protect.clone()).await.unwrap();
+        world.admin(protect).await.unwrap();
+        let unprotect = json!({ "command": "repo", "action": "unprotect", "path": "alice/tools", "pattern": "main" });
+        world.admin(unprotect.clone()).await.unwrap();
+        assert_eq!(world.admin(unprotect).await.unwrap_err().kind(), Kind::NotFound, "a second rule took the first's place");
+        world.admin(json!({ "command": "user", "action": "disable", "name": "alice" })).await.unwrap();
+        let actions = ["user.add", "repo.create", "repo.protect", "repo.protect", "repo.unprotect", "user.disable"];
+        assert_eq!(world.actions().await, actions);
+    }
+}
+
+#[tokio::test]
+async fn doctor_finds_that_nobody_is_there() {
+    let world = World::new().await;
+    let doctor = || world.admin(json!({ "command": "doctor" }));
+    let found = objects(&doctor().await.unwrap());
+    assert!(found.iter().any(|finding| finding["what"] == "users"), "{found:?}");
+    world.admin(json!({ "command": "user", "action": "add", "name": "boss", "admin": true })).await.unwrap();
+    let found = objects(&doctor().await.unwrap());
+    assert!(!found.iter().any(|finding| finding["what"] == "users"), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_quota_is_set_and_shown() {
+    let world = World::new().await;
+    world.user("alice").await;
+    world.admin(json!({ "command": "repo", "action": "create", "path": "alice/tools", "visibility": "private", "object_format": "sha256" })).await.unwrap();
+    let quota = json!({ "command": "repo", "action": "quota", "path": "alice/tools", "quota": "5GiB" });
+    let outcome = world.admin(quota).await.unwrap();
+    assert_eq!(outcome.message(), Some("the quota of alice/tools is 5.0 GiB now"));
+    let list = world.admin(json!({ "command": "repo", "action": "list" })).await.unwrap();
+    assert_eq!(objects(&list)[0]["object_format"], "sha256");
+    let directory =
+        world.admin(json!({ "command": "repo", "action": "path", "path": "alice/tools" })).await.unwrap();
+    let directory = objects(&directory)[0]["directory"].as_str().unwrap().to_owned();
+    assert!(std::path::Path::new(&directory).join("HEAD").exists(), "{directory}");
+}

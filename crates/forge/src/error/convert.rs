@@ -1,0 +1,67 @@
+//! What the errors of lower floors mean to a client.
+
+use hakata_git::serve::ServeError;
+use hakata_names::ParseNameError;
+use hakata_repository::OpenError;
+use hakata_runtime::blocking::BlockingError;
+use hakata_runtime::limit::Limited;
+use hakata_store::{Conflict, StoreError};
+
+use super::{Error, Kind};
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        if error.is_transient() {
+            return Self::new(Kind::Unavailable, "the database is not available").with_source(error);
+        }
+        Self::internal(error)
+    }
+}
+
+impl From<Limited> for Error {
+    fn from(limited: Limited) -> Self {
+        let after = limited.retry_after;
+        Self::new(Kind::Limited, "the server is busy").with_retry_after(after).with_source(limited)
+    }
+}
+
+impl From<BlockingError> for Error {
+    fn from(error: BlockingError) -> Self {
+        Self::new(Kind::Unavailable, "the server is busy or stopping").with_source(error)
+    }
+}
+
+impl From<Conflict> for Error {
+    fn from(conflict: Conflict) -> Self {
+        Self::new(Kind::Conflict, format!("another {} has this name", conflict.what)).with_source(conflict)
+    }
+}
+
+impl From<ParseNameError> for Error {
+    fn from(error: ParseNameError) -> Self {
+        Self::new(Kind::Invalid, error.to_string())
+    }
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        match &error {
+            OpenError::Absent(_) => Self::repository_not_found().with_source(error),
+            OpenError::Stopped { .. } | OpenError::Moving(_) => {
+                Self::new(Kind::Unavailable, "the repository cannot be read now").with_source(error)
+            }
+            OpenError::Store { .. } => Self::internal(error),
+        }
+    }
+}
+
+impl From<ServeError> for Error {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Refused(refused) => Self::new(Kind::Invalid, refused.to_string()),
+            ServeError::Child(hakata_git::ChildError::Limited(limited)) => limited.into(),
+            ServeError::Gone(_) => Self::new(Kind::Unavailable, "the client left").with_source(error),
+            ServeError::Directory(_) | ServeError::Read(_) | ServeError::Child(_) => Self::internal(error),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Serving fetches.
+
+use hakata_git::serve::{self, FetchLimits, UploadPack};
+use tokio::io::AsyncRead;
+
+use super::input::Counted;
+use super::measure::{Measured, Moved, Operation};
+use super::source::Fetched;
+use super::{Output, Protocol};
+use crate::access::{Grant, Read};
+use crate::{Error, Forge};
+
+/// Serves a fetch: a whole conversation, or one request of it. `input` should be buffered.
+///
+/// # Errors
+/// See [the module](super).
+pub async fn fetch<R>(
+    forge: &Forge,
+    grant: &Grant<Read>,
+    protocol: Protocol,
+    input: R,
+    output: &mut Output<'_>,
+) -> Result<Moved, Error>
+where
+    R: AsyncRead + Send + Unpin,
+{
+    let mut measured = Measured::start(forge, Operation::Fetch, grant.path(), grant.actor());
+    let mut input = Counted::new(input);
+    let served = async {
+        let repository = forge.repositories().open(grant.repository()).await?;
+        let snapshot = repository.snapshot().clone();
+        let source = Fetched(repository);
+        let limits = FetchLimits::default();
+        let conversation =
+            UploadPack { git: forge.git(), snapshot: &snapshot, source: &source, protocol, limits };
+        serve::upload_pack(conversation, &mut input, output).await.map_err(Error::from)
+    };
+    let served = served.await;
+    measured.moved.received_bytes = input.n_bytes();
+    if let Ok(stats) = &served {
+        measured.moved.sent_bytes = stats.sent_bytes;
+        measured.cpu = stats.cpu;
+    }
+    measured.finish(served.map(drop))
+}

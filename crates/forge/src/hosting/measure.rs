@@ -1,0 +1,179 @@
+//! One line and one set of metrics per git operation, whatever the transport.
+
+use std::time::Duration;
+
+use hakata_names::RepositoryPath;
+use hakata_runtime::metrics::{Counter, CounterFamily, HistogramFamily, Label, Metric, SECONDS};
+
+use crate::{Actor, Error, Forge, Kind};
+
+static OPERATIONS: CounterFamily<(Operation, Outcome)> =
+    CounterFamily::new("hakata_git_operations_total", "Git operations, by operation and outcome");
+static DURATION: HistogramFamily<Operation> =
+    HistogramFamily::new("hakata_git_operation_duration_seconds", "How long git operations took", SECONDS);
+static RECEIVED: Counter =
+    Counter::new("hakata_git_received_bytes_total", "Bytes that clients sent to git operations");
+static SENT: Counter =
+    Counter::new("hakata_git_sent_bytes_total", "Bytes of packs and archives sent to clients");
+static REFS: Counter = Counter::new("hakata_git_pushed_refs_total", "Refs that pushes changed");
+static CREATED: Counter =
+    Counter::new("hakata_repositories_created_by_push_total", "Repositories that a push created");
+
+/// Lists the metrics of git operations.
+pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
+    vec![&OPERATIONS, &DURATION, &RECEIVED, &SENT, &REFS, &CREATED]
+}
+
+/// Counts a repository that a push created.
+pub(super) fn created() {
+    CREATED.inc();
+}
+
+/// What an operation moved, for the access line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Bytes read from the client.
+    pub received_bytes: u64,
+    /// Bytes of packs and archives written to the client.
+    pub sent_bytes: u64,
+    /// Refs that were changed; none for a fetch.
+    pub n_refs: usize,
+}
+
+/// A git operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Operation {
+    AdvertiseFetch,
+    AdvertisePush,
+    Fetch,
+    Push,
+    Archive,
+}
+
+impl Label for Operation {
+    const KEY: &'static str = "operation";
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::AdvertiseFetch => "advertise-fetch",
+            Self::AdvertisePush => "advertise-push",
+            Self::Fetch => "fetch",
+            Self::Push => "push",
+            Self::Archive => "archive",
+        }
+    }
+}
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Outcome {
+    /// As the client wished.
+    Done,
+    /// A push of which something was refused.
+    Refused,
+    /// The client's mistake, or a limit.
+    Rejected,
+    /// The client left.
+    Abandoned,
+    /// Ours.
+    Failed,
+}
+
+impl Label for Outcome {
+    const KEY: &'static str = "outcome";
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Rejected => "rejected",
+            Self::Abandoned => "abandoned",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Operation {
+    pub(super) fn count(self, outcome: Outcome, took: Duration) {
+        OPERATIONS.get((self, outcome)).inc();
+        if !took.is_zero() {
+            DURATION.get(self).observe_duration(took);
+        }
+    }
+}
+
+/// An operation under way. Dropped without [`finish`](Self::finish), it was abandoned by its client.
+pub(super) struct Measured {
+    forge: Forge,
+    operation: Operation,
+    path: RepositoryPath,
+    actor: String,
+    started: Duration,
+    /// Processor time of children, as far as it is known.
+    pub(super) cpu: Duration,
+    pub(super) moved: Moved,
+    /// Refs that a push asked for and did not get.
+    pub(super) n_refused: usize,
+    is_finished: bool,
+}
+
+impl Measured {
+    pub(super) fn start(forge: &Forge, operation: Operation, path: &RepositoryPath, actor: &Actor) -> Self {
+        Self {
+            forge: forge.clone(),
+            operation,
+            path: path.clone(),
+            actor: actor.name().to_owned(),
+            started: forge.clock().monotonic(),
+            cpu: Duration::ZERO,
+            moved: Moved::default(),
+            n_refused: 0,
+            is_finished: false,
+        }
+    }
+
+    /// Writes the line and the metrics.
+    pub(super) fn finish(mut self, result: Result<(), Error>) -> Result<Moved, Error> {
+        let outcome = match &result {
+            Ok(()) if self.n_refused > 0 => Outcome::Refused,
+            Ok(()) => Outcome::Done,
+            Err(error) => match error.kind() {
+                Kind::Internal => Outcome::Failed,
+                Kind::Unavailable => Outcome::Abandoned,
+                _ => Outcome::Rejected,
+            },
+        };
+        self.write(outcome);
+        result.map(|()| self.moved)
+    }
+
+    fn write(&mut self, outcome: Outcome) {
+        self.is_finished = true;
+        let took = self.forge.clock().monotonic().saturating_sub(self.started).max(Duration::from_nanos(1));
+        self.operation.count(outcome, took);
+        RECEIVED.add(self.moved.received_bytes);
+        SENT.add(self.moved.sent_bytes);
+        REFS.add(self.moved.n_refs as u64);
+        tracing::info!(
+            operation = self.operation.value(),
+            outcome = outcome.value(),
+            repository.path = %self.path,
+            user = %self.actor,
+            refs.changed = self.moved.n_refs,
+            refs.refused = self.n_refused,
+            received_bytes = self.moved.received_bytes,
+            sent_bytes = self.moved.sent_bytes,
+            duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            children.cpu_ms = u64::try_from(self.cpu.as_millis()).unwrap_or(u64::MAX),
+            "git operation"
+        );
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.write(Outcome::Abandoned);
+        }
+    }
+}

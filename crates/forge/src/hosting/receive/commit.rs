@@ -1,0 +1,133 @@
+//! Committing what was judged, and judging again when the rules changed meanwhile.
+
+use hakata_git::objects::Objects;
+use hakata_names::{RefName, RefUpdate};
+use hakata_repository::{
+    Atomicity, CommitError, Committed, Intent, Prepared, Reason, Received, RefRefusal, Repository, no_rows,
+};
+
+use super::super::Output;
+use super::super::judge::Refused;
+use super::super::rules::Rules;
+use super::Push;
+use super::open::Opened;
+use crate::{Error, Kind};
+
+impl Push<'_> {
+    /// Judges the received push with its objects, commits it, and records what became of each ref.
+    pub(super) async fn commit(
+        &mut self,
+        opened: &Opened,
+        rules: Rules,
+        mut received: Received,
+        output: &mut Output<'_>,
+    ) -> Result<(), Error> {
+        let objects = received.objects().cloned();
+        self.judge_sizes(&mut received);
+        let refused = rules.judge_all(received.updates(), objects.as_ref()).await.map_err(Error::internal)?;
+        for (name, refused) in refused {
+            received.refuse(&name, RefRefusal::Denied(refused.reason.clone()));
+            self.verdicts.refuse(&name, refused);
+        }
+        let size_bytes = received.size_bytes();
+        let atomic = self.request.capabilities.atomic;
+        let intent = Intent {
+            actor: opened.actor.user(),
+            reason: Reason::Push,
+            atomicity: if atomic { Atomicity::Whole } else { Atomicity::Each },
+            policy_version: rules.policy_version,
+            default_ref: new_head(&opened.repository, received.updates()),
+            idempotency_key: None,
+        };
+        let committed = self.commit_judged(opened, received.prepare(intent), objects).await?;
+        self.record(&committed);
+        if let Some(warning) = rules.quota.warning(size_bytes).filter(|_| committed.n_accepted() > 0) {
+            self.say(output, &[warning]).await?;
+        }
+        Ok(())
+    }
+
+    /// Commits; when the rules have changed since they were read, judges by the new ones and tries again.
+    async fn commit_judged(
+        &mut self,
+        opened: &Opened,
+        mut prepared: Prepared,
+        objects: Option<Objects>,
+    ) -> Result<Committed, Error> {
+        loop {
+            let again = match opened.repository.commit(prepared, no_rows).await {
+                Ok(committed) => return Ok(committed),
+                Err(CommitError::PolicyChanged { prepared, .. }) => *prepared,
+                Err(error) => return Err(error.into()),
+            };
+            prepared = again;
+            let rules = self.forge.rules(&opened.actor, opened.repository.id()).await?;
+            let refused =
+                rules.judge_all(prepared.updates(), objects.as_ref()).await.map_err(Error::internal)?;
+            for (name, refused) in refused {
+                prepared.refuse(&name, RefRefusal::Denied(refused.reason.clone()));
+                self.verdicts.refuse(&name, refused);
+            }
+            prepared.set_policy_version(rules.policy_version);
+        }
+    }
+
+    fn record(&mut self, committed: &Committed) {
+        for (name, answer) in &committed.refs {
+            if let Err(refusal) = answer {
+                self.verdicts.refuse(name, Refused { reason: refusal.to_string(), hint: hint(refusal) });
+            }
+        }
+        self.measured.moved.n_refs = committed.n_accepted();
+    }
+}
+
+/// Where HEAD of a repository without branches goes: to its default if that is pushed, else to the first branch
+/// that is.
+fn new_head(repository: &Repository, updates: &[RefUpdate]) -> Option<RefName> {
+    if repository.snapshot().iter().any(|at| at.name.branch().is_some()) {
+        return None;
+    }
+    let mut branches = updates.iter().filter(|update| update.new.is_some() && update.name.branch().is_some());
+    let first = branches.next()?;
+    let has_default =
+        updates.iter().any(|update| update.new.is_some() && update.name == *repository.default_ref());
+    (!has_default).then(|| first.name.clone())
+}
+
+fn hint(refusal: &RefRefusal) -> Option<String> {
+    match refusal {
+        RefRefusal::Stale { .. } => {
+            Some("somebody else pushed meanwhile: git pull, then push again".to_owned())
+        }
+        RefRefusal::Shallow => {
+            Some("your clone is shallow: git fetch --unshallow, then push again".to_owned())
+        }
+        _ => None,
+    }
+}
+
+impl From<CommitError> for Error {
+    fn from(error: CommitError) -> Self {
+        let kind = match &error {
+            CommitError::Absent(_) => return Self::repository_not_found().with_source(error),
+            CommitError::Inactive { .. } => {
+                return Self::new(Kind::Forbidden, "this repository is archived and read-only")
+                    .with_source(error);
+            }
+            CommitError::Store(store) if store.is_transient() => Kind::Unavailable,
+            CommitError::Contended | CommitError::PackSwept | CommitError::PolicyChanged { .. } => {
+                Kind::Conflict
+            }
+            CommitError::Stopped(_) => Kind::Unavailable,
+            _ => Kind::Internal,
+        };
+        match kind {
+            Kind::Internal => Self::internal(error),
+            Kind::Conflict => {
+                Self::new(kind, "the repository changed too often meanwhile, push again").with_source(error)
+            }
+            kind => Self::new(kind, "the push could not be stored now, push again").with_source(error),
+        }
+    }
+}

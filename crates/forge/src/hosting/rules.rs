@@ -1,0 +1,118 @@
+//! The rules of a repository as they stand now, and the judgement of a push by them.
+
+use std::collections::HashMap;
+
+use hakata_git::objects::{Objects, ReadError};
+use hakata_names::{RefName, RefUpdate, RepositoryId};
+use hakata_store::repositories::{self, Standing};
+use hakata_store::{Role, protections};
+
+use super::judge::{Ancestry, Pusher, Refused, Rule, judge_rules};
+use crate::access::{Facts, Write, grant_from};
+use crate::quota::Quota;
+use crate::{Actor, Error, Forge};
+
+/// Everything that a push is judged by, read at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    pub(super) policy_version: i64,
+    pub(super) quota: Quota,
+    pub(super) standing: Standing,
+    rules: Vec<Rule>,
+    pusher: Pusher,
+}
+
+impl Forge {
+    /// Reads the rules, and decides again whether the actor may push at all: a role may have been taken away
+    /// since the push began.
+    pub(super) async fn rules(&self, actor: &Actor, id: RepositoryId) -> Result<Rules, Error> {
+        let mut conn = self.db().read().await?;
+        let standing = repositories::find_standing_by_id(&mut conn, id, actor.user()).await?;
+        let standing = standing.ok_or_else(Error::repository_not_found)?;
+        // After the policy version: a rule made in between raises it, and the commit asks again.
+        let rules = protections::list_of(&mut conn, id).await?;
+        drop(conn);
+        let facts = Facts::new(&standing, actor.user());
+        let role = facts.role;
+        grant_from::<Write>(actor, Some(facts.into()))?;
+        Ok(Rules {
+            policy_version: standing.repository.policy_version,
+            quota: Quota::of(&standing, self.settings().repository_quota),
+            standing,
+            rules: rules.into_iter().map(Rule::from).collect(),
+            pusher: pusher(actor, role),
+        })
+    }
+}
+
+fn pusher(actor: &Actor, role: Option<Role>) -> Pusher {
+    let role = match actor {
+        Actor::System => Some(Role::Owner),
+        Actor::DeployKey { .. } => Some(Role::Developer),
+        actor if actor.is_admin() => Some(Role::Owner),
+        _ => role,
+    };
+    Pusher { role, user: actor.user() }
+}
+
+impl Rules {
+    /// Judges what can be judged without objects.
+    pub(super) fn judge_early(&self, update: &RefUpdate) -> Result<(), Refused> {
+        self.judge(update, || Ancestry::FastForward)
+    }
+
+    /// Judges every update with the objects readable; answers those that are refused.
+    pub(super) async fn judge_all(
+        &self,
+        updates: &[RefUpdate],
+        objects: Option<&Objects>,
+    ) -> Result<Vec<(RefName, Refused)>, ReadError> {
+        let mut asked = Vec::new();
+        for update in updates {
+            // A rule asks only where the answer matters; a first pass finds out which those are.
+            let _ = self.judge(update, || {
+                asked.extend(update.old.zip(update.new).map(|pair| (update.name.clone(), pair)));
+                Ancestry::FastForward
+            });
+        }
+        let known = ancestries(asked, objects).await?;
+        let judge = |update: &RefUpdate| {
+            let ancestry = || known.get(&update.name).copied().unwrap_or(Ancestry::Forced);
+            self.judge(update, ancestry).err().map(|refused| (update.name.clone(), refused))
+        };
+        Ok(updates.iter().filter_map(judge).collect())
+    }
+
+    fn judge(&self, update: &RefUpdate, ancestry: impl FnMut() -> Ancestry) -> Result<(), Refused> {
+        judge_rules(&self.rules, self.pusher, &self.standing.repository.path(), update, ancestry)
+    }
+}
+
+/// Finds out which moves lose commits; what is no commit on either side counts as forced.
+async fn ancestries(
+    asked: Vec<(RefName, (hakata_names::Oid, hakata_names::Oid))>,
+    objects: Option<&Objects>,
+) -> Result<HashMap<RefName, Ancestry>, ReadError> {
+    let Some(objects) = objects.filter(|_| !asked.is_empty()) else { return Ok(HashMap::new()) };
+    let look = move |view: &hakata_git::objects::View| {
+        let judge = |(name, (old, new)): (RefName, (hakata_names::Oid, hakata_names::Oid))| {
+            let forward = view.is_ancestor(&old, &new).unwrap_or(false);
+            (name, if forward { Ancestry::FastForward } else { Ancestry::Forced })
+        };
+        Ok(asked.into_iter().map(judge).collect())
+    };
+    objects.read(look).await
+}
+
+impl From<protections::Protection> for Rule {
+    fn from(row: protections::Protection) -> Self {
+        Self {
+            kind: row.kind,
+            pattern: row.pattern,
+            push: row.push_role,
+            may_force: row.may_force,
+            may_delete: row.may_delete,
+            allowed: row.allowed_users,
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What is counted here.
+
+use hakata_runtime::metrics::Metric;
+
+/// Lists the metrics that this crate keeps, for `hakata_runtime::metrics::register`.
+pub fn metrics() -> Vec<&'static dyn Metric> {
+    let mut all = crate::hosting::metrics();
+    all.push(&crate::auth::refusals::REFUSED);
+    all
+}

@@ -1,0 +1,103 @@
+//! Rules on the branches and tags of a repository.
+
+use hakata_names::{ProtectionId, RefPattern, UserId};
+use hakata_store::protections::{self as rows, Protection};
+use hakata_store::{ProtectionKind, Role};
+use serde_json::json;
+
+use crate::access::{Grant, Maintain};
+use crate::{Error, Forge, Kind};
+
+/// Most rules of one repository: every push reads them all.
+const MAX_RULES: usize = 100;
+
+/// A rule to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct RuleWish {
+    pub(crate) kind: ProtectionKind,
+    pub(crate) pattern: RefPattern,
+    pub(crate) push: Option<Role>,
+    pub(crate) may_force: bool,
+    pub(crate) may_delete: bool,
+    pub(crate) allowed: Vec<UserId>,
+}
+
+impl Forge {
+    /// Adds a rule, or puts it in the place of the one with the same pattern.
+    pub(crate) async fn protect(
+        &self,
+        grant: &Grant<Maintain>,
+        wish: RuleWish,
+    ) -> Result<ProtectionId, Error> {
+        let old = self.list_protections(grant).await?;
+        if old.len() >= MAX_RULES {
+            return Err(Error::new(Kind::Invalid, format!("there are {MAX_RULES} rules already")));
+        }
+        let same = |rule: &&Protection| rule.kind == wish.kind && rule.pattern == wish.pattern;
+        let replaced = old.iter().find(same).map(|rule| rule.id);
+        let rule = Protection {
+            id: self.ids().next().await?,
+            repository: grant.repository(),
+            kind: wish.kind,
+            pattern: wish.pattern,
+            push_role: wish.push,
+            merge_role: wish.push,
+            may_force: wish.may_force,
+            may_delete: wish.may_delete,
+            allowed_users: wish.allowed,
+            created_at: self.clock().now_ms(),
+        };
+        let detail = json!({
+            "kind": rule.kind.as_str(), "pattern": rule.pattern.as_str(), "push": rule.push_role,
+            "force": rule.may_force, "delete": rule.may_delete,
+        });
+        let audit = self.audit(grant.actor(), "repo.protect", grant.path(), detail).await?;
+        let insert = self.db().transaction(|tx| {
+            let (rule, audit) = (rule.clone(), audit.clone());
+            Box::pin(async move {
+                if let Some(replaced) = replaced {
+                    rows::delete(tx, rule.repository, replaced).await?;
+                }
+                rows::insert(tx, &rule).await?.map_err(Error::from)?;
+                audit.write(tx).await.map_err(Error::from)
+            })
+        });
+        insert.await?;
+        self.policy_changed();
+        Ok(rule.id)
+    }
+
+    /// Lists the rules of a repository.
+    pub(crate) async fn list_protections(&self, grant: &Grant<Maintain>) -> Result<Vec<Protection>, Error> {
+        let mut conn = self.db().read().await?;
+        Ok(rows::list_of(&mut conn, grant.repository()).await?)
+    }
+
+    /// Removes the rule with this pattern.
+    pub(crate) async fn unprotect(
+        &self,
+        grant: &Grant<Maintain>,
+        kind: ProtectionKind,
+        pattern: &str,
+    ) -> Result<(), Error> {
+        let rules = self.list_protections(grant).await?;
+        let rule = rules.iter().find(|rule| rule.kind == kind && rule.pattern.as_str() == pattern);
+        let absent = || Error::new(Kind::NotFound, format!("there is no rule '{pattern}' for a {kind} here"));
+        let id = rule.ok_or_else(absent)?.id;
+        let detail = json!({ "kind": kind.as_str(), "pattern": pattern });
+        let audit = self.audit(grant.actor(), "repo.unprotect", grant.path(), detail).await?;
+        let repository = grant.repository();
+        let remove = self.db().transaction(|tx| {
+            let audit = audit.clone();
+            Box::pin(async move {
+                if !rows::delete(tx, repository, id).await? {
+                    return Err(Error::new(Kind::NotFound, "the rule is gone already"));
+                }
+                audit.write(tx).await.map_err(Error::from)
+            })
+        });
+        remove.await?;
+        self.policy_changed();
+        Ok(())
+    }
+}
