@@ -6,7 +6,7 @@ use super::body::{Body, BodyError, Pace};
 use super::facts::RequestFacts;
 use super::{Shared, strict};
 use crate::listener::Name;
-use ::http::header::{CONNECTION, CONTENT_TYPE};
+use ::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use ::http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -84,20 +84,26 @@ impl Exchange {
 
     /// Puts the request's id on the answer and ties the line to its end.
     fn finish(mut self, response: Response<Body>) -> Response<Answer> {
-        let (mut parts, body) = response.into_parts();
+        let (mut parts, mut body) = response.into_parts();
         let line = &mut self.line;
         if let Some(id) = line.facts.id.header() {
             parts.headers.insert("x-request-id", id);
-        }
-        if self.version > Version::HTTP_11 {
-            // Means nothing over HTTP/2 and is an error there.
-            parts.headers.remove(CONNECTION);
         }
         line.status = Some(parts.status);
         line.user = parts.extensions.remove::<User>();
         // These answers have no body, whatever was given for one; nobody will ask for it.
         let bodiless = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        line.complete = bodiless || line.method == Method::HEAD || body.is_end_stream();
+        let bodiless = bodiless || line.method == Method::HEAD;
+        line.complete = bodiless || body.is_end_stream();
+        if self.version > Version::HTTP_11 {
+            // Means nothing over HTTP/2 and is an error there.
+            parts.headers.remove(CONNECTION);
+            // hyper leaves out the body of such an answer over HTTP/1 only; over HTTP/2 it would be an error.
+            if bodiless && let Some(length) = std::mem::take(&mut body).size_hint().exact().filter(|n| *n > 0)
+            {
+                parts.headers.entry(CONTENT_LENGTH).or_insert(length.into());
+            }
+        }
         Response::from_parts(parts, Answer { body, line: self.line, running: self.running })
     }
 }

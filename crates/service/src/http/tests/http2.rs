@@ -54,6 +54,16 @@ async fn many_requests_share_a_connection_within_the_bound() {
     assert!(MOST.load(Ordering::SeqCst) <= 8, "at most {} ran at once", MOST.load(Ordering::SeqCst));
 }
 
+#[tokio::test]
+async fn head_tells_the_length_and_sends_nothing() {
+    let tasks = Tasks::new();
+    let mut client = http2(&tasks, Settings::default(), echo).await;
+    let request = Request::head("http://h/a").body(Body::empty()).unwrap();
+    let response = client.send_request(request).await.unwrap();
+    assert_eq!(response.headers()["content-length"], "7");
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_reset_is_dropped() {
     let tasks = Tasks::new();
