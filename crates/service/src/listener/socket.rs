@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use socket2::{Domain, Protocol, SockAddr, Socket as Raw, TcpKeepalive, Type};
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,15 @@ fn reserve() -> Option<File> {
 }
 
 fn bind_tcp(at: SocketAddr, settings: &Settings) -> io::Result<TcpListener> {
-    let socket = Raw::new(Domain::for_address(at), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    let new = |at| Raw::new(Domain::for_address(at), Type::STREAM.nonblocking(), Some(Protocol::TCP));
+    let (at, socket) = match new(at) {
+        // "Everywhere" is everything there is on a machine without IPv6.
+        Err(_) if at == SocketAddr::from((Ipv6Addr::UNSPECIFIED, at.port())) => {
+            let at = SocketAddr::from((Ipv4Addr::UNSPECIFIED, at.port()));
+            (at, new(at)?)
+        }
+        socket => (at, socket?),
+    };
     socket.set_reuse_address(true)?;
     if at.is_ipv6() {
         // `[::]` means everywhere; where the machine has no IPv4 this is refused and does not matter.

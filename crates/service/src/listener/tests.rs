@@ -159,6 +159,16 @@ async fn tls_is_served_and_its_absence_noticed() {
 }
 
 #[tokio::test]
+async fn everywhere_includes_ipv4() {
+    let tasks = Tasks::new();
+    let listener = bind(":0", &Settings::default(), &Connections::default()).unwrap();
+    let port = listener.local_address().tcp().unwrap().port();
+    serve_http(&tasks, listener);
+    assert!(ask(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap().ends_with("ok"));
+    tasks.drain(Duration::from_secs(60)).await;
+}
+
+#[tokio::test]
 async fn draining_refuses_at_once() {
     let tasks = Tasks::new();
     let address = start(&tasks, &Settings::default(), &Connections::default());
