@@ -176,6 +176,11 @@ pub struct View {
 }
 
 impl View {
+    /// Returns the library's own handle.
+    pub(crate) fn repository(&self) -> &gix::Repository {
+        &self.repository
+    }
+
     /// Returns the hash function of the repository.
     pub fn format(&self) -> ObjectFormat {
         match self.repository.object_hash() {

@@ -6,6 +6,7 @@
 
 mod connectivity;
 mod index_pack;
+mod proof;
 mod scratch;
 mod sizes;
 

@@ -1,4 +1,5 @@
 //! Packs that are fine, and packs that are not.
 
 mod packs;
+mod proofs;
 mod pushes;

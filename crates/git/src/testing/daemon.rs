@@ -110,17 +110,24 @@ impl Served {
     ) {
         let parent = self.git.settings().scratch.clone();
         let quarantine = Quarantine::create(&parent, Some(&self.dir), self.format).unwrap();
+        let mut pack = None;
         if request.has_pack() {
             let limits = PackLimits { shallow: request.shallow.clone(), ..PackLimits::default() };
-            if let Err(error) = quarantine.index_pack(&self.git, input, &limits).await {
-                let report = Report::unpack_failed(&request, error.unpack_line());
-                output.send(encode_report(&report, &request.capabilities)).await.unwrap();
-                return;
+            match quarantine.index_pack(&self.git, input, &limits).await {
+                Ok(indexed) => pack = Some(indexed),
+                Err(error) => {
+                    let report = Report::unpack_failed(&request, error.unpack_line());
+                    output.send(encode_report(&report, &request.capabilities)).await.unwrap();
+                    return;
+                }
             }
         }
         Progress::new(output, &request.capabilities).line("hello from hakata").await.unwrap();
-        let disconnected =
-            quarantine.check_connected(&self.git, &request.new_tips(), &request.shallow).await.unwrap();
+        let snapshot = super::snapshot(&self.dir, self.format);
+        let disconnected = quarantine
+            .check_push(&self.git, &snapshot, pack.as_ref(), &request.new_tips(), &request.shallow)
+            .await
+            .unwrap();
         for entry in std::fs::read_dir(quarantine.dir().objects().join("pack")).unwrap() {
             let path = entry.unwrap().path();
             std::fs::hard_link(&path, self.dir.objects().join("pack").join(path.file_name().unwrap()))
