@@ -1,5 +1,6 @@
 //! The commands.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use hakata_names::{KeyId, ObjectFormat, OwnerName, RepositoryPath, TokenId};
@@ -35,7 +36,7 @@ pub enum Command {
 }
 
 /// `hakata user …`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum UserCommand {
     /// Makes a user, with all that is given, or nothing at all.
@@ -81,6 +82,20 @@ pub enum UserCommand {
         /// The new one; `None` takes it away.
         password: Option<String>,
     },
+}
+
+/// Shows what is done to whom, never a password.
+impl fmt::Debug for UserCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add { name, .. } => write!(f, "Add({name})"),
+            Self::List => f.write_str("List"),
+            Self::Disable { name } => write!(f, "Disable({name})"),
+            Self::Enable { name } => write!(f, "Enable({name})"),
+            Self::Admin { name, admin } => write!(f, "Admin({name}, {admin})"),
+            Self::Password { name, .. } => write!(f, "Password({name})"),
+        }
+    }
 }
 
 /// Whose key it is.

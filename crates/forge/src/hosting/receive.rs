@@ -84,49 +84,85 @@ async fn run<R: AsyncRead + Send + Unpin>(
         output.send_all(lines).await.map_err(gone)?;
         output.flush().await.map_err(gone)?;
     }
-    let Some(request) = read(forge, &target, protocol, input, output).await? else { return Ok(()) };
+    let request = match read(forge, &target, input).await {
+        Ok(Some(request)) => request,
+        Ok(None) => return Ok(()),
+        Err(Unread::Told(error)) => {
+            // Clients listen on the side-band from their first command on, since we always offer it.
+            let spoken = PushCapabilities { side_band: true, ..PushCapabilities::default() };
+            return tell(error, &spoken, protocol, input, output, measured).await;
+        }
+        Err(Unread::Failed(error)) if protocol.mode == Mode::Stateless => return Err(error),
+        Err(Unread::Failed(error)) => {
+            return tell(error, &PushCapabilities::default(), protocol, input, output, measured).await;
+        }
+    };
     let mut push =
         Push { forge, protocol, request, verdicts: Verdicts::default(), has_spoken: false, measured };
     match push.serve(target, input, output).await {
         Ok(report) => push.finish(report, input, output).await,
-        Err(error) if protocol.mode == Mode::Stateless && !push.has_spoken => Err(error),
-        Err(error) => {
-            let fatal = encode_fatal(&error.err_line(), &push.request.capabilities);
-            output.send(fatal).await.map_err(gone)?;
-            output.flush().await.map_err(gone)?;
+        Err(error) if protocol.mode == Mode::Stateless && !push.has_spoken && is_for_later(&error) => {
             Err(error)
         }
+        Err(error) => tell(error, &push.request.capabilities, protocol, input, output, push.measured).await,
     }
 }
 
-/// Reads the commands; a conversation that has begun is told in band what is wrong with them.
-async fn read<R: AsyncRead + Send + Unpin>(
-    forge: &Forge,
-    target: &PushTarget,
+/// Whether a status says all that there is to say: come again.
+fn is_for_later(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Limited | Kind::Unavailable | Kind::Internal)
+}
+
+/// Ends a push by words in band: git shows them to the person, which it does with no status of HTTP.
+async fn tell<R: AsyncRead + Send + Unpin>(
+    error: Error,
+    capabilities: &PushCapabilities,
     protocol: Protocol,
     input: &mut Counted<R>,
     output: &mut Output<'_>,
-) -> Result<Option<PushRequest>, Error> {
+    measured: &mut Measured,
+) -> Result<(), Error> {
+    measured.n_refused = measured.n_refused.max(1);
+    if protocol.mode == Mode::Stateless {
+        input.drain(MAX_DRAIN, QUIET_STATELESS).await;
+    }
+    output.send(encode_fatal(&error.err_line(), capabilities)).await.map_err(gone)?;
+    output.flush().await.map_err(gone)?;
+    if protocol.mode == Mode::Stateful {
+        input.drain(MAX_DRAIN, QUIET_STATEFUL).await;
+        return Err(error);
+    }
+    tracing::info!(kind = error.kind().as_str(), reason = %error, cause = %error.chain(), "refused a push in band");
+    Ok(())
+}
+
+/// Why there are no commands.
+enum Unread {
+    /// The person who pushes can do something about it.
+    Told(Error),
+    /// The bytes are no push, or end too early.
+    Failed(Error),
+}
+
+/// Reads the commands.
+async fn read<R: AsyncRead + Send + Unpin>(
+    forge: &Forge,
+    target: &PushTarget,
+    input: &mut Counted<R>,
+) -> Result<Option<PushRequest>, Unread> {
     let format = match target {
         PushTarget::Existing(grant) => grant.facts().object_format,
         PushTarget::Absent(_) => forge.settings().default_object_format,
     };
     let limits = PushLimits { n_updates: forge.settings().max_refs_per_push, ..PushLimits::default() };
-    let refused = match read_request(input, format, &limits).await {
-        Ok(request) => return Ok(request),
-        Err(ReadPushError::Io(error)) => return Err(gone(error)),
-        Err(refused) => refused,
-    };
-    let kind = if matches!(refused, ReadPushError::TooMany { .. }) { Kind::TooLarge } else { Kind::Invalid };
-    let error = Error::new(kind, refused.to_string());
-    if protocol.mode == Mode::Stateful {
-        // Clients listen on the side-band from their first command on, since we always offer it.
-        let spoken = PushCapabilities { side_band: true, ..PushCapabilities::default() };
-        output.send(encode_fatal(error.public(), &spoken)).await.map_err(gone)?;
-        output.flush().await.map_err(gone)?;
-        input.drain(MAX_DRAIN, QUIET_STATEFUL).await;
-    }
-    Err(error)
+    read_request(input, format, &limits).await.map_err(|refused| match refused {
+        ReadPushError::Io(error) => Unread::Failed(gone(error)),
+        ReadPushError::Malformed(_) | ReadPushError::Truncated => {
+            Unread::Failed(Error::new(Kind::Invalid, refused.to_string()))
+        }
+        ReadPushError::TooMany { .. } => Unread::Told(Error::new(Kind::TooLarge, refused.to_string())),
+        _ => Unread::Told(Error::new(Kind::Invalid, refused.to_string())),
+    })
 }
 
 /// One push whose commands have been read.

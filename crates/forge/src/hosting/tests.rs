@@ -329,6 +329,45 @@ async fn limits_name_themselves() {
     assert!(said.contains("too many ref updates in one push (limit 3)"), "{said}");
 }
 
+/// HTTP's clients show words in band to the person, and no status: a refusal that a person can act on is a reply.
+#[tokio::test]
+async fn a_request_over_a_limit_is_told_in_band() {
+    let settings = Settings { max_refs_per_push: 3, ..Settings::default() };
+    let database = TestDatabase::create(hakata_store::Engine::Sqlite).await;
+    let world = World::start(database, settings).await;
+    let alice = world.user("alice").await;
+    let stateless = Protocol { mode: Mode::Stateless, ..STATEFUL };
+    let request = |n_refs: usize| {
+        let mut wire = Vec::new();
+        for n in 0..n_refs {
+            let (zero, one) = ("0".repeat(40), "1".repeat(40));
+            let line = format!("{zero} {one} refs/heads/b{n}\0 report-status side-band-64k");
+            let end = if n == 0 { line.len() } else { line.find('\0').unwrap() };
+            hakata_pkt_line::encode(&line.as_bytes()[..end], &mut wire);
+        }
+        wire.extend_from_slice(hakata_pkt_line::FLUSH);
+        wire
+    };
+    let serve = async |wire: Vec<u8>| {
+        let target = world.forge.open_push(&alice, &path("alice/tools")).await.unwrap();
+        let mut reply = Vec::new();
+        let mut output = Output::writer(&mut reply);
+        let served = receive(&world.forge, target, stateless, &wire[..], &mut output).await;
+        drop(output);
+        (served, String::from_utf8_lossy(&reply).into_owned())
+    };
+    let (served, reply) = serve(request(4)).await;
+    assert!(served.is_ok() && reply.contains("\u{3}too many ref updates in one push (limit 3)"), "{reply}");
+    let (served, reply) = serve(b"this is no push".to_vec()).await;
+    assert_eq!((served.unwrap_err().kind(), reply.as_str()), (Kind::Invalid, ""), "garbage gets a status");
+    let (served, reply) = serve(hakata_pkt_line::FLUSH.to_vec()).await;
+    assert!(served.is_ok() && reply.is_empty(), "git probes with a lone flush before it sends a large pack");
+    let (_, reply) = serve(request(1)).await;
+    assert!(reply.contains("unpack "), "a push that ends before its pack has a report: {reply}");
+    let error = world.forge.grant::<Read>(&alice, &path("alice/tools")).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound, "nothing was created by any of them");
+}
+
 /// Bytes that do not compress: a linear congruential generator, so that every run has the same.
 fn noise(n: usize) -> Vec<u8> {
     let mut state = n as u64;
