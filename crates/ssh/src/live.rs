@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long a disconnect message may wait for its turn.
@@ -30,10 +31,11 @@ pub(crate) struct Live {
     is_refused: AtomicBool,
     n_commands: AtomicUsize,
     running: watch::Sender<usize>,
+    last_end: watch::Sender<Option<Instant>>,
 }
 
 /// A running command, counted until this is dropped.
-pub(crate) struct Running<'live>(&'live watch::Sender<usize>);
+pub(crate) struct Running<'live>(&'live Live);
 
 impl Live {
     /// Starts a connection; its commands run as tasks of a group of their own.
@@ -49,6 +51,7 @@ impl Live {
             is_refused: AtomicBool::new(false),
             n_commands: AtomicUsize::new(0),
             running: watch::Sender::new(0),
+            last_end: watch::Sender::new(None),
         }
     }
 
@@ -61,7 +64,7 @@ impl Live {
     pub(crate) fn run_command(&self) -> Running<'_> {
         self.n_commands.fetch_add(1, Ordering::Relaxed);
         self.running.send_modify(|n| *n += 1);
-        Running(&self.running)
+        Running(self)
     }
 
     /// Counts all commands of the connection.
@@ -88,6 +91,11 @@ impl Live {
     pub(crate) async fn no_command(&self) {
         // The sender lives as long as `self`, so the wait cannot fail.
         let _ = self.running.subscribe().wait_for(|n| *n == 0).await;
+    }
+
+    /// Tells when the last command ended, if one has.
+    pub(crate) fn last_end(&self) -> Option<Instant> {
+        *self.last_end.borrow()
     }
 
     /// Waits until no command has run for `limit`.
@@ -120,6 +128,7 @@ impl Live {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.send_modify(|n| *n -= 1);
+        self.0.last_end.send_replace(Some(Instant::now()));
+        self.0.running.send_modify(|n| *n -= 1);
     }
 }

@@ -35,6 +35,10 @@ const SESSION_QUEUE: usize = 32;
 /// How long a client that has been sent away may take to close its side.
 const GOODBYE_TIME: Duration = Duration::from_secs(5);
 
+/// How long a client may take to leave by itself after its last command: OpenSSH's client that is sent away drops what
+/// it has received and not yet written.
+const LEAVE_TIME: Duration = Duration::from_secs(2);
+
 /// Speaks SSH on connections that a listener accepts; a handle that is cheap to clone.
 #[derive(Clone)]
 pub struct Server {
@@ -152,6 +156,11 @@ where
         () = live.idle_for(shared.settings.idle) => End::Idle,
         () = drained(live, &drain) => End::Drained,
     };
+    if let (End::Drained, Some(last)) = (end, live.last_end())
+        && tokio::time::timeout_at(last + LEAVE_TIME, &mut session).await.is_ok()
+    {
+        return end;
+    }
     let farewell =
         if matches!(end, End::Idle) { "nothing to do for too long" } else { "the server is stopping" };
     live.disconnect(Disconnect::ByApplication, farewell.to_owned()).await;

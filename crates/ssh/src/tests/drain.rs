@@ -22,6 +22,7 @@ async fn a_drain_lets_a_running_command_finish_and_opens_nothing_new() {
     let output =
         tokio::time::timeout(Duration::from_secs(30), client.wait_with_output()).await.unwrap().unwrap();
     assert_eq!(text(&output.stdout), "to the end", "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "it is not sent away before it has written what it got");
     let drained = harness.tasks.drain(Duration::from_secs(30)).await;
     assert_eq!(drained.cut, 0, "everything ended by itself");
 }
