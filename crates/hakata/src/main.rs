@@ -1,3 +1,55 @@
-//! The Hakata binary.
+//! Hakata's program: command line, configuration, composition, running, and the admin socket. It decides nothing itself.
 
-fn main() {}
+mod admin_socket;
+mod administer;
+mod cli;
+mod compose;
+mod config;
+mod data_dir;
+mod output;
+mod serve;
+
+use clap::Parser;
+use cli::{Cli, Command, Place};
+use hakata_forge::admin;
+use output::{Answer, Failure, Format};
+use serve::Service;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let format = if cli.place.json { Format::Json } else { Format::Text };
+    match run(cli.command, &cli.place) {
+        Ok(answer) => match output::print(&answer, format) {
+            Ok(()) if answer.is_success() => ExitCode::SUCCESS,
+            Ok(()) => ExitCode::FAILURE,
+            Err(error) => end(&Failure::failed("writing the answer", &error), format),
+        },
+        Err(failure) => end(&failure, format),
+    }
+}
+
+fn run(command: Command, place: &Place) -> Result<Answer, Failure> {
+    let command = match command {
+        Command::Serve(args) => return serve::run(Service::Everything, &args, place),
+        Command::Http(args) => return serve::run(Service::Http, &args, place),
+        Command::Ssh(args) => return serve::run(Service::Ssh, &args, place),
+        Command::Status => return administer::status(place),
+        Command::Config(command) => return command.run(place),
+        Command::Completion { shell } => return Ok(cli::completion(shell)),
+        Command::Man { dir } => return cli::man(&dir),
+        Command::Version => return Ok(cli::version()),
+        Command::Doctor => admin::Command::Doctor,
+        Command::User(command) => command.into_command()?,
+        Command::Key(command) => command.into_command()?,
+        Command::Token(command) => command.into_command(),
+        Command::Repo(command) => command.into_command()?,
+        Command::Group(command) => command.into_command(),
+    };
+    administer::run(command, place)
+}
+
+fn end(failure: &Failure, format: Format) -> ExitCode {
+    output::print_failure(failure, format);
+    failure.exit.into()
+}

@@ -1,0 +1,162 @@
+//! The command line: every flag is defined once, here and below; help, completion and man pages come from it.
+
+mod accounts;
+mod input;
+mod repositories;
+mod tools;
+mod words;
+
+pub(crate) use accounts::{GroupCommand, KeyCommand, TokenCommand, UserCommand};
+pub(crate) use input::public_keys;
+pub(crate) use repositories::RepoCommand;
+pub(crate) use tools::{ConfigCommand, Shell, completion, man, version};
+
+use clap::{Args, Parser, Subcommand};
+use hakata_service::listener::Address;
+use std::path::PathBuf;
+
+/// A self-hosted Git hosting system in one program.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hakata",
+    version,
+    disable_help_subcommand = true,
+    propagate_version = false,
+    max_term_width = 100
+)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 not found, 4 refused.")]
+pub(crate) struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which Hakata is meant, and how to answer.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Place {
+    /// Directory of everything Hakata keeps [default: ./hakata-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Configuration file [default: hakata.toml in the data directory, if there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Sets a configuration key, over file and environment
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Answers with one JSON object, or one a line for lists
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serves everything: Git over HTTP and SSH
+    Serve(ServeArgs),
+    /// Serves Git over HTTP alone
+    Http(ServeArgs),
+    /// Serves Git over SSH alone
+    Ssh(ServeArgs),
+    /// Tells whether a server runs here, and how it does
+    Status,
+    /// Looks for what is wrong with this installation
+    Doctor,
+    /// Manages people's accounts
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Manages SSH keys of people and of repositories
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Manages access tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Manages repositories
+    #[command(subcommand)]
+    Repo(RepoCommand),
+    /// Manages groups and their members
+    #[command(subcommand)]
+    Group(GroupCommand),
+    /// Checks, shows, explains or writes the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Prints a completion script
+    Completion {
+        /// The shell to complete for
+        shell: Shell,
+    },
+    /// Writes the manual pages into a directory
+    Man {
+        /// The directory; it must exist
+        dir: PathBuf,
+    },
+    /// Prints the version
+    Version,
+}
+
+/// How to serve.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    /// Where Git over HTTP listens, as http.address
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<Address>,
+    /// Where Git over SSH listens, as ssh.address
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) ssh: Option<Address>,
+    /// Where metrics and health listen, as admin.address
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin: Option<Address>,
+    /// Writes the bound addresses here as JSON when every listener is up
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+    /// Kills the process at the Nth pass of a named point, for crash tests
+    #[arg(long, hide = true, value_name = "NAME:N")]
+    pub(crate) fault: Option<String>,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) =
+        text.split_once('=').ok_or("write it KEY=VALUE, such as http.address=127.0.0.1:8080")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_after_the_command() {
+        for line in ["hakata --data d --json status", "hakata status --data d --json"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert!(cli.place.json && cli.place.data.as_deref() == Some(std::path::Path::new("d")), "{line}");
+        }
+        let cli = Cli::try_parse_from(["hakata", "serve", "--set", "log.level=a=debug"]).unwrap();
+        assert_eq!(cli.place.set, [("log.level".to_owned(), "a=debug".to_owned())]);
+    }
+
+    #[test]
+    fn wrong_lines_are_usage_errors() {
+        for line in [
+            "hakata",
+            "hakata frob",
+            "hakata serve --http nowhere",
+            "hakata user add",
+            "hakata token new --user a",
+            "hakata key add a:b k.pub",
+            "hakata repo create tools",
+            "hakata token new --user a --scope repo:wirte",
+            "hakata --set x status",
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

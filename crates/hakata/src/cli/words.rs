@@ -1,0 +1,26 @@
+//! Words of closed sets, as values of flags.
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use hakata_forge::{Role, Visibility};
+
+/// Reads a role.
+pub(crate) fn role() -> impl TypedValueParser<Value = Role> {
+    let words = PossibleValuesParser::new(Role::ALL.map(Role::as_str));
+    words.map(|word| Role::parse(&word).expect("the words are those of the roles"))
+}
+
+/// Reads the least role of a protection: a role, or nobody.
+pub(crate) fn least_role() -> impl TypedValueParser<Value = LeastRole> {
+    let words = Role::ALL.map(Role::as_str).into_iter().chain(["nobody"]);
+    PossibleValuesParser::new(words.collect::<Vec<_>>()).map(|word| LeastRole(Role::parse(&word)))
+}
+
+/// Reads who may see a repository.
+pub(crate) fn visibility() -> impl TypedValueParser<Value = Visibility> {
+    let words = PossibleValuesParser::new([Visibility::Public.as_str(), Visibility::Private.as_str()]);
+    words.map(|word| Visibility::parse(&word).expect("the words are those of visibility"))
+}
+
+/// The least role that may do something; `None` is nobody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LeastRole(pub(crate) Option<Role>);

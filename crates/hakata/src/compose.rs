@@ -1,0 +1,127 @@
+//! Puts the engines together: database, git, blobs, repositories, and the forge on top of them.
+
+use crate::config::{Server, Settings};
+use crate::output::{Failure, chain};
+use hakata_blob::Blobs;
+use hakata_forge::Forge;
+use hakata_git::Git;
+use hakata_repository::Repositories;
+use hakata_runtime::blocking::Blocking;
+use hakata_runtime::clock::Clock;
+use hakata_runtime::metrics::{self, Metric};
+use hakata_runtime::tasks::Tasks;
+use hakata_store::Db;
+use tokio::runtime::Runtime;
+
+/// Threads of the runtime that files of the standard library use, beside those of our own blocking pool.
+const SPARE_BLOCKING_THREADS: usize = 8;
+
+/// Everything below the faces.
+#[derive(Debug)]
+pub(crate) struct Engines {
+    /// The database.
+    pub(crate) db: Db,
+    /// The git of this machine.
+    pub(crate) git: Git,
+    /// The pool for work that blocks.
+    pub(crate) blocking: Blocking,
+    /// Policy.
+    pub(crate) forge: Forge,
+    repositories: Repositories,
+}
+
+/// Makes the runtime that everything runs on.
+pub(crate) fn runtime(server: &Server) -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(server.threads)
+        .max_blocking_threads(server.blocking_threads + SPARE_BLOCKING_THREADS)
+        .thread_name("hakata")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed("starting the runtime", &error))
+}
+
+impl Engines {
+    /// Finds git, opens the database, brings its schema up to date, and opens the rest; `tasks` owns what runs beside.
+    ///
+    /// # Errors
+    /// The first thing that is missing or broken, in a sentence for the operator.
+    pub(crate) async fn start(settings: &Settings, tasks: &Tasks) -> Result<Self, Failure> {
+        let clock = Clock::System;
+        let blocking = Blocking::new(settings.server.blocking_threads);
+        let git = Git::find(settings.git.clone(), tasks, blocking.clone()).await.map_err(|error| {
+            Failure::failed("looking for git", &error)
+                .with_hint("install git 2.41 or newer, or name one: git.binary")
+        })?;
+        let db = open_database(&settings.database).await?;
+        let failed = |act: &str, error: &dyn std::error::Error| Failure::failed(act, error);
+        let blobs = Blobs::open_fs(settings.repository.data.join("blobs"), blocking.clone());
+        let blobs = blobs.await.map_err(|error| failed("opening the packs", &error))?;
+        let repositories = Repositories::open_engine(hakata_repository::Parts {
+            db: db.clone(),
+            blobs,
+            git: git.clone(),
+            clock: clock.clone(),
+            tasks: tasks.child(),
+            blocking: blocking.clone(),
+            settings: settings.repository.clone(),
+        });
+        let repositories = repositories.await.map_err(|error| failed("opening the repositories", &error))?;
+        let parts = hakata_forge::Parts {
+            db: db.clone(),
+            repositories: repositories.clone(),
+            git: git.clone(),
+            blocking: blocking.clone(),
+            clock,
+            tasks: tasks.child(),
+        };
+        let forge = Forge::new(parts, settings.forge.clone());
+        Ok(Self { db, git, blocking, forge, repositories })
+    }
+
+    /// Lets the caches follow what was committed, and closes the database; the faces are gone by then.
+    pub(crate) async fn stop(&self) {
+        self.repositories.close().await;
+        self.db.close().await;
+    }
+}
+
+async fn open_database(settings: &hakata_store::Settings) -> Result<Db, Failure> {
+    let db = Db::open(settings).await.map_err(|error| {
+        Failure::failed("opening the database", &error)
+            .with_hint("hakata config show --origin tells which is meant")
+    })?;
+    let migrated = db.migrate().await.map_err(|error| Failure::failed("migrating the database", &error))?;
+    if migrated.from != migrated.to {
+        tracing::info!(schema.from = migrated.from, schema.to = migrated.to, "migrated the database");
+    }
+    Ok(db)
+}
+
+/// Tells whether the database answers, for the readiness check.
+pub(crate) async fn ping(db: Db) -> Result<(), String> {
+    db.ping().await.map_err(|error| chain(&error))
+}
+
+/// Declares the metrics of every crate.
+pub(crate) fn register_metrics() {
+    let mut all: Vec<&'static dyn Metric> = hakata_runtime::metrics();
+    all.extend(hakata_service::metrics());
+    all.extend(hakata_store::metrics());
+    all.extend(hakata_git::metrics());
+    all.extend(hakata_blob::metrics());
+    all.extend(hakata_repository::metrics());
+    all.extend(hakata_forge::metrics());
+    all.extend(hakata_smart_http::metrics());
+    all.extend(hakata_ssh::metrics());
+    metrics::register(&all);
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_metric_of_every_crate_has_a_name_of_its_own() {
+        super::register_metrics();
+        assert!(hakata_runtime::metrics::catalogue().len() > 20, "the crates' metrics are all declared");
+    }
+}

@@ -1,0 +1,39 @@
+//! The only place that reads environment variables.
+
+use std::path::PathBuf;
+
+/// Lists all variables that are valid UTF-8; ours are picked out by name later.
+pub(crate) fn variables() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// The configuration file named by `HAKATA_CONFIG`.
+pub(crate) fn config_file() -> Option<PathBuf> {
+    path("HAKATA_CONFIG")
+}
+
+/// The data directory named by `HAKATA_SERVER__DATA`.
+pub(crate) fn data_directory() -> Option<PathBuf> {
+    path("HAKATA_SERVER__DATA")
+}
+
+/// The person's home directory.
+pub(crate) fn home() -> Option<PathBuf> {
+    path("HOME")
+}
+
+/// The person's login name.
+pub(crate) fn login_name() -> Option<String> {
+    ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).filter(|name| !name.is_empty())
+}
+
+/// A private directory for sockets, if the machine offers one.
+pub(crate) fn runtime_directory() -> Option<PathBuf> {
+    path("XDG_RUNTIME_DIR")
+}
+
+fn path(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}

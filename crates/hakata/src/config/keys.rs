@@ -1,0 +1,194 @@
+//! The one table of configuration keys: name, kind, default, and the sentence that every document is made from.
+
+use crate::config::value::Kind;
+
+/// One key: a row of the table.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// `section.name`, in lower case.
+    pub(crate) name: &'static str,
+    /// What it may hold.
+    pub(crate) kind: Kind,
+    /// The default as written in the file or a variable.
+    pub(crate) default: &'static str,
+    /// What it does, in a sentence or two.
+    pub(crate) doc: &'static str,
+    /// Whether its value is hidden when shown, and may be read from a file named by `…_FILE`.
+    pub(crate) secret: bool,
+}
+
+/// Section names with what each is about, in the order of the documents.
+pub(crate) const SECTIONS: [(&str, &str); 12] = [
+    ("server", "The process as a whole."),
+    ("http", "The listener for Git over HTTP."),
+    ("ssh", "The listener for Git over SSH."),
+    ("admin", "The listener for metrics and health, meant for loopback or a private network."),
+    ("connections", "What every listener asks of its peers."),
+    ("database", "Where rows are kept: refs, accounts, the catalogue of packs."),
+    ("git", "The git program, and what its processes may take of the machine."),
+    ("cache", "The directories and snapshots that are made again from rows and packs whenever needed."),
+    ("repositories", "New repositories, and the care of all of them."),
+    ("limits", "Sizes and counts above which a request is refused with a sentence."),
+    ("auth", "Passwords and sign-in."),
+    ("log", "What is written to standard error while serving."),
+];
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default, doc, secret: false }
+}
+
+const fn secret(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default, doc, secret: true }
+}
+
+const COUNT: Kind = Kind::Count { least: 1, most: 1_000_000_000 };
+const AUTO: Kind = Kind::AutoCount { least: 1, most: 65_536 };
+
+/// Every key, by section.
+#[rustfmt::skip] // One row a key, as a table is read.
+static KEYS: &[Key] = &[
+    key("server.data", Kind::Path, "./hakata-data", "Directory of everything Hakata keeps; one process owns it."),
+    key("server.node", Kind::Text, "local", "The name of this process in rows that say who wrote something; give each its own when several share a database."),
+    key("server.drain", Kind::Span, "60s", "How long running transfers may go on after SIGTERM before they are cut."),
+    key("server.threads", AUTO, "auto", "Threads that serve; auto is one a core."),
+    key("server.blocking_threads", AUTO, "auto", "Threads for reading objects and checking passwords; auto is four a core, at least eight."),
+    key("http.address", Kind::Address, "127.0.0.1:3000", "Where Git over HTTP listens; port 0 takes a free one."),
+    key("http.public_url", Kind::Text, "", "The URL people use, when it differs from the listener's."),
+    key("http.tls_certificate", Kind::Path, "", "A chain of certificates in PEM; with it and its key, HTTP is HTTPS."),
+    key("http.tls_key", Kind::Path, "", "The key of http.tls_certificate in PEM; both are read again on SIGHUP."),
+    key("http.trusted_proxies", Kind::List, "", "Addresses or networks whose X-Forwarded-For is believed; they are free of the bounds for one address."),
+    key("http.header_timeout", Kind::Span, "30s", "How long a client may take to send a request's header."),
+    key("http.half_closed", Kind::Span, "1s", "After a client closed its sending side: how long its answer may move no byte before it is dropped."),
+    key("http.body_grace", Kind::Span, "30s", "How long a client may keep us waiting for a body, before its bytes earn it more."),
+    key("http.body_rate", Kind::Size, "512B", "Bytes of a body that earn another second of waiting."),
+    key("http.head", Kind::Size, "64KiB", "The largest head of a request."),
+    key("http.body", Kind::Size, "16GiB", "The largest body of a request; limits.pack_size is usually met first."),
+    key("http.streams", COUNT, "64", "Concurrent requests on one HTTP/2 connection."),
+    key("http.fetch_request", Kind::Size, "10MiB", "The largest request of a fetch, inflated."),
+    key("http.inflate_ratio", COUNT, "100", "How many times its size a compressed body may inflate to, after its first MiB."),
+    key("http.discard", Kind::Size, "64MiB", "How much of a refused request is read to its end, so that its client sees the answer."),
+    key("http.discard_time", Kind::Span, "10s", "How long that reading may take."),
+    key("ssh.address", Kind::Address, "127.0.0.1:2222", "Where Git over SSH listens; port 0 takes a free one."),
+    key("ssh.public_url", Kind::Text, "", "The ssh:// URL people use, when it differs from the listener's."),
+    key("ssh.login_timeout", Kind::Span, "30s", "How long banner, key exchange and login may take together."),
+    key("ssh.login_attempts", COUNT, "6", "Keys a client may offer before it is sent away."),
+    key("ssh.channels", COUNT, "10", "Channels that one connection may have open at once."),
+    key("ssh.idle_timeout", Kind::Span, "10m", "How long a connection may be silent."),
+    key("ssh.keepalive", Kind::Span, "30s", "Silence after which a client is asked whether it is still there."),
+    key("ssh.keepalive_tries", COUNT, "3", "Unanswered questions after which it is not."),
+    key("admin.address", Kind::Address, "127.0.0.1:9090", "Where /metrics and /health listen."),
+    key("connections.total", COUNT, "4096", "Connections at once, over all listeners."),
+    key("connections.per_address", COUNT, "64", "Connections at once from one address that have not signed in or sent a request."),
+    key("connections.per_address_total", COUNT, "1024", "Connections at once from one address."),
+    key("connections.backlog", COUNT, "4096", "Connections that the kernel keeps until they are accepted."),
+    key("connections.keepalive", Kind::Span, "60s", "Silence after which the kernel asks whether the peer is still there."),
+    key("connections.idle_timeout", Kind::Span, "60s", "How long an HTTP connection may be silent between requests."),
+    key("connections.write_stall", Kind::Span, "60s", "How long a peer may take nothing of what it asked for."),
+    secret("database.url", Kind::Text, "", "postgres://, mysql:// or sqlite:// URL; empty is SQLite in the data directory."),
+    key("database.connections", COUNT, "16", "Connections of this process to the database."),
+    key("database.acquire_timeout", Kind::Span, "10s", "How long a question waits for a free connection."),
+    key("database.lock_timeout", Kind::Span, "10s", "How long a statement waits for rows that another transaction holds."),
+    key("git.binary", Kind::Path, "git", "The git to run, 2.41 or newer: a path, or a name that is looked up in the usual directories."),
+    key("git.children", AUTO, "auto", "Git processes at once; auto is four a core."),
+    key("git.children_per_repository", AUTO, "auto", "Git processes at once for one repository; auto is two a core."),
+    key("git.queue", COUNT, "1024", "Operations that may wait for a git process before others are refused."),
+    key("git.wait", Kind::Span, "30s", "How long an operation waits for a git process."),
+    key("git.fetch_memory", Kind::Size, "4GiB", "Private memory of a process that serves a fetch; 0B is no limit."),
+    key("git.fetch_cpu", Kind::Span, "1h", "Processor time of a process that serves a fetch; 0s is no limit."),
+    key("git.fetch_time", Kind::Span, "6h", "Time that a fetch may take; 0s is no limit."),
+    key("git.index_memory", Kind::Size, "2GiB", "Private memory of a process that indexes a pushed pack; 0B is no limit."),
+    key("git.index_cpu", Kind::Span, "1h", "Processor time of a process that indexes a pushed pack; 0s is no limit."),
+    key("git.index_time", Kind::Span, "6h", "Time that indexing a pushed pack may take; 0s is no limit."),
+    key("git.question_memory", Kind::Size, "2GiB", "Private memory of a process that answers a short question; 0B is no limit."),
+    key("git.question_cpu", Kind::Span, "10m", "Processor time of a process that answers a short question; 0s is no limit."),
+    key("git.question_time", Kind::Span, "30m", "Time that a short question may take; 0s is no limit."),
+    key("git.pack_threads", AUTO, "auto", "Threads of one process that packs; auto is half the cores."),
+    key("git.pack_window_memory", Kind::Size, "256MiB", "Memory of the search for deltas, for each thread that packs."),
+    key("git.big_file", Kind::Size, "64MiB", "Files from this size on are streamed and never searched for deltas."),
+    key("git.open_repositories", COUNT, "256", "Object databases that stay open for reading in process."),
+    key("git.object_cache", Kind::Size, "4MiB", "Memory for decoded objects of one open repository."),
+    key("cache.snapshots", Kind::Size, "256MiB", "Memory for lists of refs; the least recently used go first."),
+    key("cache.directories", Kind::Size, "0B", "Disk for bare directories; 0B keeps all, as a single node should."),
+    key("cache.directory_idle", Kind::Span, "7d", "Directories that nobody used for so long may go, if there is a limit."),
+    key("cache.loose_refs", COUNT, "200", "Loose refs in a directory before they are packed."),
+    key("cache.derive_after", Kind::Span, "10s", "Quiet time after a push before commit-graph and multi-pack-index are written."),
+    key("cache.derivations", COUNT, "1", "Directories whose derived files are written at once."),
+    key("repositories.default_branch", Kind::Text, "main", "The branch that HEAD of a new repository names."),
+    key("repositories.object_format", Kind::Choice(&["sha1", "sha256"]), "sha1", "How the objects of a new repository are named."),
+    key("repositories.push_to_create", Kind::Flag, "true", "Whether a push to an absent repository of one's own creates it."),
+    key("repositories.import_root", Kind::Path, "", "The directory whose bare repositories may be imported; empty is any that the server can read."),
+    key("repositories.inline_pack", Kind::Size, "64KiB", "Packs up to this size are kept in their row and need no file."),
+    key("repositories.staged_age", Kind::Span, "1d", "Age from which packs that no push took into use are swept."),
+    key("repositories.sweep_every", Kind::Span, "1h", "Time between two sweeps."),
+    key("repositories.recent_tips", Kind::Span, "10m", "How long what a forced push took away can still be fetched, for clones that were under way."),
+    key("limits.pack_size", Kind::Size, "2GiB", "The largest pack that a push may send."),
+    key("limits.object_size", Kind::Size, "100MiB", "The largest object that a push may contain."),
+    key("limits.repository_size", Kind::Size, "10GiB", "How much a repository may hold, unless it has a quota of its own."),
+    key("limits.push_refs", COUNT, "10000", "Refs that one push may change."),
+    key("limits.repository_refs", COUNT, "1000000", "Refs that one repository may have."),
+    key("limits.pushes", COUNT, "64", "Pushes received at once."),
+    key("limits.repository_pushes", COUNT, "16", "Pushes received at once in one repository."),
+    key("limits.push_time", Kind::Span, "1h", "How long one push may take, from its first byte to its report."),
+    key("limits.quarantines", COUNT, "64", "Pushes, imports and the like that may have unaccepted objects on disk at once."),
+    key("auth.password_tries", COUNT, "10", "Wrong passwords a minute, for each account and each address."),
+    key("auth.passwords_at_once", COUNT, "2", "Passwords checked at once; each takes 19 MiB and a core."),
+    key("auth.login_cache", Kind::Span, "1m", "How long a checked password is believed without checking it again."),
+    key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines are written."),
+    key("log.level", Kind::Text, "info", "What is logged: error, warn, info, debug, trace, or a list such as info,hakata_git=debug."),
+];
+
+/// Lists every key in the order of the documents.
+pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter()
+}
+
+/// Finds a key by its full name.
+pub(crate) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// Lists the section names.
+pub(crate) fn sections() -> impl Iterator<Item = &'static str> {
+    SECTIONS.iter().map(|(name, _)| *name)
+}
+
+impl Key {
+    /// Tells the section's name.
+    pub(crate) fn section(&self) -> &'static str {
+        self.name.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// Tells the name within its section.
+    pub(crate) fn short_name(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(_, name)| name)
+    }
+
+    /// Tells the environment variable that sets it.
+    pub(crate) fn variable(&self) -> String {
+        format!("HAKATA_{}", self.name.replacen('.', "__", 1)).to_ascii_uppercase()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_order_and_its_defaults_are_valid() {
+        let order: Vec<&str> = sections().collect();
+        let place = |key: &Key| order.iter().position(|section| *section == key.section());
+        let places: Vec<Option<usize>> = all().map(place).collect();
+        assert!(places.iter().all(Option::is_some), "every key belongs to a listed section");
+        assert!(places.is_sorted(), "keys stand in the order of the sections");
+        for key in all() {
+            assert!(key.kind.parse(key.default).is_ok(), "the default of {} is valid", key.name);
+            assert!(key.doc.ends_with('.'), "{} is explained in sentences", key.name);
+            assert_eq!(
+                all().filter(|other| other.name == key.name).count(),
+                1,
+                "{} is listed once",
+                key.name
+            );
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! From values to the settings of every part. Each key is used here, and nowhere else.
+
+use crate::config::raw::Values;
+use crate::config::value::Value;
+use hakata_names::ObjectFormat;
+use hakata_runtime::units::ByteSize;
+use hakata_service::listener::{self, Address, ConnectionLimits, Network};
+use hakata_service::tls;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// All settings of a process.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The process itself.
+    pub(crate) server: Server,
+    /// The listeners: HTTP, SSH, admin; `None` is off.
+    pub(crate) listen: Listen,
+    /// What people are told to connect to, where it differs from the listeners.
+    pub(crate) public: Public,
+    /// The sockets.
+    pub(crate) sockets: listener::Settings,
+    /// The bounds on connections.
+    pub(crate) connections: ConnectionLimits,
+    /// The HTTP protocol.
+    pub(crate) http: hakata_service::http::Settings,
+    /// The certificate of the HTTP listener, if it speaks TLS.
+    pub(crate) tls: Option<tls::Config>,
+    /// Git over HTTP.
+    pub(crate) smart_http: hakata_smart_http::Settings,
+    /// Git over SSH.
+    pub(crate) ssh: hakata_ssh::Settings,
+    /// The database, where it is not SQLite in the data directory.
+    pub(crate) database: hakata_store::Settings,
+    /// git.
+    pub(crate) git: hakata_git::Settings,
+    /// Repositories and their caches.
+    pub(crate) repository: hakata_repository::Settings,
+    /// Policy.
+    pub(crate) forge: hakata_forge::Settings,
+    /// Log lines.
+    pub(crate) log: Log,
+}
+
+/// The process itself.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// The data directory as written.
+    pub(crate) data: PathBuf,
+    /// How long a drain may take.
+    pub(crate) drain: Duration,
+    /// Threads that serve.
+    pub(crate) threads: usize,
+    /// Threads for blocking work.
+    pub(crate) blocking_threads: usize,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug)]
+pub(crate) struct Listen {
+    /// Git over HTTP.
+    pub(crate) http: Option<Address>,
+    /// Git over SSH.
+    pub(crate) ssh: Option<Address>,
+    /// Metrics and health.
+    pub(crate) admin: Option<Address>,
+}
+
+/// What people are told to connect to.
+#[derive(Clone, Debug)]
+pub(crate) struct Public {
+    /// `https://git.example.org`
+    pub(crate) http: Option<String>,
+    /// `ssh://git.example.org`
+    pub(crate) ssh: Option<String>,
+}
+
+/// How log lines are written, and which.
+#[derive(Debug)]
+pub(crate) struct Log {
+    /// As JSON instead of text.
+    pub(crate) json: bool,
+    /// Levels by target.
+    pub(crate) level: String,
+}
+
+impl Settings {
+    /// Takes the values over; `data` is the data directory, made absolute.
+    pub(crate) fn new(values: &Values, data: &Path) -> Self {
+        Self {
+            server: server(values),
+            listen: Listen {
+                http: values.address("http.address"),
+                ssh: values.address("ssh.address"),
+                admin: values.address("admin.address"),
+            },
+            public: Public { http: public(values, "http.public_url"), ssh: public(values, "ssh.public_url") },
+            sockets: sockets(values),
+            connections: connections(values),
+            http: http(values),
+            tls: tls(values),
+            smart_http: smart_http(values),
+            ssh: ssh(values),
+            database: database(values, data),
+            git: git(values, data),
+            repository: repository(values, data),
+            forge: forge(values),
+            log: Log {
+                json: values.get("log.format").text() == "json",
+                level: values.get("log.level").text().to_owned(),
+            },
+        }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+fn public(values: &Values, name: &'static str) -> Option<String> {
+    values.some_text(name).map(|url| url.trim_end_matches('/').to_owned())
+}
+
+fn server(values: &Values) -> Server {
+    Server {
+        data: PathBuf::from(values.get("server.data").text()),
+        drain: values.duration("server.drain"),
+        threads: values.count_or("server.threads", cores()),
+        blocking_threads: values.count_or("server.blocking_threads", (4 * cores()).max(8)),
+    }
+}
+
+fn sockets(values: &Values) -> listener::Settings {
+    let backlog = i32::try_from(values.count("connections.backlog")).unwrap_or(i32::MAX);
+    let stall = values.duration("connections.write_stall");
+    let keepalive = values.duration("connections.keepalive");
+    listener::Settings { backlog, keepalive, user_timeout: stall, ..listener::Settings::default() }
+}
+
+fn connections(values: &Values) -> ConnectionLimits {
+    ConnectionLimits {
+        all: values.count("connections.total"),
+        strangers_per_address: values.count("connections.per_address"),
+        per_address: values.count("connections.per_address_total"),
+        exempt: proxies(values),
+    }
+}
+
+fn proxies(values: &Values) -> Vec<Network> {
+    values.list("http.trusted_proxies").iter().filter_map(|network| network.parse().ok()).collect()
+}
+
+fn http(values: &Values) -> hakata_service::http::Settings {
+    hakata_service::http::Settings {
+        header: values.duration("http.header_timeout"),
+        idle: values.duration("connections.idle_timeout"),
+        write_stall: values.duration("connections.write_stall"),
+        half_closed: values.duration("http.half_closed"),
+        body_grace: values.duration("http.body_grace"),
+        body_min_rate: values.bytes("http.body_rate"),
+        max_head_bytes: u32::try_from(values.bytes("http.head")).unwrap_or(u32::MAX),
+        max_body_bytes: values.bytes("http.body"),
+        max_streams: u32::try_from(values.count("http.streams")).unwrap_or(u32::MAX),
+        trusted_proxies: proxies(values),
+    }
+}
+
+fn tls(values: &Values) -> Option<tls::Config> {
+    let (certificate, key) = (values.some_text("http.tls_certificate")?, values.some_text("http.tls_key")?);
+    Some(tls::Config { certificate: certificate.into(), key: key.into() })
+}
+
+fn smart_http(values: &Values) -> hakata_smart_http::Settings {
+    hakata_smart_http::Settings {
+        max_fetch_request: values.size("http.fetch_request"),
+        max_inflate_ratio: values.count("http.inflate_ratio") as u64,
+        max_discard: values.size("http.discard"),
+        discard_time: values.duration("http.discard_time"),
+    }
+}
+
+fn ssh(values: &Values) -> hakata_ssh::Settings {
+    hakata_ssh::Settings {
+        handshake: values.duration("ssh.login_timeout"),
+        idle: values.duration("ssh.idle_timeout"),
+        write_stall: values.duration("connections.write_stall"),
+        keepalive: values.duration("ssh.keepalive"),
+        keepalive_max: values.count("ssh.keepalive_tries"),
+        login_attempts: values.count("ssh.login_attempts"),
+        channels: values.count("ssh.channels"),
+        ..hakata_ssh::Settings::default()
+    }
+}
+
+fn database(values: &Values, data: &Path) -> hakata_store::Settings {
+    let sqlite = || format!("sqlite://{}", data.join(crate::data_dir::DATABASE).display());
+    let url = values.some_text("database.url").map_or_else(sqlite, str::to_owned);
+    hakata_store::Settings {
+        max_connections: u32::try_from(values.count("database.connections")).unwrap_or(u32::MAX),
+        acquire_timeout: values.duration("database.acquire_timeout"),
+        lock_timeout: values.duration("database.lock_timeout"),
+        ..hakata_store::Settings::new(url)
+    }
+}
+
+fn git(values: &Values, data: &Path) -> hakata_git::Settings {
+    let budget = |memory, cpu, wall| hakata_git::Budget {
+        memory_bytes: Some(values.bytes(memory)).filter(|bytes| *bytes > 0),
+        cpu: Some(values.duration(cpu)).filter(|cpu| !cpu.is_zero()),
+        wall: Some(values.duration(wall)).filter(|wall| !wall.is_zero()),
+    };
+    let defaults = hakata_git::Settings::new(data.join("scratch"));
+    hakata_git::Settings {
+        binary: PathBuf::from(values.get("git.binary").text()),
+        max_children: values.count_or("git.children", 4 * cores()),
+        max_children_per_repository: values.count_or("git.children_per_repository", 2 * cores()),
+        max_waiting: values.count("git.queue"),
+        wait: values.duration("git.wait"),
+        budgets: hakata_git::Budgets {
+            fetch: budget("git.fetch_memory", "git.fetch_cpu", "git.fetch_time"),
+            index: budget("git.index_memory", "git.index_cpu", "git.index_time"),
+            question: budget("git.question_memory", "git.question_cpu", "git.question_time"),
+            maintenance: defaults.budgets.maintenance,
+        },
+        pack_threads: values.count_or("git.pack_threads", defaults.pack_threads),
+        pack_window_memory_bytes: values.bytes("git.pack_window_memory"),
+        big_file_threshold_bytes: values.bytes("git.big_file"),
+        max_open_repositories: values.count("git.open_repositories"),
+        object_cache_bytes: usize::try_from(values.bytes("git.object_cache")).unwrap_or(usize::MAX),
+        ..defaults
+    }
+}
+
+fn repository(values: &Values, data: &Path) -> hakata_repository::Settings {
+    hakata_repository::Settings {
+        node: values.get("server.node").text().to_owned(),
+        push_url: push_url(values),
+        max_quarantines: values.count("limits.quarantines"),
+        snapshot_bytes: values.bytes("cache.snapshots"),
+        cache_bytes: Some(values.bytes("cache.directories")).filter(|bytes| *bytes > 0),
+        cache_idle: values.duration("cache.directory_idle"),
+        inline_bytes: values.bytes("repositories.inline_pack"),
+        max_loose_refs: values.count("cache.loose_refs"),
+        derive_after: values.duration("cache.derive_after"),
+        max_derivations: values.count("cache.derivations"),
+        staged_age: values.duration("repositories.staged_age"),
+        sweep_every: values.duration("repositories.sweep_every"),
+        recent_tips: values.duration("repositories.recent_tips"),
+        ..hakata_repository::Settings::new(data)
+    }
+}
+
+/// Where people push, as far as it is known before the listeners are bound.
+fn push_url(values: &Values) -> String {
+    let fixed =
+        |name| values.address(name).filter(|address| address.tcp().is_some_and(|tcp| tcp.port() != 0));
+    let http =
+        || public(values, "http.public_url").or_else(|| Some(format!("http://{}", fixed("http.address")?)));
+    let ssh =
+        || public(values, "ssh.public_url").or_else(|| Some(format!("ssh://{}", fixed("ssh.address")?)));
+    http().or_else(ssh).unwrap_or_else(|| "the server".to_owned())
+}
+
+fn forge(values: &Values) -> hakata_forge::Settings {
+    let format = ObjectFormat::from_name(values.get("repositories.object_format").text());
+    hakata_forge::Settings {
+        max_pack: values.size("limits.pack_size"),
+        max_object: values.size("limits.object_size"),
+        repository_quota: values.size("limits.repository_size"),
+        max_refs_per_push: values.count("limits.push_refs"),
+        max_refs_per_repository: values.count("limits.repository_refs"),
+        password_tries_per_minute: u32::try_from(values.count("auth.password_tries")).unwrap_or(u32::MAX),
+        passwords_at_once: values.count("auth.passwords_at_once"),
+        login_cache_for: values.duration("auth.login_cache"),
+        pushes_at_once: values.count("limits.pushes"),
+        pushes_per_repository: values.count("limits.repository_pushes"),
+        push_time: values.duration("limits.push_time"),
+        default_branch: values.get("repositories.default_branch").text().to_owned(),
+        default_object_format: format.unwrap_or(ObjectFormat::Sha1),
+        push_to_create: *values.get("repositories.push_to_create") == Value::Flag(true),
+        import_root: values.some_text("repositories.import_root").map(PathBuf::from),
+    }
+}
+
+/// Values by the type that a part wants; a key of another kind gives the type's zero, which the test of all keys finds.
+impl Values {
+    /// Gives a count; zero for auto.
+    fn count(&self, name: &'static str) -> usize {
+        self.count_or(name, 0)
+    }
+
+    fn count_or(&self, name: &'static str, auto: usize) -> usize {
+        match self.get(name) {
+            Value::Count(Some(count)) => usize::try_from(*count).unwrap_or(usize::MAX),
+            _ => auto,
+        }
+    }
+
+    fn size(&self, name: &'static str) -> ByteSize {
+        match self.get(name) {
+            Value::Size(size) => *size,
+            _ => ByteSize::default(),
+        }
+    }
+
+    /// Gives a size in bytes.
+    pub(super) fn bytes(&self, name: &'static str) -> u64 {
+        self.size(name).bytes()
+    }
+
+    fn duration(&self, name: &'static str) -> Duration {
+        match self.get(name) {
+            Value::Span(span) => span.duration(),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Gives an address; `None` is off.
+    pub(super) fn address(&self, name: &'static str) -> Option<Address> {
+        match self.get(name) {
+            Value::Address(address) => address.clone(),
+            _ => None,
+        }
+    }
+
+    /// Gives a text, if it is not empty.
+    pub(super) fn some_text(&self, name: &'static str) -> Option<&str> {
+        Some(self.get(name).text()).filter(|text| !text.is_empty())
+    }
+
+    /// Gives a list.
+    pub(super) fn list(&self, name: &'static str) -> &[String] {
+        match self.get(name) {
+            Value::List(items) => items,
+            _ => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys;
+    use crate::config::raw::{Setting, Sources};
+    use crate::config::value::Kind;
+
+    fn debugged(flags: Vec<Setting>) -> String {
+        let values = Values::read(&Sources { flags, ..Sources::default() }).unwrap();
+        format!("{:?}", Settings::new(&values, Path::new("/data")))
+    }
+
+    #[test]
+    fn every_key_changes_a_setting() {
+        let before = debugged(Vec::new());
+        // Two keys have an effect only together.
+        let is_alone = |key: &&keys::Key| !key.secret && !key.name.starts_with("http.tls_");
+        for key in keys::all().filter(is_alone) {
+            let other = match key.kind {
+                Kind::Text => "ssh://other",
+                Kind::Path => "/other",
+                Kind::Address => "127.9.9.9:99",
+                Kind::Count { .. } | Kind::AutoCount { .. } => "77",
+                Kind::Size => "77B",
+                Kind::Span => "77s",
+                Kind::Flag => "false",
+                Kind::Choice(words) => words[1],
+                Kind::List => "192.0.2.0/24",
+            };
+            let flag = Setting { key: key.name.to_owned(), value: other.to_owned(), flag: "--set" };
+            assert_ne!(debugged(vec![flag]), before, "{} has an effect", key.name);
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_parts() {
+        let values = Values::read(&Sources::default()).unwrap();
+        let ours = Settings::new(&values, Path::new("/data"));
+        let same = |ours: String, theirs: String| assert_eq!(ours, theirs, "the table and the crate agree");
+        same(format!("{:?}", ours.forge), format!("{:?}", hakata_forge::Settings::default()));
+        same(format!("{:?}", ours.ssh), format!("{:?}", hakata_ssh::Settings::default()));
+        same(format!("{:?}", ours.smart_http), format!("{:?}", hakata_smart_http::Settings::default()));
+        same(format!("{:?}", ours.http), format!("{:?}", hakata_service::http::Settings::default()));
+        let push_url = "http://127.0.0.1:3000".to_owned();
+        let repository =
+            hakata_repository::Settings { push_url, ..hakata_repository::Settings::new("/data") };
+        same(format!("{:?}", ours.repository), format!("{repository:?}"));
+        same(format!("{:?}", ours.connections), format!("{:?}", ConnectionLimits::default()));
+        same(format!("{:?}", ours.git.budgets), format!("{:?}", hakata_git::Budgets::default()));
+    }
+}

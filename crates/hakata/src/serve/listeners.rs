@@ -1,0 +1,178 @@
+//! The listeners and the faces behind them.
+
+use crate::compose::{self, Engines};
+use crate::config::{Listen, Settings};
+use crate::data_dir::{Addresses, DataDir};
+use crate::output::{Failure, chain};
+use hakata_runtime::tasks::Tasks;
+use hakata_service::health::Health;
+use hakata_service::http::{Body, RequestFacts, Server};
+use hakata_service::listener::{self, Address, Connections, Listener};
+use hakata_service::shutdown::Shutdown;
+use hakata_service::tls::Tls;
+use hakata_smart_http::SmartHttp;
+use hakata_ssh::HostKeys;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use std::sync::Arc;
+
+/// What the root page says.
+const GREETING: &str = "Hakata runs here: a Git server.\nClone: git clone <this URL>/OWNER/NAME\n";
+
+/// Bound listeners; nobody is answered yet.
+pub(super) struct Listeners {
+    http: Option<(Listener, Option<Tls>)>,
+    ssh: Option<(Listener, HostKeys)>,
+    admin: Option<Listener>,
+}
+
+impl Listeners {
+    /// Binds every listener that is on, and opens the host keys.
+    ///
+    /// # Errors
+    /// The first address that cannot be bound, or the keys'.
+    pub(super) async fn bind(
+        settings: &Settings,
+        listen: &Listen,
+        dir: &DataDir,
+        engines: &Engines,
+    ) -> Result<Self, Failure> {
+        let connections = Connections::new(settings.connections.clone());
+        let bind = |name: &'static str, key: &str, address: &Option<Address>| match address {
+            None => Ok(None),
+            Some(address) => bind(name, key, address, &settings.sockets, &connections).map(Some),
+        };
+        let tls = settings.tls.clone().map(Tls::load).transpose();
+        let tls =
+            tls.map_err(|error| Failure::failed("loading the certificate of the HTTP listener", &error))?;
+        let http = bind("http", "http.address", &listen.http)?.map(|listener| (listener, tls));
+        let ssh = match bind("ssh", "ssh.address", &listen.ssh)? {
+            None => None,
+            Some(listener) => Some((listener, host_keys(dir, engines).await?)),
+        };
+        // Metrics must be had when the other ports are full, so they have a count of their own.
+        let admin = match &listen.admin {
+            None => None,
+            Some(address) => {
+                let own = Connections::new(settings.connections.clone());
+                Some(self::bind("admin", "admin.address", address, &settings.sockets, &own)?)
+            }
+        };
+        Ok(Self { http, ssh, admin })
+    }
+
+    /// Tells where they are.
+    pub(super) fn addresses(&self) -> Addresses {
+        let shown = |listener: &Listener| listener.local_address().to_string();
+        Addresses {
+            http: self.http.as_ref().map(|(listener, _)| shown(listener)),
+            ssh: self.ssh.as_ref().map(|(listener, _)| shown(listener)),
+            admin: self.admin.as_ref().map(shown),
+        }
+    }
+
+    /// Begins to answer: `faces` owns Git's connections, `engines_tasks` those of metrics and health, which are still
+    /// answered while the faces drain.
+    pub(super) fn serve(
+        self,
+        settings: &Settings,
+        engines: &Engines,
+        faces: &Tasks,
+        engines_tasks: &Tasks,
+        shutdown: &Shutdown,
+    ) {
+        if let Some((listener, tls)) = self.http {
+            let git = Arc::new(SmartHttp::new(engines.forge.clone(), settings.smart_http.clone()));
+            let handler = move |request, facts| respond(git.clone(), request, facts);
+            let mut server = Server::new("http", settings.http.clone(), handler);
+            if let Some(tls) = tls {
+                server = server.with_tls(tls.clone());
+                shutdown.on_reload(move || reload(&tls));
+            }
+            let server = Arc::new(server);
+            let tasks = faces.clone();
+            faces.spawn("http_accept", async move {
+                let group = tasks.clone();
+                listener
+                    .serve(&tasks, move |connection| server.clone().serve(connection, group.clone()))
+                    .await;
+            });
+        }
+        if let Some((listener, keys)) = self.ssh {
+            let server = hakata_ssh::Server::new(engines.forge.clone(), &keys, settings.ssh.clone());
+            let tasks = faces.clone();
+            faces.spawn("ssh_accept", async move {
+                let group = tasks.clone();
+                listener
+                    .serve(&tasks, move |connection| server.clone().serve(connection, group.clone()))
+                    .await;
+            });
+        }
+        if let Some(listener) = self.admin {
+            let db = engines.db.clone();
+            let health = Health::new(shutdown.clone()).with("database", move || compose::ping(db.clone()));
+            let handler = move |request: Request<Body>, _| respond_admin(health.clone(), request.map(drop));
+            let server = Arc::new(Server::new("admin", settings.http.clone(), handler));
+            let tasks = engines_tasks.clone();
+            engines_tasks.spawn("admin_accept", async move {
+                let group = tasks.clone();
+                listener
+                    .serve(&tasks, move |connection| server.clone().serve(connection, group.clone()))
+                    .await;
+            });
+        }
+    }
+}
+
+/// Reads the certificate again; one that cannot be used leaves the old one in place.
+fn reload(tls: &Tls) {
+    match tls.reload() {
+        Ok(()) => tracing::info!("the certificate of the HTTP listener was read again"),
+        Err(error) => tracing::error!(error = chain(&error), "the certificate read again cannot be used"),
+    }
+}
+
+fn bind(
+    name: &'static str,
+    key: &str,
+    address: &Address,
+    settings: &listener::Settings,
+    connections: &Connections,
+) -> Result<Listener, Failure> {
+    Listener::bind(name, address, settings, connections.clone()).map_err(|error| {
+        Failure::failed(format!("listening for {name}"), &error)
+            .with_hint(format!("choose another address: {key}"))
+    })
+}
+
+/// Opens the host keys; the first start makes them, which takes seconds of computing.
+async fn host_keys(dir: &DataDir, engines: &Engines) -> Result<HostKeys, Failure> {
+    let keys = dir.path().join("ssh");
+    let opened = engines.blocking.run(move || HostKeys::open(&keys)).await;
+    let opened = opened.map_err(|error| Failure::failed("opening the host keys", &error))?;
+    opened.map_err(|error| Failure::failed("opening the host keys", &error))
+}
+
+/// Answers Git, and says at the root what this is.
+async fn respond(git: Arc<SmartHttp>, request: Request<Body>, facts: RequestFacts) -> Response<Body> {
+    let is_root = request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
+    match git.respond(request, &facts).await {
+        Some(response) => response,
+        None if is_root => plain(StatusCode::OK, GREETING),
+        None => plain(StatusCode::NOT_FOUND, "not found\n"),
+    }
+}
+
+async fn respond_admin(health: Health, request: Request<()>) -> Response<Body> {
+    let response = health.respond(&request).await;
+    response.unwrap_or_else(|| {
+        plain(StatusCode::NOT_FOUND, "not found; try /metrics, /health/live or /health/ready\n")
+    })
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::full(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
