@@ -9,6 +9,9 @@ const FUNCTIONS: [&str; 3] = ["handle_", "process_", "do_"];
 /// Endings of type names that say nothing.
 const TYPES: [&str; 5] = ["Manager", "Helper", "Info", "Data", "Util"];
 
+/// Names that would be banned were they not the field's own: the v2 command `object-info`.
+const GITS_OWN: [&str; 1] = ["ObjectInfo"];
+
 /// Checks the names that a file declares.
 pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -33,7 +36,9 @@ fn banned(line: &str) -> Option<String> {
         &["struct ", "enum ", "trait ", "type "]
     };
     let kind = keywords.iter().find_map(|keyword| declared(line, keyword));
-    function.or_else(|| kind.filter(|name| TYPES.iter().any(|word| name.ends_with(word))))
+    function
+        .or_else(|| kind.filter(|name| TYPES.iter().any(|word| name.ends_with(word))))
+        .filter(|name| !GITS_OWN.contains(&name.as_str()))
 }
 
 /// The name behind a keyword that begins a declaration.
