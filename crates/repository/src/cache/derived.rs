@@ -1,7 +1,7 @@
 //! Files that make reading fast: commit-graph and multi-pack-index. Local to this node, never blobs, never jobs.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use hakata_git::ChildError;
 use hakata_git::maintain;
@@ -17,30 +17,33 @@ const MAX_PATIENCE: u32 = 30;
 
 /// Has the derived files written some time after the last change, at most one writer per directory.
 pub(super) fn schedule(engine: &Arc<Engine>, entry: &Arc<Entry>) {
-    let (engine_, entry_) = (engine.clone(), entry.clone());
-    entry.deriving.start(&engine.tasks, "cache.derive", move || derive(engine_, entry_));
+    // Waiting must not keep a directory from being evicted.
+    let (engine_, waiting) = (engine.clone(), Arc::downgrade(entry));
+    entry.deriving.start(&engine.tasks, "cache.derive", move || derive(engine_, waiting));
 }
 
-async fn derive(engine: Arc<Engine>, entry: Arc<Entry>) {
+async fn derive(engine: Arc<Engine>, entry: Weak<Entry>) {
+    let n_changes = || Some(entry.upgrade()?.n_changes.load(Ordering::Relaxed));
     let stop = engine.tasks.cancel_token();
     loop {
         for _ in 0..MAX_PATIENCE {
-            let before = entry.n_changes.load(Ordering::Relaxed);
+            let before = n_changes();
             let quiet = tokio::time::sleep(engine.settings.derive_after);
             if stop.run_until_cancelled(quiet).await.is_none() {
                 return;
             }
-            if entry.n_changes.load(Ordering::Relaxed) == before {
+            if n_changes() == before {
                 break;
             }
         }
-        let before = entry.n_changes.load(Ordering::Relaxed);
         let Ok(_permit) = engine.caches.derivations.acquire().await else { return };
+        let Some(entry) = entry.upgrade() else { return };
+        let before = n_changes();
         if let Err(error) = write(&engine, &entry).await {
             tracing::warn!(repository.id = entry.id.get(), error = %error, "derived files were not written");
             return;
         }
-        if entry.n_changes.load(Ordering::Relaxed) == before {
+        if n_changes() == before {
             return;
         }
     }

@@ -1,0 +1,11 @@
+//! Repositories against real databases, real directories and the real git.
+
+#![expect(clippy::unwrap_used, reason = "what tests share fails the test that calls it")]
+
+mod cache;
+mod crash;
+mod fixture;
+mod import;
+mod protocol;
+mod races;
+mod receive;
