@@ -6,7 +6,8 @@ use hakata_blob::{BlobError, BlobKey, PackPart};
 use hakata_git::foreign::{Alternates, Foreign};
 use hakata_git::fsck::{self, Depth};
 use hakata_git::refs::{Ref, RefSnapshot};
-use hakata_names::{Oid, PackId, RefName};
+use hakata_git::{ChildError, maintain};
+use hakata_names::{ObjectFormat, Oid, PackId, RefName};
 use hakata_store::packs::Pack;
 use hakata_store::{StoreError, packs};
 
@@ -47,6 +48,9 @@ pub enum VerifyError {
     /// Bytes cannot be looked up.
     #[error("looking up the bytes of packs")]
     Blob(#[from] BlobError),
+    /// git cannot be asked.
+    #[error("reading a pack")]
+    Child(#[from] ChildError),
 }
 
 impl Repository {
@@ -58,7 +62,7 @@ impl Repository {
         let rows = packs::list_of(&mut self.engine.db.read().await?, self.id).await?;
         let mut findings = Vec::new();
         for row in &rows {
-            let what = wrong_with(&self.engine, row).await?;
+            let what = wrong_with(&self.engine, row, self.format()).await?;
             findings.extend(what.map(|what| Finding::Pack { pack: row.id, what }));
         }
         // The directory last: it may have to be made, which needs the bytes.
@@ -95,7 +99,11 @@ impl Repository {
     }
 }
 
-async fn wrong_with(engine: &Engine, row: &Pack) -> Result<Option<&'static str>, VerifyError> {
+async fn wrong_with(
+    engine: &Engine,
+    row: &Pack,
+    format: ObjectFormat,
+) -> Result<Option<&'static str>, VerifyError> {
     let is_size = |n: u64| i64::try_from(n).is_ok_and(|n| n == row.size_bytes);
     if row.is_inline {
         let bytes = packs::get_inline(&mut engine.db.read().await?, row.id).await?.unwrap_or_default();
@@ -106,7 +114,21 @@ async fn wrong_with(engine: &Engine, row: &Pack) -> Result<Option<&'static str>,
     match engine.blobs.stat(BlobKey::pack(row.id, PackPart::Pack)).await? {
         None => Ok(Some("its bytes are missing")),
         Some(at) if !is_size(at.size_bytes) => Ok(Some("its bytes have another length")),
-        Some(_) => Ok(None),
+        Some(_) => wrong_inside(engine, row, format).await,
+    }
+}
+
+/// Reads a pack where it is kept: the directory, which fsck reads, may have a copy of its own.
+async fn wrong_inside(
+    engine: &Engine,
+    row: &Pack,
+    format: ObjectFormat,
+) -> Result<Option<&'static str>, VerifyError> {
+    let Some(idx) = engine.blobs.local_path(BlobKey::pack(row.id, PackPart::Idx)) else { return Ok(None) };
+    match maintain::verify_pack(&engine.git, &idx, format).await {
+        Ok(()) => Ok(None),
+        Err(ChildError::Failed { .. }) => Ok(Some("its bytes or their index are damaged")),
+        Err(error) => Err(error.into()),
     }
 }
 

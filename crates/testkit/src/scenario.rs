@@ -23,8 +23,9 @@
 //! stop, kill, restart                  SIGTERM (must end with 0), SIGKILL, start again where it was
 //! ```
 //!
-//! Variables: `$HTTP` and `$SSH` are base URLs, `$URL` the one of the transport that is varied, `$DATA` the
-//! data directory, `$label` an oid remembered by `commit`.
+//! Variables: `$HTTP` and `$SSH` are base URLs, `$URL` the one of the transport that is varied, `$ADMIN` the one of
+//! metrics and health, `$DATA` the data directory, `$HAKATA` the program, for a shell that gives it standard
+//! input, `$label` an oid remembered by `commit`.
 
 mod cases;
 mod parse;

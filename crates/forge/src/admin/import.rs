@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use hakata_git::ChildError;
 use hakata_git::foreign::{Alternates, Foreign, ForeignError};
 use hakata_git::quarantine::Fsck;
 use hakata_git::refs::Head;
@@ -159,6 +160,8 @@ impl From<VerifyError> for Error {
         match error {
             VerifyError::Store(error) => error.into(),
             VerifyError::Blob(error) => Self::internal(error),
+            VerifyError::Child(ChildError::Limited(limited)) => limited.into(),
+            VerifyError::Child(error) => Self::internal(error),
         }
     }
 }

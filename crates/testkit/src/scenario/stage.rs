@@ -231,7 +231,9 @@ impl Stage {
 
     /// Replaces `$NAME`.
     fn replace(&self, sandbox: &Sandbox, word: &str) -> String {
-        let mut variables: Vec<(&str, String)> = vec![("DATA", sandbox.data().display().to_string())];
+        let program = sandbox.bare_hakata().get_program().display().to_string();
+        let mut variables: Vec<(&str, String)> =
+            vec![("DATA", sandbox.data().display().to_string()), ("HAKATA", program)];
         if let Some(server) = &self.server {
             let (http, ssh) = (format!("http://{}", server.http), format!("ssh://git@{}", server.ssh));
             variables.push((
