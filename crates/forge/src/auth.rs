@@ -1,4 +1,4 @@
-//! From credentials to an [`Actor`].
+//! From credentials to an [`Actor`](crate::Actor).
 //!
 //! Passwords (argon2id, remembered for a minute), access tokens, SSH keys. Whoever is unknown gets the same
 //! answer after the same work as whoever mistyped. A token may stand wherever a password may: then the name

@@ -2,11 +2,11 @@
 //!
 //! | request | calls |
 //! |---|---|
-//! | HTTP `info/refs?service=git-upload-pack` | [`Forge::grant`]`::<Read>`, [`advertise_fetch`] |
-//! | HTTP `POST git-upload-pack`, SSH `git-upload-pack` | [`Forge::grant`]`::<Read>`, [`fetch`] |
-//! | HTTP `info/refs?service=git-receive-pack` | [`Forge::open_push`], [`advertise_push`] |
-//! | HTTP `POST git-receive-pack`, SSH `git-receive-pack` | [`Forge::open_push`], [`receive`] |
-//! | SSH `git-upload-archive` | [`Forge::grant`]`::<Read>`, [`archive`] |
+//! | HTTP `info/refs?service=git-upload-pack` | [`Forge::grant`](crate::Forge::grant)`::<Read>`, [`advertise_fetch`] |
+//! | HTTP `POST git-upload-pack`, SSH `git-upload-pack` | [`Forge::grant`](crate::Forge::grant)`::<Read>`, [`fetch`] |
+//! | HTTP `info/refs?service=git-receive-pack` | [`Forge::open_push`](crate::Forge::open_push), [`advertise_push`] |
+//! | HTTP `POST git-receive-pack`, SSH `git-receive-pack` | [`Forge::open_push`](crate::Forge::open_push), [`receive`] |
+//! | SSH `git-upload-archive` | [`Forge::grant`](crate::Forge::grant)`::<Read>`, [`archive`] |
 //!
 //! In [`Mode::Stateful`] `fetch` and `receive` begin with the advertisement themselves; in
 //! [`Mode::Stateless`] they read a request. An error that comes before the first byte of output can still be

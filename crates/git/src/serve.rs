@@ -1,6 +1,6 @@
 //! The server's side of fetches: upload-pack and upload-archive over a pair of byte streams.
 //!
-//! Advertisements and `ls-refs` are answered from a [`RefSnapshot`] in process. A `fetch` is parsed, every
+//! Advertisements and `ls-refs` are answered from a [`RefSnapshot`](crate::refs::RefSnapshot) in process. A `fetch` is parsed, every
 //! want is checked, and only then does a `git upload-pack` see it, in our own spelling.
 
 mod advertise;
