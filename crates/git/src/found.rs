@@ -18,6 +18,7 @@ use crate::quarantine::Scratch;
 use crate::refs::Head;
 use crate::serve::Capabilities;
 use crate::settings::Settings;
+use crate::version::Version;
 
 /// The oldest git that Hakata runs. Source: `index-pack` and `upload-pack` as they are used here were tested
 /// from this version on.
@@ -25,32 +26,6 @@ pub const OLDEST: Version = Version { major: 2, minor: 41, patch: 0 };
 
 /// Where a git without a path is looked for, in order.
 const DIRECTORIES: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/bin", "/opt/homebrew/bin"];
-
-/// A version of git.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version {
-    /// First number.
-    pub major: u32,
-    /// Second number.
-    pub minor: u32,
-    /// Third number.
-    pub patch: u32,
-}
-
-impl Version {
-    /// Reads what `git version` says; words behind the numbers are ignored.
-    pub fn parse(said: &str) -> Option<Self> {
-        let mut numbers = said.trim().strip_prefix("git version ")?.split(['.', ' ', '-']);
-        let mut next = || numbers.next()?.parse().ok();
-        Some(Self { major: next()?, minor: next()?, patch: next().unwrap_or(0) })
-    }
-}
-
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
-    }
-}
 
 /// Why there is no git to work with.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +116,9 @@ impl Git {
         let features: Vec<&str> = features.iter().map(String::as_str).collect();
         inner.capabilities = Capabilities::learn(&settings.agent, &features);
         tracing::info!(git.version = %inner.version, git.binary = %inner.binary.display(), "found git");
+        if inner.version.has_known_holes() {
+            tracing::warn!(git.version = %inner.version, "this git has known holes unless its vendor mended it: upgrade it");
+        }
         Ok(Self(Arc::new(inner)))
     }
 
@@ -257,24 +235,8 @@ fn find_binary(binary: &Path) -> Result<PathBuf, FindGitError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FindGitError, Git, OLDEST, Version};
+    use super::{FindGitError, Git, OLDEST};
     use crate::testing;
-
-    #[test]
-    fn versions_are_read_as_git_writes_them() {
-        for (said, version) in [
-            ("git version 2.47.3\n", Some((2, 47, 3))),
-            ("git version 2.50.1 (Apple Git-155)\n", Some((2, 50, 1))),
-            ("git version 2.44.0.windows.1\n", Some((2, 44, 0))),
-            ("git version 2.52.0-rc1\n", Some((2, 52, 0))),
-            ("git version 3.0\n", Some((3, 0, 0))),
-            ("hub version 2.14.2\n", None),
-            ("", None),
-        ] {
-            let expected = version.map(|(major, minor, patch)| Version { major, minor, patch });
-            assert_eq!(Version::parse(said), expected, "{said:?}");
-        }
-    }
 
     #[tokio::test]
     async fn the_git_of_this_machine_is_found_and_asked() {

@@ -24,6 +24,7 @@ mod git_dir;
 mod packets;
 mod process;
 pub mod settings;
+mod version;
 
 pub mod refs;
 
@@ -43,7 +44,8 @@ pub mod ref_files;
 #[cfg(test)]
 mod testing;
 
-pub use found::{FindGitError, Git, Version};
+pub use found::{FindGitError, Git};
 pub use git_dir::GitDir;
 pub use process::{ChildError, metrics};
 pub use settings::{Budget, Budgets, Settings};
+pub use version::Version;

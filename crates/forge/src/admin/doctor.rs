@@ -1,13 +1,7 @@
 //! `hakata doctor`: what is cheap to look at and would hurt later.
 
-use hakata_git::Version;
-
 use super::{Cell, Outcome, Table};
 use crate::{Error, Forge};
-
-/// Versions before this one have holes that a hosted repository can reach. Source: git's security advisories of
-/// July 2025.
-const SECURITY_FLOOR: Version = Version { major: 2, minor: 43, patch: 7 };
 
 pub(super) async fn run(forge: &Forge) -> Result<Outcome, Error> {
     let mut findings = Table::new(&["what", "finding", "hint"]);
@@ -15,8 +9,8 @@ pub(super) async fn run(forge: &Forge) -> Result<Outcome, Error> {
         findings.push(vec![Cell::text(what), Cell::text(finding), Cell::text(hint)]);
     };
     let version = forge.git().version();
-    if version < SECURITY_FLOOR {
-        let finding = format!("git {version} has known holes");
+    if version.has_known_holes() {
+        let finding = format!("git {version} has known holes unless its vendor mended it");
         find("git", finding, "upgrade to the newest git, or name another one as [git] binary");
     }
     if let Err(error) = forge.db().ping().await {
