@@ -96,10 +96,10 @@ pub(crate) fn judge_rules(
             rule.kind == ProtectionKind::Tag || ancestry() == Ancestry::Forced
         };
         if forced {
-            return Err(rule.refuse(&short, path, "force-push", "--force"));
+            return Err(rule.refuse(&short, path, "force-push", "--allow-force"));
         }
         if update.new.is_none() && !rule.may_delete {
-            return Err(rule.refuse(&short, path, "deletion", "--delete"));
+            return Err(rule.refuse(&short, path, "deletion", "--allow-delete"));
         }
     }
     Ok(())
@@ -115,11 +115,11 @@ impl Rule {
     }
 
     fn refuse(&self, short: &str, path: &RepositoryPath, act: &str, option: &str) -> Refused {
-        let tags = if self.kind == ProtectionKind::Tag { " --tags" } else { "" };
+        let tag = if self.kind == ProtectionKind::Tag { " --tag" } else { "" };
         let pattern = self.pattern.as_str();
         Refused::new(
             format!("{short} is protected: {act} refused"),
-            format!("a maintainer can allow it with: hakata repo protect {path} '{pattern}'{tags} {option}"),
+            format!("an administrator can allow it: hakata repo protect {path} '{pattern}'{tag} {option}"),
         )
     }
 }
