@@ -9,7 +9,7 @@ mod words;
 pub(crate) use accounts::{GroupCommand, KeyCommand, TokenCommand, UserCommand};
 pub(crate) use input::public_keys;
 pub(crate) use repositories::RepoCommand;
-pub(crate) use tools::{ConfigCommand, Shell, completion, man, version};
+pub(crate) use tools::{ConfigCommand, Page, Shell, completion, man, version};
 
 use clap::{Args, Parser, Subcommand};
 use hakata_service::listener::Address;
@@ -94,6 +94,12 @@ pub(crate) enum Command {
     },
     /// Prints the version
     Version,
+    /// Prints a generated page of docs/
+    #[command(hide = true)]
+    Reference {
+        /// The page
+        page: Page,
+    },
 }
 
 /// How to serve.

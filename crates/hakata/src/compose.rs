@@ -1,6 +1,7 @@
 //! Puts the engines together: database, git, blobs, repositories, and the forge on top of them.
 
 use crate::config::{Server, Settings};
+use crate::data_dir::{DatabaseLock, LockDatabaseError};
 use crate::output::{Failure, chain};
 use hakata_blob::Blobs;
 use hakata_forge::Forge;
@@ -11,10 +12,13 @@ use hakata_runtime::clock::Clock;
 use hakata_runtime::metrics::{self, Metric};
 use hakata_runtime::tasks::Tasks;
 use hakata_store::Db;
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// Threads of the runtime that files of the standard library use, beside those of our own blocking pool.
 const SPARE_BLOCKING_THREADS: usize = 8;
+/// How long a command of another data directory on the same SQLite database is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything below the faces.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub(crate) struct Engines {
     /// Policy.
     pub(crate) forge: Forge,
     repositories: Repositories,
+    _database_lock: Option<DatabaseLock>,
 }
 
 /// Makes the runtime that everything runs on.
@@ -53,6 +58,7 @@ impl Engines {
             Failure::failed("looking for git", &error)
                 .with_hint("install git 2.41 or newer, or name one: git.binary")
         })?;
+        let database_lock = lock_database(settings).await?;
         let db = open_database(&settings.database).await?;
         let failed = |act: &str, error: &dyn std::error::Error| Failure::failed(act, error);
         let blobs = Blobs::open_fs(settings.repository.data.join("blobs"), blocking.clone());
@@ -76,7 +82,7 @@ impl Engines {
             tasks: tasks.child(),
         };
         let forge = Forge::new(parts, settings.forge.clone());
-        Ok(Self { db, git, blocking, forge, repositories })
+        Ok(Self { db, git, blocking, forge, repositories, _database_lock: database_lock })
     }
 
     /// Lets the caches follow what was committed, and closes the database; the faces are gone by then.
@@ -84,6 +90,17 @@ impl Engines {
         self.repositories.close().await;
         self.db.close().await;
     }
+}
+
+async fn lock_database(settings: &Settings) -> Result<Option<DatabaseLock>, Failure> {
+    let url = settings.database.url.expose();
+    let taken = DatabaseLock::take(url, &settings.repository.data, PATIENCE).await;
+    taken.map_err(|error| match error {
+        LockDatabaseError::Held(_) => Failure::refused(error.to_string()).with_hint(
+            "several Hakatas can share PostgreSQL, MariaDB or MySQL, but not a file: database.url",
+        ),
+        LockDatabaseError::Io { .. } => Failure::failed("opening the database", &error),
+    })
 }
 
 async fn open_database(settings: &hakata_store::Settings) -> Result<Db, Failure> {

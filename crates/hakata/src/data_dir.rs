@@ -1,9 +1,11 @@
 //! The data directory: who owns it, where things lie in it, and the file that says the listeners are up.
 
+mod database_lock;
 mod lock;
 mod ready;
 mod socket_path;
 
+pub(crate) use database_lock::{DatabaseLock, LockDatabaseError};
 pub(crate) use lock::{Holder, Lock, LockError, Role};
 pub(crate) use ready::{Addresses, ReadyFile};
 pub(crate) use socket_path::SocketPath;

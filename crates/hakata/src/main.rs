@@ -7,6 +7,7 @@ mod compose;
 mod config;
 mod data_dir;
 mod output;
+mod reference;
 mod serve;
 
 use clap::Parser;
@@ -39,6 +40,7 @@ fn run(command: Command, place: &Place) -> Result<Answer, Failure> {
         Command::Completion { shell } => return Ok(cli::completion(shell)),
         Command::Man { dir } => return cli::man(&dir),
         Command::Version => return Ok(cli::version()),
+        Command::Reference { page } => return Ok(page.print()),
         Command::Doctor => admin::Command::Doctor,
         Command::User(command) => command.into_command()?,
         Command::Key(command) => command.into_command()?,

@@ -4,6 +4,7 @@
 //! *engines* hold what these stand on, and follow when the faces are gone.
 
 mod first_user;
+mod handed_over;
 mod listeners;
 mod reload;
 mod status;

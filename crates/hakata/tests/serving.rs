@@ -160,3 +160,69 @@ fn health_metrics_and_the_root_page_answer() -> Result<()> {
     assert_eq!(get(&server.http, "/no/such/page/here")?.0, "404");
     Ok(())
 }
+
+/// Takes what listens on standard input as a socket of a service manager that is called by the first argument.
+const HAND_OVER: &str = r#"exec 3<&0 </dev/null; name=$1; shift
+LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=$name exec "$@""#;
+
+#[test]
+fn a_service_manager_hands_its_sockets_over() -> Result<()> {
+    let sandbox = sandbox()?;
+    let held = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = held.local_addr()?.to_string();
+    let ready = sandbox.path().join("handed.json");
+    let start = |name: &str| -> Result<std::process::Command> {
+        let program = sandbox.bare_hakata();
+        let mut command = std::process::Command::new("/bin/sh");
+        command.args(["-c", HAND_OVER, "sh", name]).arg(program.get_program()).arg("serve");
+        command.arg("--data").arg(sandbox.data()).arg("--ready-file").arg(&ready);
+        for flag in ["--http", "--ssh", "--admin"] {
+            command.args([flag, "127.0.0.1:0"]);
+        }
+        let socket = std::os::fd::OwnedFd::from(held.try_clone()?);
+        command.stdin(Stdio::from(socket)).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(command)
+    };
+    let waiting = TcpStream::connect(&address)?;
+    let mut child = start("http")?.spawn()?;
+    let is_up = wait_until("the ready file", LIMIT, || ready.exists());
+    let answer = is_up.and_then(|()| get(&address, "/"));
+    kill_process(Pid::from_child(&child), Signal::TERM)?;
+    assert!(child.wait()?.success(), "SIGTERM ends with 0");
+    assert_eq!(answer?.0, "200", "the address of the socket wins over the configured one");
+    drop(waiting);
+    TcpStream::connect(&address).context("between two servers the socket goes on listening")?;
+    let refused =
+        start("htpp")?.stdin(Stdio::from(std::os::fd::OwnedFd::from(held.try_clone()?))).output()?;
+    assert_eq!(refused.status.code(), Some(2), "a socket that nobody takes is refused");
+    Ok(())
+}
+
+#[test]
+fn one_sqlite_file_serves_one_data_directory() -> Result<()> {
+    let sandbox = sandbox()?;
+    let url = format!("sqlite://{}", sandbox.path().join("shared.db").display());
+    let options =
+        ServerOptions { settings: vec![("database.url".into(), url.clone())], ..ServerOptions::default() };
+    let _server = Server::start(&sandbox, &options)?;
+    let other = sandbox.path().join("other");
+    let mut second = sandbox.bare_hakata();
+    second.args(["user", "add", "aiko", "--data"]).arg(&other).env("HAKATA_DATABASE__URL", &url);
+    let refused = run(&mut second)?;
+    assert_eq!(refused.status, Some(4), "{}", refused.stderr);
+    assert!(refused.stderr.contains("the Hakata of another data directory has"), "{}", refused.stderr);
+    Ok(())
+}
+
+#[test]
+fn a_client_too_many_hears_503() -> Result<()> {
+    let sandbox = sandbox()?;
+    let settings = vec![("connections.total".into(), "1".into())];
+    let server = Server::start(&sandbox, &ServerOptions { settings, ..ServerOptions::default() })?;
+    let _first = TcpStream::connect(&server.http)?;
+    let mut heard = String::new();
+    // The first is admitted before the second, in the order of the queue.
+    TcpStream::connect(&server.http)?.read_to_string(&mut heard)?;
+    assert!(heard.starts_with("HTTP/1.1 503 ") && heard.contains("Retry-After: "), "{heard:?}");
+    Ok(())
+}

@@ -3,6 +3,7 @@
 use crate::cli::{Cli, Place};
 use crate::config::{self, Layers};
 use crate::output::{Answer, Failure};
+use crate::reference;
 use clap::{CommandFactory, Subcommand, ValueEnum};
 use serde_json::json;
 use std::io::Write;
@@ -28,9 +29,6 @@ pub(crate) enum ConfigCommand {
     Help {
         /// section.key, or section
         key: Option<String>,
-        /// Prints docs/configuration.md
-        #[arg(long, hide = true)]
-        markdown: bool,
     },
 }
 
@@ -43,6 +41,25 @@ pub(crate) enum Shell {
     Zsh,
     /// fish
     Fish,
+}
+
+/// Pages of docs/ that the program makes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Page {
+    /// configuration.md
+    Configuration,
+    /// metrics.md
+    Metrics,
+}
+
+impl Page {
+    /// Prints the page.
+    pub(crate) fn print(self) -> Answer {
+        Answer::Raw(match self {
+            Self::Configuration => config::reference(),
+            Self::Metrics => reference::metrics_page(),
+        })
+    }
 }
 
 impl ConfigCommand {
@@ -61,8 +78,7 @@ impl ConfigCommand {
             }
             Self::Show { origin } => Ok(Layers::read(place, &[])?.show(*origin)),
             Self::Init { file } => init(&file.clone().unwrap_or_else(|| config::file_to_write(place))),
-            Self::Help { markdown: true, .. } => Ok(Answer::Raw(config::reference())),
-            Self::Help { key, .. } => config::help(key.as_deref()).map(Answer::Table),
+            Self::Help { key } => config::help(key.as_deref()).map(Answer::Table),
         }
     }
 }

@@ -34,6 +34,11 @@ pub(crate) fn runtime_directory() -> Option<PathBuf> {
     path("XDG_RUNTIME_DIR")
 }
 
+/// What a service manager says about sockets that it hands over: `LISTEN_PID`, `LISTEN_FDS`, `LISTEN_FDNAMES`.
+pub(crate) fn activation() -> [Option<String>; 3] {
+    ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].map(|name| std::env::var(name).ok())
+}
+
 fn path(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

@@ -67,7 +67,7 @@ static KEYS: &[Key] = &[
     key("http.fetch_request", Kind::Size, "10MiB", "The largest request of a fetch, inflated."),
     key("http.inflate_ratio", COUNT, "100", "How many times its size a compressed body may inflate to, after its first MiB."),
     key("http.discard", Kind::Size, "64MiB", "How much of a refused request is read to its end, so that its client sees the answer."),
-    key("http.discard_time", Kind::Span, "10s", "How long that reading may take."),
+    key("http.discard_time", Kind::Span, "4s", "How long that reading may take."),
     key("ssh.address", Kind::Address, "127.0.0.1:2222", "Where Git over SSH listens; port 0 takes a free one."),
     key("ssh.public_url", Kind::Text, "", "The ssh:// URL people use, when it differs from the listener's."),
     key("ssh.login_timeout", Kind::Span, "30s", "How long banner, key exchange and login may take together."),

@@ -28,7 +28,7 @@ pub(crate) fn template() -> String {
 pub(crate) fn reference() -> String {
     let mut text = String::from(
         "# Configuration\n\n\
-         <!-- Made by `hakata config help --markdown`; a test fails when this page is stale. -->\n\n\
+         <!-- Made by `hakata reference configuration`; a test fails when this page is stale. -->\n\n\
          Hakata runs without a configuration file. `hakata config init` writes one with every key commented out,\n\
          `hakata config check` names every problem with its line, and `hakata config show --origin` prints the values\n\
          in force and where each came from. A flag wins over an environment variable, that over the file, that over the\n\
@@ -108,7 +108,7 @@ mod tests {
     fn the_reference_page_is_fresh() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
         let page = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(page == reference(), "write it anew: hakata config help --markdown > docs/configuration.md");
+        assert!(page == reference(), "write it anew: hakata reference configuration > docs/configuration.md");
     }
 
     #[test]

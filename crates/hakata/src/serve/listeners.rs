@@ -4,10 +4,11 @@ use crate::compose::{self, Engines};
 use crate::config::{Listen, Settings};
 use crate::data_dir::{Addresses, DataDir};
 use crate::output::{Failure, chain};
+use crate::serve::handed_over::HandedOver;
 use hakata_runtime::tasks::Tasks;
 use hakata_service::health::Health;
 use hakata_service::http::{Body, RequestFacts, Server};
-use hakata_service::listener::{self, Address, Connections, Listener};
+use hakata_service::listener::{self, Address, Connections, Inherited, Listener};
 use hakata_service::shutdown::Shutdown;
 use hakata_service::tls::Tls;
 use hakata_smart_http::SmartHttp;
@@ -18,6 +19,11 @@ use std::sync::Arc;
 
 /// What the root page says.
 const GREETING: &str = "Hakata runs here: a Git server.\nClone: git clone <this URL>/OWNER/NAME\n";
+
+/// What an HTTP client hears that is turned away at accept; with TLS nothing can be said so early.
+const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
+    Content-Type: text/plain; charset=utf-8\r\nContent-Length: 43\r\n\r\n\
+    too many connections; try again in a while\n";
 
 /// Bound listeners; nobody is answered yet.
 pub(super) struct Listeners {
@@ -37,26 +43,25 @@ impl Listeners {
         dir: &DataDir,
         engines: &Engines,
     ) -> Result<Self, Failure> {
+        let mut handed_over = HandedOver::receive()?;
         let connections = Connections::new(settings.connections.clone());
-        let bind = |name: &'static str, key: &str, address: &Option<Address>| match address {
-            None => Ok(None),
-            Some(address) => bind(name, key, address, &settings.sockets, &connections).map(Some),
+        // Metrics must be had when the other ports are full, so they have a count of their own.
+        let own = Connections::new(settings.connections.clone());
+        let mut bind = |name: &'static str, address: &Option<Address>, connections: &Connections| {
+            let Some(address) = address else { return Ok(None) };
+            let inherited = handed_over.take(name);
+            bind(name, address, inherited, settings, connections).map(Some)
         };
         let tls = settings.tls.clone().map(Tls::load).transpose();
         let tls =
             tls.map_err(|error| Failure::failed("loading the certificate of the HTTP listener", &error))?;
-        let http = bind("http", "http.address", &listen.http)?.map(|listener| (listener, tls));
-        let ssh = match bind("ssh", "ssh.address", &listen.ssh)? {
+        let http = bind("http", &listen.http, &connections)?.map(|listener| (listener, tls));
+        let ssh = bind("ssh", &listen.ssh, &connections)?;
+        let admin = bind("admin", &listen.admin, &own)?;
+        handed_over.end()?;
+        let ssh = match ssh {
             None => None,
             Some(listener) => Some((listener, host_keys(dir, engines).await?)),
-        };
-        // Metrics must be had when the other ports are full, so they have a count of their own.
-        let admin = match &listen.admin {
-            None => None,
-            Some(address) => {
-                let own = Connections::new(settings.connections.clone());
-                Some(self::bind("admin", "admin.address", address, &settings.sockets, &own)?)
-            }
         };
         Ok(Self { http, ssh, admin })
     }
@@ -134,14 +139,21 @@ fn reload(tls: &Tls) {
 
 fn bind(
     name: &'static str,
-    key: &str,
     address: &Address,
-    settings: &listener::Settings,
+    inherited: Option<Inherited>,
+    settings: &Settings,
     connections: &Connections,
 ) -> Result<Listener, Failure> {
-    Listener::bind(name, address, settings, connections.clone()).map_err(|error| {
+    let speaks_http = name == "http" && settings.tls.is_none();
+    let last_word = if speaks_http { OVERLOADED } else { b"" };
+    let sockets = listener::Settings { last_word, ..settings.sockets.clone() };
+    let bound = match inherited {
+        Some(socket) => Listener::adopt(name, socket, &sockets, connections.clone()),
+        None => Listener::bind(name, address, &sockets, connections.clone()),
+    };
+    bound.map_err(|error| {
         Failure::failed(format!("listening for {name}"), &error)
-            .with_hint(format!("choose another address: {key}"))
+            .with_hint(format!("choose another address: {name}.address"))
     })
 }
 
@@ -175,4 +187,18 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OVERLOADED;
+
+    #[test]
+    fn the_last_word_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(OVERLOADED).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let wanted = format!("\r\nContent-Length: {}", body.len());
+        assert!(head.ends_with(&wanted), "{text:?}");
+        assert!(head.split("\r\n").all(|line| line.trim() == line), "{text:?}");
+    }
 }
