@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hakata_git::objects::{Objects, ReadError};
 use hakata_git::quarantine::{
@@ -240,6 +241,11 @@ impl Received {
     /// Returns the length of the pack as it will be kept, in bytes.
     pub fn size_bytes(&self) -> u64 {
         self.pack().map_or(0, |pack| pack.size_bytes)
+    }
+
+    /// Returns the processor time that git took to index the pack.
+    pub fn children_cpu(&self) -> Duration {
+        self.pack().map_or(Duration::ZERO, |pack| pack.cpu)
     }
 
     /// Counts the objects of the pack.

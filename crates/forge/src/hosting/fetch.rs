@@ -6,7 +6,7 @@ use tokio::io::AsyncRead;
 use super::input::Counted;
 use super::measure::{Measured, Moved, Operation};
 use super::source::Fetched;
-use super::{Output, Protocol};
+use super::{Mode, Output, Protocol};
 use crate::access::{Grant, Read};
 use crate::{Error, Forge};
 
@@ -33,7 +33,12 @@ where
         let limits = FetchLimits::default();
         let conversation =
             UploadPack { git: forge.git(), snapshot: &snapshot, source: &source, protocol, limits };
-        serve::upload_pack(conversation, &mut input, output).await.map_err(Error::from)
+        match serve::upload_pack(conversation, &mut input, output).await {
+            Err(error) if error.is_untold() && protocol.mode == Mode::Stateful => {
+                Err(tell(error.into(), output).await)
+            }
+            served => served.map_err(Error::from),
+        }
     };
     let served = served.await;
     measured.moved.received_bytes = input.n_bytes();
@@ -42,4 +47,14 @@ where
         measured.cpu = stats.cpu;
     }
     measured.finish(served.map(drop))
+}
+
+/// Ends a conversation that has begun by the words that a face would have found a status for.
+async fn tell(error: Error, output: &mut Output<'_>) -> Error {
+    // A client that is gone by now hears nothing; the error is the same.
+    let told = output.send(serve::encode_error(&error.err_line())).await;
+    if told.is_ok() {
+        let _ = output.flush().await;
+    }
+    error
 }

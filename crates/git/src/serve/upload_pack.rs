@@ -115,6 +115,17 @@ pub enum ServeError {
     Child(#[source] ChildError),
 }
 
+impl ServeError {
+    /// Says whether the client still listens and has been told nothing about the end of its request.
+    pub fn is_untold(&self) -> bool {
+        match self {
+            Self::Directory(_) | Self::Read(_) => true,
+            Self::Child(error) => matches!(error, ChildError::Limited(_) | ChildError::Spawn { .. }),
+            Self::Refused(_) | Self::Gone(_) => false,
+        }
+    }
+}
+
 impl From<RequestError> for ServeError {
     fn from(refused: RequestError) -> Self {
         Self::Refused(refused)

@@ -44,7 +44,10 @@ impl Push<'_> {
         )
         .await?;
         match received {
-            Ok(received) => Ok(Ok(received)),
+            Ok(received) => {
+                self.measured.cpu += received.children_cpu();
+                Ok(Ok(received))
+            }
             Err(ReceiveError::Index(IndexPackError::TooLarge { .. })) => {
                 let (words, hint) = too_large(most, settings.max_pack, rules);
                 self.verdicts.hint(hint);
