@@ -168,11 +168,21 @@ impl Forge {
         let write = self.db().transaction(|tx| {
             let (change, audit) = (change.clone(), audit.clone());
             Box::pin(async move {
+                let had_admins = if change.may_cost_an_admin() {
+                    users::lock_admins(tx).await?;
+                    users::count_admins(tx).await? > 0
+                } else {
+                    false
+                };
                 match change {
                     Change::Password(hash) => users::set_password(tx, id, hash.as_deref()).await?,
                     Change::Admin(is_admin) => users::set_admin(tx, id, is_admin).await?,
                     Change::State(state) => users::set_state(tx, id, state).await?,
                 };
+                if had_admins && users::count_admins(tx).await? == 0 {
+                    return Err(Error::new(Kind::Conflict, "this is the last administrator who can sign in")
+                        .with_hint("make another one first: hakata user admin NAME"));
+                }
                 audit.write(tx).await.map_err(Error::from)
             })
         });
@@ -191,6 +201,15 @@ enum Change {
 }
 
 impl Change {
+    /// Whether there may be an administrator less afterwards.
+    fn may_cost_an_admin(&self) -> bool {
+        match self {
+            Self::Password(_) => false,
+            Self::Admin(is_admin) => !is_admin,
+            Self::State(state) => *state != OwnerState::Active,
+        }
+    }
+
     fn detail(&self) -> serde_json::Value {
         match self {
             Self::Password(hash) => json!({ "set": hash.is_some() }),

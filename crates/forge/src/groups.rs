@@ -113,8 +113,11 @@ impl Forge {
         let detail = json!({ "user": user.to_string(), "role": role });
         let audit = self.audit(actor, "group.member", &group.name, detail).await?;
         let set = self.db().transaction(|tx| {
-            let (id, audit) = (GroupId::new(group.id.get()), audit.clone());
+            let (id, name, audit) = (GroupId::new(group.id.get()), group.name.clone(), audit.clone());
             Box::pin(async move {
+                if !rows::lock(tx, id).await? {
+                    return Err(no_group(&name));
+                }
                 match role {
                     Some(role) => rows::set_member(tx, id, user, role).await?,
                     None if rows::remove_member(tx, id, user).await? => {}

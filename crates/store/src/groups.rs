@@ -111,6 +111,16 @@ pub async fn role_of(conn: &mut Conn, group: GroupId, user: UserId) -> Result<Op
     Ok(conn.find(&FIND, values![group, user], |row| row.int(0)).await?.and_then(Role::from_stored))
 }
 
+/// Takes the lock on a group's row until the transaction ends: whoever changes its members comes one after the other.
+/// False if there is no such group.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn lock(conn: &mut Conn, id: GroupId) -> Result<bool, StoreError> {
+    const LOCK: Sql = sql!("UPDATE owner SET state = state WHERE id = ? AND kind = 'group'");
+    conn.execute_one(&LOCK, values![id]).await
+}
+
 /// Counts the owners of a group, so that the last one is not taken away.
 ///
 /// # Errors

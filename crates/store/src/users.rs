@@ -150,6 +150,16 @@ pub async fn count(conn: &mut Conn) -> Result<i64, StoreError> {
     Ok(conn.find(&COUNT, &[], |row| row.int(0)).await?.unwrap_or(0))
 }
 
+/// Takes the lock on the rows of all administrators until the transaction ends, so that two who take the rank from each
+/// other wait for one another. Use it before the change that [`count_admins`] judges.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn lock_admins(conn: &mut Conn) -> Result<(), StoreError> {
+    const LOCK: Sql = sql!("UPDATE account SET is_admin = 1 WHERE is_admin = 1");
+    conn.execute(&LOCK, &[]).await.map(drop)
+}
+
 /// Counts the administrators who may sign in, so that the last one is not taken away.
 ///
 /// # Errors

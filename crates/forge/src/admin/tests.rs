@@ -52,6 +52,51 @@ hakata_store::on_every_engine! {
         assert_eq!(objects(&world.admin(list).await.unwrap()).len(), 1, "what failed has no row");
     }
 
+    /// Two administrators who take the rank from each other at once: one of them keeps it.
+    async fn the_last_administrator_stays(database: TestDatabase) {
+        let world = World::start(database, Settings::default()).await;
+        let add = |name: &str| json!({ "command": "user", "action": "add", "name": name, "admin": true });
+        let demote = |name: &str| json!({ "command": "user", "action": "admin", "name": name, "admin": false });
+        let disable = |name: &str| json!({ "command": "user", "action": "disable", "name": name });
+        let promote = |name: &str| json!({ "command": "user", "action": "admin", "name": name, "admin": true });
+        let enable = |name: &str| json!({ "command": "user", "action": "enable", "name": name });
+        world.admin(add("anna")).await.unwrap();
+        world.admin(add("ben")).await.unwrap();
+        for _ in 0..5 {
+            let (left, right) = tokio::join!(world.admin(demote("anna")), world.admin(disable("ben")));
+            let (refused, keeper) = match (left, right) {
+                (Err(error), Ok(_)) => (error, "anna"),
+                (Ok(_), Err(error)) => (error, "ben"),
+                both => panic!("exactly one is refused: {both:?}"),
+            };
+            assert_eq!(refused.kind(), Kind::Conflict);
+            for command in [demote(keeper), disable(keeper)] {
+                assert_eq!(world.admin(command).await.unwrap_err().kind(), Kind::Conflict);
+            }
+            for command in [promote("anna"), enable("ben")] {
+                world.admin(command).await.unwrap();
+            }
+        }
+    }
+
+    /// Two owners of a group who leave at once: one of them stays.
+    async fn a_group_keeps_an_owner(database: TestDatabase) {
+        let world = World::start(database, Settings::default()).await;
+        for user in ["alice", "bob"] {
+            world.user(user).await;
+        }
+        world.admin(json!({ "command": "group", "action": "create", "name": "guild", "owner": "alice" })).await.unwrap();
+        let member = |change: Value| json!({ "command": "group", "action": "member", "name": "guild", "change": change });
+        let add = |user: &str, role: &str| member(json!({ "action": "add", "user": user, "role": role }));
+        let remove = |user: &str| member(json!({ "action": "remove", "user": user }));
+        for _ in 0..5 {
+            world.admin(add("alice", "owner")).await.ok();
+            world.admin(add("bob", "owner")).await.ok();
+            let (left, right) = tokio::join!(world.admin(remove("alice")), world.admin(add("bob", "reporter")));
+            assert_eq!([left.is_ok(), right.is_ok()].iter().filter(|is_ok| **is_ok).count(), 1, "{left:?} {right:?}");
+        }
+    }
+
     /// Every act is written down with the change, and nothing that failed is.
     async fn acts_are_audited(database: TestDatabase) {
         let world = World::start(database, Settings::default()).await;
