@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use hakata_names::KeyId;
 use hakata_store::OwnerState;
 use hakata_store::keys::{self, KeyHolder, KnownKey};
+use hakata_store::users::User;
 
 use super::refusals::Proof;
 use super::sign_in::wrong;
@@ -35,7 +36,7 @@ impl Forge {
     }
 
     /// Asks again whether an actor that signed in by a key still may: an SSH connection outlives its login, and
-    /// the key or its user may be gone since. Other actors prove themselves with every request.
+    /// the key, its user or the user's rank may be gone since. Other actors prove themselves with every request.
     ///
     /// # Errors
     /// [`Kind::Unauthenticated`](crate::Kind).
@@ -45,15 +46,36 @@ impl Forge {
             Actor::DeployKey { key, repository, .. } => (KeyHolder::Repository(*repository), *key),
             _ => return Ok(()),
         };
-        if let KeyHolder::User(id) = holder {
-            let user = self.account(id).await?;
-            if user.is_none_or(|user| user.owner.state != OwnerState::Active) {
-                return Err(wrong());
-            }
-        }
+        self.check_account(actor).await?;
         let mut conn = self.db().read().await?;
         let keys = keys::list_of(&mut conn, holder).await?;
-        if keys.iter().any(|held| held.id == key) { Ok(()) } else { Err(wrong()) }
+        let now = self.clock().now_ms();
+        let counts = |held: &keys::Key| held.id == key && held.expires_at.is_none_or(|ends| now < ends);
+        if keys.iter().any(counts) { Ok(()) } else { Err(wrong()) }
+    }
+
+    /// Asks again whether any actor still may: a push lasts, and account, key, token or rank may be gone since
+    /// its request was let in.
+    ///
+    /// # Errors
+    /// [`Kind::Unauthenticated`](crate::Kind).
+    pub(crate) async fn check_not_revoked(&self, actor: &Actor) -> Result<(), Error> {
+        match actor {
+            Actor::User { id, via: Via::Token { id: token, .. }, .. } => {
+                self.check_account(actor).await?;
+                self.check_token(*id, *token).await
+            }
+            Actor::User { via: Via::Password, .. } => self.check_account(actor).await,
+            _ => self.check_signed_in(actor).await,
+        }
+    }
+
+    /// Refuses an actor whose account is disabled, or no longer the administrator's that signed in.
+    async fn check_account(&self, actor: &Actor) -> Result<(), Error> {
+        let Actor::User { id, is_admin, .. } = actor else { return Ok(()) };
+        let user = self.account(*id).await?;
+        let still = |user: &User| user.owner.state == OwnerState::Active && (user.is_admin || !is_admin);
+        if user.is_some_and(|user| still(&user)) { Ok(()) } else { Err(wrong()) }
     }
 
     async fn key_actor(&self, blob: &[u8]) -> Result<Option<(Actor, KeyId)>, Error> {

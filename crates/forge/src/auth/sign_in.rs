@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hakata_names::{OwnerName, UserId};
+use hakata_runtime::limit::{Bounds, Keyed};
 use hakata_runtime::secret::Secret;
 use hakata_store::OwnerState;
 use hakata_store::users::{self, User};
@@ -21,6 +23,9 @@ use crate::{Actor, Error, Forge, Kind, Settings, Via};
 /// Most accounts that are kept in memory.
 const MAX_ACCOUNTS: usize = 10_000;
 
+/// Logins under way, each with the waiting ones of the same name and password.
+const SAME_PASSWORD: Bounds = Bounds { permits: 256, queue: 1_024, wait: Duration::from_secs(10) };
+
 /// Names that say nothing when a token stands in the password's place.
 const NO_NAMES: [&str; 5] = ["", "x-token", "token", "oauth2", "git"];
 
@@ -30,6 +35,8 @@ pub(crate) struct Authenticator {
     pub(crate) passwords: Passwords,
     throttle: Throttle,
     logins: Logins,
+    /// One at a time for the same name and password: a build that starts twenty clones signs in once.
+    verifying: Keyed<[u8; 32]>,
     accounts: Rows<UserId, User>,
     pub(super) tokens: TokenRows,
     pub(super) used: Used,
@@ -42,6 +49,7 @@ impl Authenticator {
             passwords: Passwords::new(parts.blocking.clone(), settings.passwords_at_once),
             throttle: Throttle::new(parts.clock.clone(), settings.password_tries_per_minute),
             logins: Logins::new(settings.login_cache_for),
+            verifying: Keyed::new("same_password", SAME_PASSWORD, 1),
             accounts: Rows::new(MAX_ACCOUNTS),
             tokens: Rows::new(MAX_ACCOUNTS),
             used: Used::new(),
@@ -89,15 +97,14 @@ impl Forge {
         let folded =
             name.get(..name.len().min(hakata_names::MAX_NAME_BYTES + 1)).unwrap_or("").to_ascii_lowercase();
         let key = authenticator.logins.key(&folded, password.expose());
-        let now = self.clock().monotonic();
-        if let Some(verified) = authenticator.logins.find(&key, now) {
-            match self.account(verified.user).await?.filter(|user| may_use_password(user)) {
-                Some(user) if user.credentials_version == verified.credentials_version => {
-                    return Ok(actor(&user, Via::Password));
-                }
-                _ => authenticator.logins.drop_one(&key),
-            }
+        if let Some(actor) = self.remembered(&key).await? {
+            return Ok(actor);
         }
+        let _alone = authenticator.verifying.acquire(key).await?;
+        if let Some(actor) = self.remembered(&key).await? {
+            return Ok(actor);
+        }
+        let now = self.clock().monotonic();
         let taken = authenticator.throttle.take(&folded, address)?;
         let user = self.find_account(name).await?;
         let hash = user.as_ref().and_then(|user| user.password_hash.clone());
@@ -111,6 +118,21 @@ impl Forge {
             None => {
                 self.refused_login(&folded, Proof::Password, address);
                 Err(wrong())
+            }
+        }
+    }
+
+    /// Finds a login of the last while that still counts.
+    async fn remembered(&self, key: &[u8; 32]) -> Result<Option<Actor>, Error> {
+        let logins = &self.inner.authenticator.logins;
+        let Some(verified) = logins.find(key, self.clock().monotonic()) else { return Ok(None) };
+        match self.account(verified.user).await?.filter(|user| may_use_password(user)) {
+            Some(user) if user.credentials_version == verified.credentials_version => {
+                Ok(Some(actor(&user, Via::Password)))
+            }
+            _ => {
+                logins.drop_one(key);
+                Ok(None)
             }
         }
     }

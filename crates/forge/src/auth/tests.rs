@@ -7,6 +7,7 @@ use hakata_runtime::secret::Secret;
 use serde_json::json;
 
 use crate::admin::Outcome;
+use crate::keys::PublicKey;
 use crate::testing::{World, name};
 use crate::{Actor, Error, Kind, Scope, Settings, Via};
 
@@ -38,6 +39,45 @@ impl World {
 
 fn words(error: &Error) -> (Kind, String, Option<String>) {
     (error.kind(), error.public().to_owned(), error.hint().map(str::to_owned))
+}
+
+/// Twenty clones of one build sign in at once: none of them is a wrong password.
+#[tokio::test]
+async fn many_right_logins_at_once_are_not_guesses() {
+    let world = World::new().await;
+    world.with_password("alice", "correct horse").await;
+    let logins = (0..20).map(|_| world.basic("alice", "correct horse"));
+    for login in futures_util::future::join_all(logins).await {
+        login.unwrap();
+    }
+}
+
+/// Who signed in by a key or a token and is shut out since, or is no administrator any more, does not go on.
+#[tokio::test]
+async fn what_was_taken_away_ends_at_once() {
+    let world = World::new().await;
+    let admin = |name: &str| json!({ "command": "user", "action": "add", "name": name, "admin": true, "keys": [KEY] });
+    world.admin(admin("alice")).await.unwrap();
+    world.admin(json!({ "command": "user", "action": "add", "name": "boss", "admin": true })).await.unwrap();
+    let blob = PublicKey::parse(KEY).unwrap().blob;
+    let by_key = world.forge.sign_in_key(&blob, None).await.unwrap();
+    let (token, id) = world.token("alice", "repo:write").await;
+    let by_token = world.forge.sign_in_token(Secret::new(token), None).await.unwrap();
+    for actor in [&by_key, &by_token] {
+        world.forge.check_not_revoked(actor).await.unwrap();
+    }
+    world.forge.check_signed_in(&by_key).await.unwrap();
+    world.admin(json!({ "command": "token", "action": "revoke", "user": "alice", "id": id })).await.unwrap();
+    assert!(world.forge.check_not_revoked(&by_token).await.is_err());
+    world
+        .admin(json!({ "command": "user", "action": "admin", "name": "alice", "admin": false }))
+        .await
+        .unwrap();
+    assert!(world.forge.check_signed_in(&by_key).await.is_err(), "the rank went with the connection");
+    let by_key = world.forge.sign_in_key(&blob, None).await.unwrap();
+    world.forge.check_signed_in(&by_key).await.unwrap();
+    world.admin(json!({ "command": "user", "action": "disable", "name": "alice" })).await.unwrap();
+    assert!(world.forge.check_not_revoked(&by_key).await.is_err());
 }
 
 hakata_store::on_every_engine! {

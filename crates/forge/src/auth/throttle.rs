@@ -4,6 +4,9 @@
 //! before the work and given back when the password was right, so people who sign in are never counted.
 //! Tokens and keys are not counted: they cannot be guessed. A login that is still in the cache is not
 //! counted either, so somebody else's guesses do not lock out a running clone.
+//!
+//! Where an account signed in before, its own count does not hold, only the address's: guesses from all over the
+//! world do not lock somebody out at home.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -12,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hakata_runtime::clock::Clock;
+use quick_cache::sync::Cache;
 
 use crate::{Error, Kind};
 
@@ -21,6 +25,9 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Most keys that are counted at once; the oldest are forgotten beyond it.
 const MAX_KEYS: usize = 65_536;
 
+/// Most pairs of account and address that are remembered to have signed in.
+const MAX_HOMES: usize = 16_384;
+
 /// Counts tries by account and by address.
 #[derive(Debug)]
 pub(crate) struct Throttle {
@@ -28,6 +35,8 @@ pub(crate) struct Throttle {
     per_window: u32,
     accounts: Mutex<Counts<String>>,
     addresses: Mutex<Counts<IpAddr>>,
+    /// Accounts and the addresses that they signed in from.
+    homes: Cache<(String, IpAddr), ()>,
 }
 
 /// One try, taken.
@@ -35,11 +44,19 @@ pub(crate) struct Throttle {
 pub(crate) struct Try {
     account: String,
     address: Option<IpAddr>,
+    /// Whether it was counted for the account.
+    is_of_account: bool,
 }
 
 impl Throttle {
     pub(crate) fn new(clock: Clock, per_window: u32) -> Self {
-        Self { clock, per_window, accounts: Mutex::default(), addresses: Mutex::default() }
+        Self {
+            clock,
+            per_window,
+            accounts: Mutex::default(),
+            addresses: Mutex::default(),
+            homes: Cache::new(MAX_HOMES),
+        }
     }
 
     /// Takes a try for the account (folded name) from the address.
@@ -49,23 +66,34 @@ impl Throttle {
     pub(crate) fn take(&self, account: &str, address: Option<IpAddr>) -> Result<Try, Error> {
         let now = self.clock.monotonic();
         let address = address.map(network);
-        let by_account = lock(&self.accounts).take(account.to_owned(), now, self.per_window);
-        by_account.map_err(limited)?;
+        let account = account.to_owned();
+        let is_home = address.is_some_and(|address| self.homes.get(&(account.clone(), address)).is_some());
+        if !is_home {
+            lock(&self.accounts).take(account.clone(), now, self.per_window).map_err(limited)?;
+        }
+        let taken = Try { account, address, is_of_account: !is_home };
         if let Some(address) = address {
             let by_address = lock(&self.addresses).take(address, now, self.per_window);
             if let Err(wait) = by_address {
-                lock(&self.accounts).give_back(&account.to_owned());
+                self.give_back_account(&taken);
                 return Err(limited(wait));
             }
         }
-        Ok(Try { account: account.to_owned(), address })
+        Ok(taken)
     }
 
     /// Gives a try back: the password was right.
     pub(crate) fn give_back(&self, taken: &Try) {
-        lock(&self.accounts).give_back(&taken.account);
+        self.give_back_account(taken);
         if let Some(address) = taken.address {
             lock(&self.addresses).give_back(&address);
+            self.homes.insert((taken.account.clone(), address), ());
+        }
+    }
+
+    fn give_back_account(&self, taken: &Try) {
+        if taken.is_of_account {
+            lock(&self.accounts).give_back(&taken.account);
         }
     }
 }
@@ -173,6 +201,20 @@ mod tests {
         assert!(throttle.take("fresh", address("2001:db8::ffff")).is_err());
         throttle.take("fresh", address("2001:db8:0:1::1")).unwrap();
         throttle.take("fresh", None).unwrap();
+    }
+
+    #[test]
+    fn guesses_from_elsewhere_do_not_lock_out_at_home() {
+        let throttle = Throttle::new(Clock::manual(0), 2);
+        let home = address("2001:db8::1");
+        throttle.give_back(&throttle.take("alice", home).unwrap());
+        for n in 0..2 {
+            throttle.take("alice", Some(IpAddr::from([10, 0, 0, n]))).unwrap();
+        }
+        assert!(throttle.take("alice", address("10.9.9.9")).is_err());
+        throttle.take("alice", home).unwrap();
+        throttle.take("alice", home).unwrap();
+        assert!(throttle.take("alice", home).is_err(), "at home the address is counted");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use hakata_names::{TokenId, UserId};
 use hakata_runtime::secret::Secret;
 use hakata_store::OwnerState;
 use hakata_store::tokens::{self, KnownToken, Token};
@@ -41,6 +42,13 @@ impl Forge {
         self.token_used(token.id, now);
         let via = Via::Token { id: token.id, scopes };
         Ok(Actor::User { id: token.user_id, name: known.user_name.clone(), is_admin: known.is_admin, via })
+    }
+
+    /// Refuses a token that was revoked or ran out.
+    pub(super) async fn check_token(&self, user: UserId, token: TokenId) -> Result<(), Error> {
+        let mut conn = self.db().read().await?;
+        let (held, now) = (tokens::list_of(&mut conn, user).await?, self.clock().now_ms());
+        if held.iter().any(|held| held.id == token && is_good(held, now)) { Ok(()) } else { Err(wrong()) }
     }
 
     async fn token(&self, digest: &[u8; 32]) -> Result<Option<Arc<KnownToken>>, Error> {

@@ -55,6 +55,40 @@ impl World {
         finish(child, served).await
     }
 
+    /// Pushes `main` to `alice/tools`, and runs a command when the commands of the push were judged and its pack is
+    /// still to come.
+    async fn push_interrupted(&self, actor: &Actor, dir: &Path, command: serde_json::Value) -> Client {
+        let target = self.forge.open_push(actor, &path("alice/tools")).await.unwrap();
+        let mut child = client(dir, "push", &["main"]);
+        let mut from_git = BufReader::new(child.stdout.take().unwrap());
+        let (mut to_server, input) = tokio::io::duplex(1 << 20);
+        let mut output = Output::writer(child.stdin.take().unwrap());
+        let push = receive(&self.forge, target, STATEFUL, BufReader::new(input), &mut output);
+        let gate = async {
+            tokio::io::AsyncWriteExt::write_all(&mut to_server, &commands(&mut from_git).await)
+                .await
+                .unwrap();
+            // A child that waits for the pack means that the rules were read and allowed the push.
+            tokio::time::timeout(std::time::Duration::from_secs(20), async {
+                while self.forge.git().children() == 0 {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await
+            .unwrap();
+            self.admin(command).await.unwrap();
+            tokio::io::copy(&mut from_git, &mut to_server).await.unwrap();
+            // The client ends only when the server's side is closed, so the gate never does by itself.
+            std::future::pending::<()>().await;
+        };
+        let served = tokio::select! {
+            served = push => served,
+            () = gate => unreachable!("the gate stays open"),
+        };
+        drop(output);
+        finish(child, served).await
+    }
+
     async fn tip(&self, of: &str, name: &str) -> Option<String> {
         let grant = self.forge.grant::<Read>(&Actor::System, &path(of)).await.unwrap();
         let repository = self.forge.repositories().open(grant.repository()).await.unwrap();
@@ -183,38 +217,24 @@ hakata_store::on_every_engine! {
         world.push(&alice, "alice/tools", &dir, &["main"]).await.ok();
         let before = world.tip("alice/tools", "refs/heads/main").await;
         world.commit(&dir, "two");
-        let target = world.forge.open_push(&alice, &path("alice/tools")).await.unwrap();
-        let mut child = client(&dir, "push", &["main"]);
-        let mut from_git = BufReader::new(child.stdout.take().unwrap());
-        let (mut to_server, input) = tokio::io::duplex(1 << 20);
-        let mut output = Output::writer(child.stdin.take().unwrap());
-        let push = receive(&world.forge, target, STATEFUL, BufReader::new(input), &mut output);
-        let gate = async {
-            tokio::io::AsyncWriteExt::write_all(&mut to_server, &commands(&mut from_git).await).await.unwrap();
-            // A child that waits for the pack means that the rules were read and allowed the push.
-            tokio::time::timeout(std::time::Duration::from_secs(20), async {
-                while world.forge.git().children() == 0 {
-                    tokio::task::yield_now().await;
-                }
-            })
-            .await
-            .unwrap();
-            let protect = json!({ "command": "repo", "action": "protect", "path": "alice/tools", "pattern": "main", "push": null });
-            world.admin(protect).await.unwrap();
-            tokio::io::copy(&mut from_git, &mut to_server).await.unwrap();
-        };
-        // The client ends only when the server's side is closed, so the gate never does by itself.
-        let gate = async {
-            gate.await;
-            std::future::pending::<()>().await;
-        };
-        let served = tokio::select! {
-            served = push => served,
-            () = gate => unreachable!("the gate stays open"),
-        };
-        drop(output);
-        let said = finish(child, served).await.refused();
+        let protect = json!({ "command": "repo", "action": "protect", "path": "alice/tools", "pattern": "main", "push": null });
+        let said = world.push_interrupted(&alice, &dir, protect).await.refused();
         assert!(said.contains("main is protected: push refused"), "{said}");
+        assert_eq!(world.tip("alice/tools", "refs/heads/main").await, before);
+    }
+
+    /// Somebody who is shut out while the pack is on its way changes nothing any more.
+    async fn an_account_disabled_during_a_push_counts(database: TestDatabase) {
+        let world = World::start(database, Settings::default()).await;
+        let alice = world.user("alice").await;
+        let dir = world.work_tree("w");
+        world.push(&alice, "alice/tools", &dir, &["main"]).await.ok();
+        let before = world.tip("alice/tools", "refs/heads/main").await;
+        world.commit(&dir, "two");
+        let disable = json!({ "command": "user", "action": "disable", "name": "alice" });
+        let pushed = world.push_interrupted(&alice, &dir, disable).await;
+        assert_eq!(pushed.served.as_ref().unwrap_err().kind(), Kind::Unauthenticated);
+        pushed.refused();
         assert_eq!(world.tip("alice/tools", "refs/heads/main").await, before);
     }
 

@@ -22,6 +22,8 @@ impl Push<'_> {
         mut received: Received,
         output: &mut Output<'_>,
     ) -> Result<(), Error> {
+        // The rules are those of the commit; who pushes is asked here, as the pack may have taken hours.
+        self.forge.check_not_revoked(&opened.actor).await?;
         let objects = received.objects().cloned();
         self.judge_sizes(&mut received);
         let refused = rules.judge_all(received.updates(), objects.as_ref()).await.map_err(Error::internal)?;
