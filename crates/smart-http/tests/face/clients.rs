@@ -215,12 +215,15 @@ async fn large_pushes_come_in_chunks() {
     git(&clone, &["fsck", "--strict"]);
 }
 
+/// No more than these: git's own client compares every ref of a push over HTTP with every other.
+const N_REFS: usize = 2_500;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_refs_in_one_push() {
+async fn thousands_of_refs_in_one_push() {
     let fixture = Fixture::start().await;
     let work = fixture.path("alice-tools");
     let head = git(&work, &["rev-parse", "HEAD"]);
-    let packed: String = (0..10_000).map(|n| format!("{head} refs/heads/many/{n:05}\n")).collect();
+    let packed: String = (0..N_REFS).map(|n| format!("{head} refs/heads/many/{n:05}\n")).collect();
     std::fs::write(
         work.join(".git/packed-refs"),
         format!("# pack-refs with: peeled fully-peeled sorted \n{packed}"),
@@ -228,10 +231,10 @@ async fn ten_thousand_refs_in_one_push() {
     .unwrap();
     git(&work, &["push", "-q", "origin", "refs/heads/many/*:refs/heads/many/*"]);
     let listed = git(&work, &["ls-remote", "origin", "refs/heads/many/*"]);
-    assert_eq!(listed.lines().count(), 10_000);
+    assert_eq!(listed.lines().count(), N_REFS);
     for n in 0..=1 {
         let listed = git(&work, &["-c", &version(n), "ls-remote", "origin", "refs/heads/many/*"]);
-        assert_eq!(listed.lines().count(), 10_000);
+        assert_eq!(listed.lines().count(), N_REFS);
     }
 }
 
