@@ -25,7 +25,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("cache.refs", "the refs of the cache directory are new, its version is old"),
     ("cache.version", "the cache directory has its new version"),
     ("create.row", "the row of a new repository is committed, nothing else of it exists"),
-    ("sweep.row", "A staged pack is declared dead; its row and bytes are still there"),
+    ("sweep.row", "a staged pack is declared dead; its row and bytes are still there"),
     ("sweep.bytes", "some bytes of a forgotten pack are deleted, others not"),
     ("import.pack", "the pack of an import is kept, no ref points into it"),
 ];
