@@ -11,6 +11,7 @@ use hakata_testkit::{Database, Engine, ServerOptions, crash_points};
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let binary = PathBuf::from(arguments.next().context("usage: prove HAKATA [crash|race|stall|drain]…")?);
+    let binary = binary.canonicalize().context("looking for the binary")?;
     let mut names: Vec<String> = arguments.collect();
     if names.is_empty() {
         names = ["crash", "race", "stall", "drain"].map(str::to_owned).to_vec();
