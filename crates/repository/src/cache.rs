@@ -20,7 +20,7 @@ mod step;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -153,6 +153,13 @@ impl Caches {
             entries: Mutex::default(),
             derivations: Limit::new("cache_derivations", bounds),
         })
+    }
+
+    /// Tells which repository of an installation a path is the directory of. Blocks.
+    pub(crate) fn whose(&self, path: &Path, installation: &str) -> Option<RepositoryId> {
+        let id = layout::id_of(&self.root, path)?;
+        let record = layout::read_record(&dir_of(&self.root, id)).ok()??;
+        (record.installation == installation).then_some(id)
     }
 
     /// Remembers a commit, so that its directory can follow from memory.

@@ -1,7 +1,7 @@
 //! All repositories of one process.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hakata_blob::Blobs;
@@ -162,6 +162,12 @@ impl Repositories {
     /// Drops the directory of a repository on this node, unless somebody reads it; it is made again when needed.
     pub async fn drop_cache(&self, id: RepositoryId) -> bool {
         cache::remove(&self.engine, id).await
+    }
+
+    /// Tells which repository a resolved path is the directory of; `None` also for one that another database left
+    /// there. Blocks.
+    pub fn whose_directory(&self, path: &Path) -> Option<RepositoryId> {
+        self.engine.caches.whose(path, &self.engine.installation)
     }
 
     /// Returns the source of row ids of this process.

@@ -8,7 +8,7 @@ use hakata_git::quarantine::Fsck;
 use hakata_git::refs::Head;
 use hakata_names::{ObjectFormat, RefName, RepositoryPath};
 use hakata_repository::{self as repository, Finding, Import, ImportError, Reason, VerifyError};
-use hakata_store::{RepositoryState, Visibility};
+use hakata_store::{RepositoryState, Visibility, repositories};
 
 use super::accounts::done;
 use super::run::{Note, Progress};
@@ -34,6 +34,9 @@ pub(super) async fn import(
     progress: &mut Progress<'_>,
 ) -> Result<Outcome, Error> {
     let directory = allowed(forge, &source.directory).await?;
+    if source.reason == Reason::Recover {
+        refuse_own(forge, &directory).await?;
+    }
     let (object_format, head) = look_at(forge, &directory).await?;
     let wish = Wish {
         object_format,
@@ -107,6 +110,24 @@ async fn allowed(forge: &Forge, directory: &Path) -> Result<PathBuf, Error> {
     }
     Err(Error::new(Kind::Forbidden, format!("imports come from {} only", root.display()))
         .with_hint("set repositories.import_root"))
+}
+
+/// Refuses the directory of a repository that is here. When a database is lost, ids begin again: the directory that
+/// an operator means to recover from may have been set aside for a new repository of the same id.
+async fn refuse_own(forge: &Forge, directory: &Path) -> Result<(), Error> {
+    let (repositories, path) = (forge.repositories().clone(), directory.to_owned());
+    let Some(id) = forge.blocking().run(move || repositories.whose_directory(&path)).await? else {
+        return Ok(());
+    };
+    let row = repositories::find(&mut forge.db().read().await?, id).await?;
+    match row.filter(|row| row.state != RepositoryState::Deleted) {
+        None => Ok(()),
+        Some(row) => Err(Error::new(
+            Kind::Conflict,
+            format!("{} is the directory of {}, which is not lost", directory.display(), row.path()),
+        )
+        .with_hint("what was there for another database is in repositories/set-aside")),
+    }
 }
 
 /// Reads what must be known before there is a row: the hash, and where HEAD points.

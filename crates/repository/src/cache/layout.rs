@@ -19,6 +19,13 @@ pub(super) fn dir_of(root: &Path, id: RepositoryId) -> GitDir {
     GitDir::new(root.join(format!("{:02}", id % 100)).join(format!("{id}.git")))
 }
 
+/// Returns which repository a path is the directory of, if it is one below `root`.
+pub(super) fn id_of(root: &Path, path: &Path) -> Option<RepositoryId> {
+    let root = fs::canonicalize(root).ok()?;
+    let id = path.file_stem()?.to_str()?.parse().ok().map(RepositoryId::new)?;
+    (dir_of(&root, id).path() == path).then_some(id)
+}
+
 /// What a directory says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
