@@ -149,6 +149,21 @@ mod tests {
     }
 
     #[test]
+    fn the_example_units_start_what_there_is() {
+        let unit = include_str!("../../../deploy/hakata.service");
+        let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        assert!(matches!(cli.command, Command::Serve(_)) && cli.place.data.is_some(), "{line}");
+        let sockets = [
+            include_str!("../../../deploy/hakata-http.socket"),
+            include_str!("../../../deploy/hakata-ssh.socket"),
+        ];
+        for (socket, name) in sockets.iter().zip(["http", "ssh"]) {
+            assert!(socket.contains(&format!("FileDescriptorName={name}\n")), "{socket}");
+        }
+    }
+
+    #[test]
     fn wrong_lines_are_usage_errors() {
         for line in [
             "hakata",

@@ -255,8 +255,10 @@ fn repository(values: &Values, data: &Path) -> hakata_repository::Settings {
 fn push_url(values: &Values) -> String {
     let fixed =
         |name| values.address(name).filter(|address| address.tcp().is_some_and(|tcp| tcp.port() != 0));
-    let http =
-        || public(values, "http.public_url").or_else(|| Some(format!("http://{}", fixed("http.address")?)));
+    let scheme = if tls(values).is_some() { "https" } else { "http" };
+    let http = || {
+        public(values, "http.public_url").or_else(|| Some(format!("{scheme}://{}", fixed("http.address")?)))
+    };
     let ssh =
         || public(values, "ssh.public_url").or_else(|| Some(format!("ssh://{}", fixed("ssh.address")?)));
     http().or_else(ssh).unwrap_or_else(|| "the server".to_owned())
@@ -370,6 +372,22 @@ mod tests {
             let flag = Setting { key: key.name.to_owned(), value: other.to_owned(), flag: "--set" };
             assert_ne!(debugged(vec![flag]), before, "{} has an effect", key.name);
         }
+    }
+
+    #[test]
+    fn the_example_unit_outlasts_a_drain() {
+        let unit = include_str!("../../../../deploy/hakata.service");
+        let patience = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+        let drain = server(&Values::read(&Sources::default()).unwrap()).drain.as_secs();
+        assert!(patience.parse::<u64>().unwrap() >= drain + 20, "{patience} s for a drain of {drain} s");
+    }
+
+    #[test]
+    fn people_are_sent_to_the_scheme_that_is_spoken() {
+        let flag = |key: &str| Setting { key: key.to_owned(), value: "/x.pem".to_owned(), flag: "--set" };
+        let flags = vec![flag("http.tls_certificate"), flag("http.tls_key")];
+        let values = Values::read(&Sources { flags, ..Sources::default() }).unwrap();
+        assert_eq!(push_url(&values), "https://127.0.0.1:3000");
     }
 
     #[test]
