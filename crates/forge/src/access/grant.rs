@@ -152,5 +152,5 @@ fn refuse_role(act: ActKind) -> Error {
 fn refuse_scope(act: ActKind) -> Error {
     let scope = act.scope().as_str();
     Error::new(Kind::Forbidden, format!("this token lacks the scope {scope}"))
-        .with_hint(format!("make a token with: hakata token new --scope {scope}"))
+        .with_hint(format!("make a token with: hakata token new --user NAME --scope {scope}"))
 }

@@ -64,7 +64,7 @@ pub(crate) fn judge_name(update: &RefUpdate, default_ref: &RefName) -> Result<()
     if update.new.is_none() && update.name == *default_ref {
         return Err(Refused::new(
             "deletion of the current branch prohibited",
-            "this is the default branch; make another one the default first",
+            "this is the default branch; a push can move it, not delete it",
         ));
     }
     Ok(())
