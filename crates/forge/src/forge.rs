@@ -1,6 +1,7 @@
 //! The forge itself: what all of policy works with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hakata_git::Git;
 use hakata_names::RepositoryId;
@@ -15,6 +16,10 @@ use hakata_store::ids::Allocator;
 use crate::Settings;
 use crate::access::FactsCache;
 use crate::auth::Authenticator;
+use crate::hosting::Client;
+
+/// All turns together are bounded by connections; a client waits as long as it would for a git process.
+const TURNS: Bounds = Bounds { permits: 1 << 20, queue: 4_096, wait: Duration::from_secs(30) };
 
 /// The engines that a forge stands on, put together by the binary.
 #[derive(Debug)]
@@ -47,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) facts: FactsCache,
     pub(crate) authenticator: Authenticator,
     pub(crate) pushes: Keyed<RepositoryId>,
+    pub(crate) turns: Keyed<Client>,
 }
 
 impl Forge {
@@ -57,6 +63,7 @@ impl Forge {
             facts: FactsCache::new(),
             authenticator: Authenticator::new(&parts, &settings),
             pushes: Keyed::new("pushes", bounds, settings.pushes_per_repository),
+            turns: Keyed::new("client_transfers", TURNS, settings.transfers_per_client),
             parts,
             settings,
         };

@@ -27,6 +27,7 @@ mod report;
 mod rules;
 mod source;
 mod target;
+mod turn;
 
 pub use advertise::{advertise_fetch, advertise_push};
 pub use archive::archive;
@@ -35,8 +36,10 @@ pub use hakata_git::serve::{Mode, Output, Protocol, ProtocolVersion, Service};
 pub use measure::Moved;
 pub use receive::receive;
 pub use target::{Creation, PushTarget};
+pub use turn::Turn;
 
 pub(crate) use create::{Created, Wish};
+pub(crate) use turn::Client;
 
 pub(crate) use measure::metrics;
 

@@ -29,6 +29,8 @@ pub struct Settings {
     pub pushes_at_once: usize,
     /// Pushes received at once in one repository.
     pub pushes_per_repository: usize,
+    /// Fetches, pushes and archives at once of one user, or of one address without an account.
+    pub transfers_per_client: usize,
     /// The longest that one push may take, from its first byte to its report.
     pub push_time: Duration,
     /// The branch that HEAD of a new repository names.
@@ -54,6 +56,7 @@ impl Default for Settings {
             login_cache_for: Duration::from_secs(60),
             pushes_at_once: 64,
             pushes_per_repository: 16,
+            transfers_per_client: 8,
             push_time: Duration::from_secs(60 * 60),
             default_branch: "main".to_owned(),
             default_object_format: ObjectFormat::Sha1,

@@ -103,7 +103,7 @@ impl SmartHttp {
         match allowed {
             Ok(allowed) => {
                 let fault = body.fault();
-                let talk = self.talk(allowed, request_head::protocol(call.headers), body);
+                let talk = self.talk(call, allowed, body);
                 self.open(talk, call, &fault).await
             }
             Err(refusal) => {
@@ -124,8 +124,13 @@ impl SmartHttp {
         let grant = grant.map_err(|error| call.refuse(&error))?;
         let file = format!("{}{}", grant.path().name, format.suffix());
         let (forge, revision) = (self.forge.clone(), revision.clone());
+        let address = call.facts.client;
         let talk = Conversation::new(move |out| async move {
-            (archive::write(&forge, &grant, revision.as_bytes(), format, out).await, ())
+            let written = async {
+                let _turn = forge.turn(grant.actor(), address).await?;
+                archive::write(&forge, &grant, revision.as_bytes(), format, out).await
+            };
+            (written.await, ())
         });
         let id = call.facts.id;
         match talk.open(Box::new(move |error| refusal::log(&error, id))).await {
@@ -212,18 +217,29 @@ impl SmartHttp {
 
     fn talk(
         &self,
+        call: &Call<'_>,
         allowed: Allowed,
-        protocol: Protocol,
         mut body: RequestBody,
     ) -> Conversation<Error, RequestBody> {
+        let (protocol, address) = (request_head::protocol(call.headers), call.facts.client);
         let forge = self.forge.clone();
         Conversation::new(move |mut out| async move {
-            let ended = match allowed {
-                Allowed::Fetch(grant) => hosting::fetch(&forge, &grant, protocol, &mut body, &mut out).await,
-                Allowed::Push(target) => {
-                    hosting::receive(&forge, target, protocol, &mut body, &mut out).await
+            let ended = async {
+                let actor = match &allowed {
+                    Allowed::Fetch(grant) => grant.actor(),
+                    Allowed::Push(target) => target.actor(),
+                };
+                let _turn = forge.turn(actor, address).await?;
+                match allowed {
+                    Allowed::Fetch(grant) => {
+                        hosting::fetch(&forge, &grant, protocol, &mut body, &mut out).await
+                    }
+                    Allowed::Push(target) => {
+                        hosting::receive(&forge, target, protocol, &mut body, &mut out).await
+                    }
                 }
             };
+            let ended = ended.await;
             (ended.map(drop), body)
         })
     }

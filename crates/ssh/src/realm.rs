@@ -64,6 +64,8 @@ impl Realm {
             #[cfg(test)]
             Self::Stub(stub) => return stub.run_git(git, input, output).await,
         };
+        // Everybody here has shown a key, so nobody is told apart by address.
+        let _turn = forge.turn(actor, None).await?;
         let protocol = Protocol { version: git.version, mode: Mode::Stateful };
         let output = &mut hosting::Output::writer(output);
         match git.service {

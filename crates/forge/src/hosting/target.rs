@@ -36,7 +36,8 @@ impl PushTarget {
         }
     }
 
-    pub(crate) fn actor(&self) -> &Actor {
+    /// Tells whose push it is.
+    pub fn actor(&self) -> &Actor {
         match self {
             Self::Existing(grant) => grant.actor(),
             Self::Absent(creation) => &creation.actor,

@@ -213,8 +213,8 @@ fn git(values: &Values, data: &Path) -> hakata_git::Settings {
     let defaults = hakata_git::Settings::new(data.join("scratch"));
     hakata_git::Settings {
         binary: PathBuf::from(values.get("git.binary").text()),
-        max_children: values.count_or("git.children", 4 * cores()),
-        max_children_per_repository: values.count_or("git.children_per_repository", 2 * cores()),
+        max_children: values.count_or("git.children", (8 * cores()).max(32)),
+        max_children_per_repository: values.count_or("git.children_per_repository", (4 * cores()).max(16)),
         max_waiting: values.count("git.queue"),
         wait: values.duration("git.wait"),
         budgets: hakata_git::Budgets {
@@ -277,6 +277,7 @@ fn forge(values: &Values) -> hakata_forge::Settings {
         login_cache_for: values.duration("auth.login_cache"),
         pushes_at_once: values.count("limits.pushes"),
         pushes_per_repository: values.count("limits.repository_pushes"),
+        transfers_per_client: values.count("limits.client_transfers"),
         push_time: values.duration("limits.push_time"),
         default_branch: values.get("repositories.default_branch").text().to_owned(),
         default_object_format: format.unwrap_or(ObjectFormat::Sha1),
