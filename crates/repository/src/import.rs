@@ -239,7 +239,7 @@ impl Repository {
 
     /// Turns what was taken in into a change: connected, with tags looked behind.
     async fn examine(&self, push: Push, offered: Offered) -> Result<Received, ReceiveError> {
-        Received::examine(&self.engine, push.updates, Arc::new(offered), self.state.prune_epoch).await
+        Received::examine(&self.engine, push.updates, Arc::new(offered), &self.state).await
     }
 }
 

@@ -153,8 +153,7 @@ impl Repository {
         let offered = Arc::new(Offered::new(quarantine, pack, shallow, permit, base));
         let large =
             offered.large(&self.engine, limits, &received.tips()).await.map_err(ReceiveError::Size)?;
-        let prune_epoch = self.state.prune_epoch;
-        received = Received::examine(&self.engine, received.updates, offered, prune_epoch).await?;
+        received = Received::examine(&self.engine, received.updates, offered, &self.state).await?;
         received.large = large;
         Ok(received)
     }
@@ -204,10 +203,10 @@ impl Received {
         engine: &Engine,
         updates: Vec<RefUpdate>,
         offered: Arc<Offered>,
-        prune_epoch: i64,
+        state: &State,
     ) -> Result<Self, ReceiveError> {
-        let mut received = Self { offered: Some(offered), ..Self::new(updates, prune_epoch) };
-        received.connect(engine).await.map_err(ReceiveError::Connect)?;
+        let mut received = Self { offered: Some(offered), ..Self::new(updates, state.prune_epoch) };
+        received.connect(engine, state).await.map_err(ReceiveError::Connect)?;
         fault::point("receive.connected");
         received.open(engine).await.map_err(ReceiveError::Read)?;
         Ok(received)
@@ -275,9 +274,9 @@ impl Received {
         tips(&self.updates)
     }
 
-    async fn connect(&mut self, engine: &Engine) -> Result<(), ConnectError> {
+    async fn connect(&mut self, engine: &Engine, state: &State) -> Result<(), ConnectError> {
         let Some(offered) = &self.offered else { return Ok(()) };
-        let cut = offered.disconnected(engine, &self.tips()).await?;
+        let cut = offered.disconnected(engine, state, &self.tips()).await?;
         refuse_tips(&mut self.updates, &mut self.refusals, &cut);
         Ok(())
     }
@@ -308,13 +307,17 @@ impl Offered {
         Self { quarantine, pack, shallow, _permit: permit, _base: base }
     }
 
-    /// Finds the tips that something is missing behind, or that only a shallow repository could have.
+    /// Finds the tips that something is missing behind, or that only a shallow repository could have. What the refs of
+    /// `state` lead to is whole: the directory behind the quarantine has it, and a commit under another prune epoch
+    /// asks again.
     async fn disconnected(
         &self,
         engine: &Engine,
+        state: &State,
         tips: &[Oid],
     ) -> Result<HashMap<Oid, RefRefusal>, ConnectError> {
-        let found = self.quarantine.check_connected(&engine.git, tips, &self.shallow).await;
+        let (snapshot, pack) = (&state.snapshot, self.pack.as_ref());
+        let found = self.quarantine.check_push(&engine.git, snapshot, pack, tips, &self.shallow).await;
         let found = found.map_err(ConnectError::Walk)?;
         Ok(found.into_iter().map(|at| (at.tip, refusal(at.why))).collect())
     }
@@ -350,7 +353,7 @@ impl Prepared {
     ) -> Result<(), ConnectError> {
         if let Some(offered) = &self.offered {
             let _base = Engine::cache(engine, id, state.needed()).await.map_err(ConnectError::Cache)?;
-            let cut = offered.disconnected(engine, &tips(&self.updates)).await?;
+            let cut = offered.disconnected(engine, state, &tips(&self.updates)).await?;
             refuse_tips(&mut self.updates, &mut self.refusals, &cut);
         }
         self.prune_epoch = state.prune_epoch;
