@@ -1,5 +1,7 @@
 //! Version 2: a loop over commands. Source: gitprotocol-v2(5).
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use hakata_names::{ObjectFormat, RefName};
 use hakata_pkt_line::{DELIM, FLUSH, Packet, encode, encode_parts};
@@ -210,6 +212,8 @@ struct Fetch {
     /// Names of refs, or `HEAD`, with what the snapshot has for them. git is asked for the objects: it
     /// would put the names before a shallow boundary, where its own client does not look for them.
     want_refs: Vec<(hakata_names::Oid, Bytes)>,
+    /// The same names, to find one that is told twice: clients that mirror want every ref by name.
+    want_ref_names: HashSet<Bytes>,
     haves: Vec<hakata_names::Oid>,
     flags: [bool; FLAGS.len()],
 }
@@ -241,11 +245,11 @@ impl Fetch {
                 name => RefName::parse(name).ok().and_then(|name| refs.find(&name)).map(|at| at.oid),
             };
             let target = target.ok_or_else(|| RequestError::UnknownRef(quote(name)))?;
-            if self.want_refs.iter().any(|(_, known)| known == name) {
-                return Err(malformed(format!("duplicate want-ref {}", quote(name))));
+            let name = Bytes::copy_from_slice(name);
+            if !self.want_ref_names.insert(name.clone()) {
+                return Err(malformed(format!("duplicate want-ref {}", quote(&name))));
             }
-            let name = (target, Bytes::copy_from_slice(name));
-            push(&mut self.want_refs, name, "want-refs", MAX_WANT_REFS.min(bounds.n_wants))?;
+            push(&mut self.want_refs, (target, name), "want-refs", bounds.n_wants)?;
         } else if !self.wanted.take(line, refs, bounds)? {
             return Err(RequestError::unexpected(line));
         }
@@ -307,6 +311,3 @@ impl Fetch {
         out
     }
 }
-
-/// Lines of `want-ref` that one request may have; looking for duplicates is quadratic.
-const MAX_WANT_REFS: usize = 1_000;
