@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 mod access;
 mod activity;
+mod again;
 mod body;
 mod exchange;
 mod facts;
@@ -36,6 +37,7 @@ pub use body::{Body, BodyError, BodyReader, BodyWriter, BoxError};
 pub use facts::{RequestFacts, RequestId, Transport};
 
 use activity::Activity;
+use again::Again;
 use wire::Wire;
 
 static FAILED: CounterFamily<(Name, Failure)> =
@@ -178,12 +180,13 @@ where
         });
         let connection = builder.serve_connection(TokioIo::new(wire), service);
         let mut connection = std::pin::pin!(connection);
+        let again = Again::new();
         let ended = tokio::select! {
             biased;
-            ended = connection.as_mut() => ended,
+            ended = again.drive(connection.as_mut()) => ended,
             () = drain.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                again.drive(connection.as_mut()).await
             }
         };
         if let Err(error) = ended {
