@@ -45,6 +45,7 @@ where
     if let Ok(stats) = &served {
         measured.moved.sent_bytes = stats.sent_bytes;
         measured.cpu = stats.cpu;
+        measured.is_listing = protocol.mode == Mode::Stateless && stats.n_fetches == 0;
     }
     measured.finish(served.map(drop))
 }

@@ -114,6 +114,8 @@ pub(super) struct Measured {
     pub(super) moved: Moved,
     /// Refs that a push asked for and did not get.
     pub(super) n_refused: usize,
+    /// Whether nothing happened but that refs were listed, which the face's own line tells as well.
+    pub(super) is_listing: bool,
     is_finished: bool,
 }
 
@@ -128,6 +130,7 @@ impl Measured {
             cpu: Duration::ZERO,
             moved: Moved::default(),
             n_refused: 0,
+            is_listing: false,
             is_finished: false,
         }
     }
@@ -154,6 +157,9 @@ impl Measured {
         RECEIVED.add(self.moved.received_bytes);
         SENT.add(self.moved.sent_bytes);
         REFS.add(self.moved.n_refs as u64);
+        if self.is_listing && outcome == Outcome::Done {
+            return;
+        }
         tracing::info!(
             operation = self.operation.value(),
             outcome = outcome.value(),
