@@ -1,7 +1,7 @@
 //! CPU time of a server and of everything that it starts.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -20,9 +20,11 @@ pub(crate) enum Meter {
 }
 
 impl Meter {
-    /// Starts a command so that all it does is counted.
-    pub(crate) fn start(name: &str, command: &mut Command) -> Result<(Self, Child)> {
+    /// Starts a command so that all it does is counted; what it says goes to the file `log`.
+    pub(crate) fn start(name: &str, command: &mut Command, log: &Path) -> Result<(Self, Child)> {
+        let log = std::fs::File::create(log).context("making a log")?;
         let Some((folder, unified)) = make_group(name) else {
+            command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
             let child = command.spawn().with_context(|| format!("starting {name}"))?;
             return Ok((Self::Tree(child.id()), child));
         };
@@ -33,8 +35,8 @@ impl Meter {
             shell.current_dir(directory);
         }
         shell.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
-        let child =
-            shell.stdin(std::process::Stdio::null()).spawn().with_context(|| format!("starting {name}"))?;
+        shell.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = shell.spawn().with_context(|| format!("starting {name}"))?;
         Ok((Self::Group { folder, unified }, child))
     }
 
@@ -56,10 +58,18 @@ impl Meter {
 }
 
 impl Drop for Meter {
+    /// Ends what is left of the group: fcgiwrap leaves its workers behind.
     fn drop(&mut self) {
-        if let Self::Group { folder, .. } = self {
-            let _ = std::fs::remove_dir(folder);
+        let Self::Group { folder, .. } = self else { return };
+        for _ in 0..100 {
+            let left = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+            if left.is_empty() {
+                break;
+            }
+            let _ = Command::new("kill").args(left.split_whitespace()).stderr(Stdio::null()).status();
+            std::thread::sleep(Duration::from_millis(20));
         }
+        let _ = std::fs::remove_dir(folder);
     }
 }
 

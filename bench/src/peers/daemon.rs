@@ -1,7 +1,7 @@
 //! `git daemon`.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -22,8 +22,7 @@ pub(crate) fn start(folder: &Path) -> Result<Peer> {
     daemon
         .arg(format!("--port={port}"))
         .arg(format!("--base-path={}", folder.join("repositories").display()));
-    daemon.stderr(Stdio::null());
-    let (meter, child) = Meter::start("daemon", &mut daemon)?;
+    let (meter, child) = Meter::start("daemon", &mut daemon, &folder.join("daemon.log"))?;
     Ok(Peer {
         name: "git daemon",
         address: format!("127.0.0.1:{port}"),

@@ -1,7 +1,7 @@
 //! Hakata itself, one process for HTTP and SSH, as `hakata serve` starts it.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -30,9 +30,7 @@ pub(crate) fn start(folder: &Path, binary: &Path, repositories: &[Repository]) -
     for section in ["HTTP", "SSH", "ADMIN"] {
         serve.env(format!("HAKATA_{section}__ADDRESS"), "127.0.0.1:0");
     }
-    let log = std::fs::File::create(home.join("log"))?;
-    serve.stdout(Stdio::null()).stderr(log);
-    let (meter, child) = Meter::start("hakata", &mut serve)?;
+    let (meter, child) = Meter::start("hakata", &mut serve, &home.join("log"))?;
     let deadline = Instant::now() + Duration::from_secs(30);
     while !ready.exists() {
         if Instant::now() > deadline {

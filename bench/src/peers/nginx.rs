@@ -20,10 +20,10 @@ pub(crate) fn start(folder: &Path) -> Result<Peer> {
     std::fs::write(&file, configuration).context("writing nginx's configuration")?;
     let mut wrap = Command::new("fcgiwrap");
     wrap.args(["-c", "4", "-s"]).arg(format!("unix:{}", socket.display()));
-    let (wrap_meter, wrap) = Meter::start("fcgiwrap", &mut wrap)?;
+    let (wrap_meter, wrap) = Meter::start("fcgiwrap", &mut wrap, &home.join("fcgiwrap.log"))?;
     let mut nginx = Command::new("/usr/sbin/nginx");
     nginx.arg("-c").arg(&file).arg("-p").arg(&home);
-    let (meter, child) = Meter::start("nginx", &mut nginx)?;
+    let (meter, child) = Meter::start("nginx", &mut nginx, &home.join("nginx.log"))?;
     Ok(Peer {
         name: "nginx+http-backend",
         address: format!("127.0.0.1:{port}"),

@@ -29,7 +29,7 @@ pub(crate) fn start(folder: &Path) -> Result<Peer> {
     std::fs::write(home.join("config"), configuration)?;
     let mut sshd = Command::new("/usr/sbin/sshd");
     sshd.arg("-D").arg("-f").arg(home.join("config")).arg("-E").arg(home.join("log"));
-    let (meter, child) = Meter::start("sshd", &mut sshd)?;
+    let (meter, child) = Meter::start("sshd", &mut sshd, &home.join("output"))?;
     Ok(Peer {
         name: "sshd",
         address: format!("127.0.0.1:{port}"),
