@@ -18,7 +18,10 @@ use serve::Service;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misread(&error),
+    };
     let format = if cli.place.json { Format::Json } else { Format::Text };
     match run(cli.command, &cli.place) {
         Ok(answer) => match output::print(&answer, format) {
@@ -49,6 +52,18 @@ fn run(command: Command, place: &Place) -> Result<Answer, Failure> {
         Command::Group(command) => command.into_command(),
     };
     administer::run(command, place)
+}
+
+/// Says what is wrong with a command line, or prints the help that was asked for. A line that cannot be read is asked
+/// word by word whether it wanted JSON.
+fn misread(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || !std::env::args_os().any(|word| word == "--json") {
+        error.exit();
+    }
+    let text = error.to_string();
+    let sentence = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let words: Vec<&str> = sentence.split_whitespace().collect();
+    end(&Failure::usage(words.join(" ")).with_hint("hakata --help lists the commands"), Format::Json)
 }
 
 fn end(failure: &Failure, format: Format) -> ExitCode {
