@@ -22,9 +22,12 @@ pub(crate) fn start(folder: &Path) -> Result<Peer> {
     std::fs::copy(home.join("client.pub"), home.join("authorized_keys"))?;
     std::fs::create_dir_all("/run/sshd").ok();
     let display = home.display();
+    // A nested shell: bash would read the user's own .bashrc first, which costs what it costs there and is no part
+    // of serving git.
     let configuration = format!(
         "ListenAddress 127.0.0.1:{port}\nHostKey {display}/host\nAuthorizedKeysFile {display}/authorized_keys\n\
-         PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nAcceptEnv GIT_PROTOCOL\nMaxStartups 200\n"
+         PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nAcceptEnv GIT_PROTOCOL\nMaxStartups 200\n\
+         SetEnv SHLVL=1\n"
     );
     std::fs::write(home.join("config"), configuration)?;
     let mut sshd = Command::new("/usr/sbin/sshd");
