@@ -46,6 +46,7 @@ fn run(arguments: Vec<String>) -> Result<()> {
 }
 
 fn workspace_root() -> Result<PathBuf> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Ok(manifest.parent().context("xtask lies in the workspace's root")?.to_owned())
+    // Cargo says at run time where this checkout is; what was compiled in may be another one's.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
+    Ok(Path::new(&manifest).parent().context("xtask lies in the workspace's root")?.to_owned())
 }
