@@ -1,0 +1,1 @@
+//! The adapters that carry the protocols: TCP, Unix socket, HTTP, gRPC.
