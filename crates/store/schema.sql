@@ -269,3 +269,12 @@ CREATE TABLE idempotency (
 ) WITHOUT ROWID;
 
 CREATE INDEX idempotency_by_time ON idempotency (at);
+
+-- Worker ids of the id server that were ever held. A row outlives its holder, since its fence must.
+CREATE TABLE id_lease (
+    worker_id INTEGER NOT NULL PRIMARY KEY,
+    token TEXT NOT NULL,                             -- the holder's proof, another one after each renewal; '': nobody
+    expires_at BIGINT NOT NULL,                      -- end of the lease, by this database's clock
+    fence_at BIGINT NOT NULL,                        -- its holder may issue ids before this time of its own clock
+    found_at BIGINT NOT NULL                         -- fence_at when the lease was acquired: ids begin here
+);

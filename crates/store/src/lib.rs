@@ -55,6 +55,8 @@ pub mod keys;
 pub mod protections;
 pub mod tokens;
 
+pub mod id_leases;
+
 pub mod audits;
 pub mod settings;
 

@@ -17,8 +17,10 @@ struct Migration {
 }
 
 /// All migrations; a new one goes to the end, and expands before a later one contracts.
-const MIGRATIONS: &[Migration] =
-    &[Migration { id: 1, name: "start", text: include_str!("../migrations/0001_start.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { id: 1, name: "start", text: include_str!("../migrations/0001_start.sql") },
+    Migration { id: 2, name: "id_lease", text: include_str!("../migrations/0002_id_lease.sql") },
+];
 
 /// What the runner remembers. `applied_at` is NULL while a migration runs where DDL commits at once (MySQL).
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (

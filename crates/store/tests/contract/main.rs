@@ -4,6 +4,7 @@
 
 mod commit_lost;
 mod fixture;
+mod id_leases;
 mod jobs;
 mod migrate;
 mod owners;
