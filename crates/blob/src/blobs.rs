@@ -97,7 +97,7 @@ pub enum BlobError {
 impl Blobs {
     /// Opens a directory of blobs, making it if need be, and deletes what writers that died left in it.
     ///
-    /// No other process may use the directory (the lock of the data directory sees to that).
+    /// Other processes may use the directory too, if their keys come from the same database.
     ///
     /// # Errors
     /// [`OpenBlobsError`] if the directory cannot be used.
@@ -192,5 +192,7 @@ fn count(stats: &[BlobStat]) {
 }
 
 pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&PUT, &PUT_BYTES, &DELETED]
+    let mut all: Vec<&'static dyn Metric> = vec![&PUT, &PUT_BYTES, &DELETED];
+    all.extend(crate::fs::metrics());
+    all
 }

@@ -1,11 +1,15 @@
 //! Blobs in a local directory.
 //!
 //! ```text
-//! <dir>/tmp/<serial>                       being written; swept when the directory is opened
+//! <dir>/tmp/<owner>/<serial>               being written by one process (temporary.rs)
 //! <dir>/packs/<2 hex>/<14 hex>.<part>      complete and synced
 //! ```
+//! Several processes may share the directory, as long as keys come from one database.
+//!
 //! The order that makes a blob durable before its name is promised to anybody: write the temporary file, sync it,
 //! rename it, sync the directory that got the name (and, when that was just made, the one above).
+
+mod temporary;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,7 +17,6 @@ use std::io::{self, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use hakata_runtime::blocking::Blocking;
 use hakata_runtime::fault;
@@ -22,6 +25,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, Take};
 use crate::blobs::{BlobError, BlobStat, Deleted, OpenBlobsError};
 use crate::key::BlobKey;
 use crate::link::link_or_copy;
+pub(crate) use temporary::metrics;
+use temporary::{Temporaries, Temporary};
 
 /// A directory of blobs; cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,21 +36,19 @@ pub struct Fs(Arc<Inner>);
 struct Inner {
     dir: PathBuf,
     blocking: Blocking,
-    serial: AtomicU64,
+    temporaries: Temporaries,
 }
 
 /// The bytes of one file, or a range of them.
 pub(crate) type FsReader = Take<tokio::fs::File>;
 
-/// A temporary file that goes away unless it was renamed.
-struct Temporary(PathBuf);
-
 impl Fs {
     pub(crate) async fn open(dir: PathBuf, blocking: Blocking) -> Result<Self, OpenBlobsError> {
         let at = dir.clone();
         let prepared = blocking.run(move || prepare(&at)).await.map_err(OpenBlobsError::Stopped)?;
-        prepared.map_err(|source| OpenBlobsError::Directory { path: dir.clone(), source })?;
-        Ok(Self(Arc::new(Inner { dir, blocking, serial: AtomicU64::new(0) })))
+        let temporaries =
+            prepared.map_err(|source| OpenBlobsError::Directory { path: dir.clone(), source })?;
+        Ok(Self(Arc::new(Inner { dir, blocking, temporaries })))
     }
 
     pub(crate) async fn put(
@@ -54,8 +57,8 @@ impl Fs {
         mut source: impl AsyncRead + Unpin,
     ) -> Result<BlobStat, BlobError> {
         let failed = |source| BlobError::Io { act: "writing", key, source };
-        let temporary = self.temporary();
-        let mut file = tokio::fs::File::create_new(&temporary.0).await.map_err(failed)?;
+        let temporary = self.0.temporaries.next();
+        let mut file = tokio::fs::File::create_new(temporary.path()).await.map_err(failed)?;
         tokio::io::copy(&mut source, &mut file).await.map_err(failed)?;
         // Waits for tokio's own write-behind; errors of the last write surface here.
         tokio::io::AsyncWriteExt::flush(&mut file).await.map_err(failed)?;
@@ -66,10 +69,11 @@ impl Fs {
 
     pub(crate) async fn put_files(&self, files: Vec<(BlobKey, PathBuf)>) -> Result<Vec<BlobStat>, BlobError> {
         let Some(first) = files.first().map(|(key, _)| *key) else { return Ok(Vec::new()) };
-        let linked: Vec<_> = files.into_iter().map(|(key, from)| (key, from, self.temporary())).collect();
+        let next = |(key, from)| (key, from, self.0.temporaries.next());
+        let linked: Vec<_> = files.into_iter().map(next).collect();
         let run = self.0.blocking.run(move || {
             for (key, from, temporary) in &linked {
-                link_or_copy(from, &temporary.0).map_err(|source| BlobError::Io {
+                link_or_copy(from, temporary.path()).map_err(|source| BlobError::Io {
                     act: "linking",
                     key: *key,
                     source,
@@ -115,11 +119,6 @@ impl Fs {
         self.0.dir.join(key.path())
     }
 
-    fn temporary(&self) -> Temporary {
-        let serial = self.0.serial.fetch_add(1, Ordering::Relaxed);
-        Temporary(self.0.dir.join("tmp").join(serial.to_string()))
-    }
-
     /// Turns complete temporary files into blobs.
     async fn publish(&self, files: Vec<(BlobKey, Temporary)>) -> Result<Vec<BlobStat>, BlobError> {
         let Some(first) = files.first().map(|(key, _)| *key) else { return Ok(Vec::new()) };
@@ -134,23 +133,13 @@ impl Fs {
     }
 }
 
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Also after a rename: one between two names of one file leaves both. Usually there is nothing to remove.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// Makes the directory and empties the part that holds unfinished writes.
-fn prepare(dir: &Path) -> io::Result<()> {
+/// Makes the directory, and the place for unfinished writes.
+fn prepare(dir: &Path) -> io::Result<Temporaries> {
     fs::create_dir_all(dir.join("packs"))?;
-    let tmp = dir.join("tmp");
-    fs::create_dir_all(&tmp)?;
-    for entry in fs::read_dir(&tmp)? {
-        fs::remove_file(entry?.path())?;
-    }
+    let temporaries = Temporaries::open(&dir.join("tmp"))?;
     sync_directory(dir)?;
-    sync_directory(parent(dir))
+    sync_directory(parent(dir))?;
+    Ok(temporaries)
 }
 
 fn publish(dir: &Path, files: Vec<(BlobKey, Temporary)>) -> Result<Vec<BlobStat>, BlobError> {
@@ -159,11 +148,8 @@ fn publish(dir: &Path, files: Vec<(BlobKey, Temporary)>) -> Result<Vec<BlobStat>
     let mut last = None;
     for (key, temporary) in files {
         let path = dir.join(key.path());
-        let size_bytes = name_synced(&temporary.0, &path, &mut named_in).map_err(|source| BlobError::Io {
-            act: "syncing",
-            key,
-            source,
-        })?;
+        let size_bytes = name_synced(temporary.path(), &path, &mut named_in)
+            .map_err(|source| BlobError::Io { act: "syncing", key, source })?;
         stats.push(BlobStat { size_bytes });
         last = Some(key);
     }

@@ -22,8 +22,10 @@ async fn read(blobs: &Blobs, range: Option<std::ops::Range<u64>>) -> Vec<u8> {
     bytes
 }
 
+/// Counts the files that are being written.
 fn n_temporaries(dir: &Path) -> usize {
-    fs::read_dir(dir.join("blobs/tmp")).unwrap().count()
+    let folders = fs::read_dir(dir.join("blobs/tmp")).unwrap().map(|entry| entry.unwrap().path());
+    folders.filter(|path| path.is_dir()).map(|folder| fs::read_dir(folder).unwrap().count()).sum()
 }
 
 #[tokio::test]
@@ -96,12 +98,45 @@ async fn a_source_that_fails_leaves_nothing() {
     assert!(blobs.put_files(vec![(KEY, missing)]).await.is_err());
 }
 
+/// A source that gives some bytes, and the rest when it is told to.
+struct Pauses {
+    n_given: usize,
+    rest: tokio::sync::oneshot::Receiver<()>,
+}
+
+impl AsyncRead for Pauses {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        match self.n_given {
+            1 => std::task::ready!(Pin::new(&mut self.rest).poll(cx)).unwrap(),
+            2.. => return Poll::Ready(Ok(())),
+            0 => {}
+        }
+        self.n_given += 1;
+        buf.put_slice(b"half");
+        Poll::Ready(Ok(()))
+    }
+}
+
 #[tokio::test]
-async fn leftovers_of_a_dead_writer_are_swept_at_open() {
+async fn opening_a_shared_directory_leaves_the_uploads_of_others_alone() {
     let dir = tempfile::tempdir().unwrap();
-    open(dir.path()).await.put(KEY, &b"kept"[..]).await.unwrap();
-    fs::write(dir.path().join("blobs/tmp/9"), "half").unwrap();
-    let blobs = open(dir.path()).await;
+    let one = open(dir.path()).await;
+    let (tell, rest) = tokio::sync::oneshot::channel();
+    let uploading = {
+        let one = one.clone();
+        tokio::spawn(async move { one.put(KEY, Pauses { n_given: 0, rest }).await })
+    };
+    while n_temporaries(dir.path()) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let two = open(dir.path()).await;
+    assert_eq!(n_temporaries(dir.path()), 1, "the upload is still there");
+    tell.send(()).unwrap();
+    uploading.await.unwrap().unwrap();
+    assert_eq!(read(&two, None).await, b"halfhalf", "what one puts the other reads");
     assert_eq!(n_temporaries(dir.path()), 0);
-    assert_eq!(read(&blobs, None).await, b"kept");
 }
