@@ -14,7 +14,7 @@ use crate::GitDir;
 use crate::command::{Command, Subcommand};
 use crate::objects::Handles;
 use crate::process::{ChildError, ask};
-use crate::quarantine::Scratch;
+use crate::quarantine::{Scratch, make_empty};
 use crate::refs::Head;
 use crate::serve::Capabilities;
 use crate::settings::Settings;
@@ -87,7 +87,8 @@ struct Inner {
 }
 
 impl Git {
-    /// Finds git, refuses one that is too old, and learns what it can do.
+    /// Finds git, refuses one that is too old, and learns what it can do. Empties the directory for short-lived
+    /// repositories.
     ///
     /// `tasks` owns the tasks that watch processes; reads of objects run on `blocking`.
     ///
@@ -98,7 +99,7 @@ impl Git {
         let bounds =
             Bounds { permits: settings.max_children, queue: settings.max_waiting, wait: settings.wait };
         let scratch_failed = |source| FindGitError::Scratch { path: settings.scratch.clone(), source };
-        std::fs::create_dir_all(&settings.scratch).map_err(scratch_failed)?;
+        make_empty(&settings.scratch).map_err(scratch_failed)?;
         let scratch = Scratch::create(&settings.scratch).map_err(scratch_failed)?;
         let mut inner = Inner {
             capabilities: Capabilities::learn(&settings.agent, &[]),

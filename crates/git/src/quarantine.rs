@@ -20,6 +20,7 @@ pub(crate) use index_pack::metrics;
 pub use index_pack::{Fsck, IndexPackError, IndexedPack, PackLimits};
 pub(crate) use scratch::Scratch;
 pub use sizes::{LargeObject, SizeError};
+pub use scratch::make_empty;
 
 use crate::objects::{Objects, ReadError};
 use crate::refs::Head;

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct Settings {
     /// The git program: a path, or a bare name that is looked up in the usual directories for programs.
     pub binary: PathBuf,
-    /// A directory of ours for short-lived repositories, made if absent.
+    /// A directory of ours alone for short-lived repositories: made if absent, and emptied when git is found.
     pub scratch: PathBuf,
     /// What we call ourselves on the wire, such as `hakata/0.1.0`.
     pub agent: String,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hakata_blob::Blobs;
 use hakata_git::Git;
+use hakata_git::quarantine::make_empty;
 use hakata_names::RepositoryId;
 use hakata_runtime::blocking::{Blocking, BlockingError};
 use hakata_runtime::clock::Clock;
@@ -119,8 +120,8 @@ impl Repositories {
     /// [`OpenEngineError`].
     pub async fn open_engine(parts: Parts) -> Result<Self, OpenEngineError> {
         let Parts { db, blobs, git, clock, tasks, blocking, settings } = parts;
-        let data = settings.data.clone();
-        let prepared = blocking.run(move || sweep::prepare_quarantine(&data)).await;
+        let quarantine = settings.data.join("quarantine");
+        let prepared = blocking.run(move || make_empty(&quarantine)).await;
         let failed = |source| OpenEngineError::Directory { path: settings.data.clone(), source };
         prepared.map_err(OpenEngineError::Stopped)?.map_err(failed)?;
         let caches = Caches::open(&settings).map_err(failed)?;

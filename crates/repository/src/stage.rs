@@ -16,6 +16,7 @@ use hakata_store::{Conn, StoreError};
 use crate::commit::CommitError;
 use crate::engine::Engine;
 use crate::prepared::Prepared;
+use crate::sweep;
 
 /// A pack whose bytes are kept, not yet part of a repository.
 #[derive(Debug)]
@@ -77,12 +78,16 @@ pub(crate) async fn put(engine: &Engine, prepared: &mut Prepared) -> Result<(), 
             false => None,
         },
     };
-    if staged.inline.is_none() {
-        packs::insert_staged(&mut engine.db.write().await?, &staged.row()).await?;
-        fault::point("push.staged_row");
-        engine.blobs.put_files(files(staged.id, pack)).await.map_err(CommitError::Blob)?;
+    if staged.inline.is_some() {
+        prepared.staged = Some(staged);
+        return Ok(());
     }
+    let files = files(staged.id, pack);
+    packs::insert_staged(&mut engine.db.write().await?, &staged.row()).await?;
+    // From here on there is something to take back.
     prepared.staged = Some(staged);
+    fault::point("push.staged_row");
+    engine.blobs.put_files(files).await.map_err(CommitError::Blob)?;
     Ok(())
 }
 
@@ -110,11 +115,18 @@ pub(crate) async fn link(
     Ok(if is_live { Linked::Yes } else { Linked::Gone })
 }
 
-/// Gives the bytes of a change that came to nothing back at once. What cannot be deleted now is left to the sweeper.
+/// Gives the bytes of a change that came to nothing back at once. A row that cannot be deleted now is left to the
+/// sweeper, but not its bytes: nobody else could commit them, and a full disk may be why it came to nothing.
 pub(crate) async fn take_back(engine: &Engine, prepared: Prepared) {
     let Some(staged) = prepared.staged.filter(|staged| staged.inline.is_none()) else { return };
-    if let Err(error) = crate::sweep::discard(engine, staged.id).await {
-        tracing::info!(pack.id = staged.id.get(), error = %error, "a refused pack is left to the sweeper");
+    let id = staged.id;
+    let discarded = match sweep::discard(engine, id).await {
+        Ok(true) => return,
+        Ok(false) => sweep::delete_bytes(engine, id).await,
+        Err(error) => sweep::delete_bytes(engine, id).await.and(Err(error)),
+    };
+    if let Err(error) = discarded {
+        tracing::info!(pack.id = id.get(), error = %error, "a refused pack is left to the sweeper");
     }
 }
 

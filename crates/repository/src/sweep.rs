@@ -3,10 +3,8 @@
 //! A staged pack that no commit took is first declared dead, then its bytes are deleted, then its row: at every moment a
 //! row names the bytes that are left.
 
-use std::fs;
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hakata_blob::{BlobError, BlobKey, PackPart};
 use hakata_names::PackId;
@@ -23,6 +21,9 @@ static SWEPT: Counter = Counter::new("hakata_packs_swept_total", "Packs that no 
 
 /// How long answers under a caller's key are kept.
 const IDEMPOTENCY_MS: i64 = 7 * 24 * 3_600 * 1_000;
+
+/// Time from the start to the first sweep, unless sweeps are closer: a process that never lives for long sweeps too.
+const FIRST_AFTER: Duration = Duration::from_secs(60);
 
 /// What a sweep deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,26 +59,14 @@ impl Repositories {
     }
 }
 
-/// Empties the quarantine of a process that is dead: nobody else uses the data directory. Blocks.
-pub(crate) fn prepare_quarantine(data: &Path) -> io::Result<()> {
-    let dir = data.join("quarantine");
-    fs::create_dir_all(&dir)?;
-    for entry in fs::read_dir(&dir)? {
-        let path = entry?.path();
-        match path.is_dir() {
-            true => fs::remove_dir_all(path)?,
-            false => fs::remove_file(path)?,
-        }
-    }
-    Ok(())
-}
-
 /// Starts the periodic sweep.
 pub(crate) fn start(engine: &Arc<Engine>) {
     let (weak, stop) = (Arc::downgrade(engine), engine.tasks.cancel_token());
     let (every, age_ms) = (engine.settings.sweep_every, millis(engine.settings.staged_age));
     drop(engine.tasks.spawn("repository.sweep", async move {
-        while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+        let mut wait = every.min(FIRST_AFTER);
+        while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+            wait = every;
             let Some(engine) = weak.upgrade() else { return };
             match run(&engine, age_ms).await {
                 Ok(swept) => tracing::debug!(?swept, "swept"),
@@ -158,23 +147,30 @@ async fn dead(engine: &Engine) -> Result<usize, SweepError> {
     }
 }
 
-/// Deletes a staged pack, unless a commit takes it first.
-pub(crate) async fn discard(engine: &Engine, id: PackId) -> Result<(), SweepError> {
+/// Deletes a staged pack, unless a commit or another sweeper takes it first; false then.
+pub(crate) async fn discard(engine: &Engine, id: PackId) -> Result<bool, SweepError> {
     let now = engine.clock.now_ms();
-    if packs::give_up_staged(&mut engine.db.write().await?, id, now).await? {
-        SWEPT.inc();
-        fault::point("sweep.row");
-        delete_dead(engine, id, now).await?;
+    if !packs::give_up_staged(&mut engine.db.write().await?, id, now).await? {
+        return Ok(false);
     }
-    Ok(())
+    SWEPT.inc();
+    fault::point("sweep.row");
+    delete_dead(engine, id, now).await?;
+    Ok(true)
 }
 
-async fn delete_dead(engine: &Engine, id: PackId, now: i64) -> Result<(), SweepError> {
+/// Deletes the bytes of a pack that no row promises, or only one that nobody will commit.
+pub(crate) async fn delete_bytes(engine: &Engine, id: PackId) -> Result<(), SweepError> {
     // The index goes first, so that no half of a pack is taken for a whole.
     for part in PackPart::ALL.into_iter().rev() {
         engine.blobs.delete(BlobKey::pack(id, part)).await?;
         fault::point("sweep.bytes");
     }
+    Ok(())
+}
+
+async fn delete_dead(engine: &Engine, id: PackId, now: i64) -> Result<(), SweepError> {
+    delete_bytes(engine, id).await?;
     packs::delete_dead(&mut engine.db.write().await?, id, now).await?;
     Ok(())
 }

@@ -255,8 +255,11 @@ on_every_engine! {
         assert_eq!(packs::find(&mut world.db.read().await.unwrap(), staged[0].id).await.unwrap(), None);
         assert_no_blob(&world, staged[0].id).await;
         prepared.set_policy_version(policy_version);
+        let late = hakata_blob::BlobKey::pack(staged[0].id, hakata_blob::PackPart::Pack);
+        world.node.blobs.put(late, &b"written after the sweep"[..]).await.unwrap();
         let missed = repository.commit(*prepared, no_rows).await;
         assert!(matches!(missed, Err(CommitError::PackSwept)), "{missed:?}");
+        assert_no_blob(&world, staged[0].id).await;
         assert_eq!(world.row(id).await.version, 0);
 
         let prepared = world.receive(id, vec![make("refs/heads/main", one)]).await;
@@ -277,7 +280,7 @@ on_every_engine! {
         assert_eq!(committed.version, None);
         let staged = packs::staged_older_than(&mut world.db.read().await.unwrap(), i64::MAX, PageSize::MAX).await.unwrap();
         assert!(staged.is_empty());
-        let blobs = walk(&world.data.path().join("blobs"));
+        let blobs = walk(&world.data.path().join("blobs/packs"));
         assert!(blobs.is_empty(), "{blobs:?}");
     }
 
