@@ -17,6 +17,18 @@ fn path(path: &str) -> RepositoryPath {
 
 const TAKEN: Result<(), Conflict> = Err(Conflict { what: "repository" });
 
+/// Why bytes were not added.
+enum Ended {
+    Full(repositories::Full),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 on_every_engine! {
     /// One question tells the repository and what its rows say about a user.
     async fn standing_is_one_question(database: TestDatabase) {
@@ -120,6 +132,40 @@ on_every_engine! {
         assert_eq!((size_of(conn, alice.owner()).await, size_of(conn, bob.owner()).await), (0, 900));
         let now = repositories::find_by_path(conn, &path("bob/tools")).await.unwrap().unwrap();
         assert_eq!((now.id, now.size_bytes), (tools, 900));
+    }
+
+    /// Bytes are added up to the quota of the repository and that of its owner, and not beyond.
+    async fn bytes_are_added_within_quotas(database: TestDatabase) {
+        let Fixture { db, alice, tools, .. } = Fixture::new(&database).await;
+        let add = async |bytes, default| {
+            let add = db.transaction(|tx| {
+                Box::pin(async move {
+                    match repositories::add_size_within(tx, tools, bytes, default).await? {
+                        Ok(()) => Ok(None),
+                        Err(full) => Err(Ended::Full(full)),
+                    }
+                })
+            });
+            match add.await {
+                Ok(none) => none,
+                Err(Ended::Full(full)) => Some(full),
+                Err(Ended::Store(error)) => panic!("{error}"),
+            }
+        };
+        let full = |limit_bytes, used_bytes| Some(repositories::Full { limit_bytes, used_bytes });
+        assert_eq!(add(600, 1_000).await, None);
+        assert_eq!(add(401, 1_000).await, full(1_000, 600), "the default bounds a repository without a quota");
+        assert_eq!(add(400, 1_000).await, None, "a quota can be used up");
+        assert_eq!(add(0, 10).await, None, "what adds nothing is not refused");
+        assert_eq!(add(-500, 10).await, None, "nor what takes away");
+        repositories::set_quota(&mut db.write().await.unwrap(), tools, Some(5_000)).await.unwrap();
+        owners::set_quota(&mut db.write().await.unwrap(), alice.owner(), Some(700)).await.unwrap();
+        assert_eq!(add(201, 10).await, full(700, 500), "the owner's quota is in the way");
+        assert_eq!(add(200, 10).await, None);
+        let conn = &mut db.read().await.unwrap();
+        let used = repositories::find(conn, tools).await.unwrap().unwrap().size_bytes;
+        let of_owner = owners::find(conn, alice.owner()).await.unwrap().unwrap().size_bytes;
+        assert_eq!((used, of_owner), (700, 700), "a refusal leaves no trace");
     }
 
     /// A deleted repository is erased in steps, all of it, and nothing of its neighbour.
