@@ -4,9 +4,13 @@
 //! ports with the logins of a fresh development install. A server that is not there fails the test. Behind the feature
 //! `testing`, for dev-dependencies.
 
+mod relay;
+
 use std::future::Future;
 
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, PgConnection};
+
+pub use relay::{Lost, Others, Relay};
 
 use crate::{Db, Engine, Settings};
 
