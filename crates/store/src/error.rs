@@ -37,6 +37,16 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Contended(_))
     }
+
+    /// Tells whether the database had no room left on its disk.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Unavailable(error) | Self::CommitUnknown(error) => {
+                error.as_database_error().is_some_and(is_disk_full)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A row was not written because another row has its unique name.
@@ -73,7 +83,11 @@ pub(crate) fn classify(error: sqlx::Error) -> StoreError {
 /// Tells whether a failed COMMIT certainly left nothing behind.
 pub(crate) fn is_certain_rollback(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|database| {
-        is_conflict(database) || database.is_unique_violation() || database.is_foreign_key_violation()
+        is_conflict(database)
+            || database.is_unique_violation()
+            || database.is_foreign_key_violation()
+            // SQLite had no room for all of the frames, so the one that commits is not whole, and took back the rest.
+            || is_sqlite(database) && is_disk_full(database)
     })
 }
 
@@ -98,6 +112,17 @@ fn is_outage(error: &dyn sqlx::error::DatabaseError) -> bool {
             ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) || code == "25006"
         }
         code => is_sqlite(error) && matches!(primary(code), Some(8 | 10 | 13 | 14)),
+    }
+}
+
+/// No space for a file, a table or the log.
+fn is_disk_full(error: &dyn sqlx::error::DatabaseError) -> bool {
+    if let Some(mysql) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        return matches!(mysql.number(), 1021 | 1114);
+    }
+    match error.code().as_deref() {
+        Some("53100") if is_postgres(error) => true,
+        code => is_sqlite(error) && primary(code) == Some(13),
     }
 }
 
