@@ -6,7 +6,7 @@
 //! 2  pack      the staged row becomes live and is linked
 //! 3  conflicts a ref may not be a directory of another
 //! 4  refs      each by compare-and-swap, judged by row counts
-//! 5  rows      log, event, jobs, the caller's own; COMMIT
+//! 5  rows      log, event, jobs, sizes within quotas, the caller's own; COMMIT
 //! ```
 //! Steps 1 to 5 are one transaction and hold the lock on the repository's row. A crash before COMMIT leaves at most a
 //! staged pack for the sweeper; after it the change is durable, and cache directories follow.
@@ -73,6 +73,14 @@ pub enum CommitError {
     /// The sweeper took the pack: the push lasted longer than staged packs are kept.
     #[error("pack was swept before it could be committed")]
     PackSwept,
+    /// The quota of the repository or of its owner has no room for the pack.
+    #[error("quota of {limit_bytes} bytes has no room: {used_bytes} are used")]
+    Full {
+        /// What may be used.
+        limit_bytes: u64,
+        /// What is used without this change.
+        used_bytes: u64,
+    },
     /// The bytes of the pack could not be kept.
     #[error("keeping the pack")]
     Blob(#[source] BlobError),
@@ -156,6 +164,10 @@ async fn run(
             match other? {
                 Attempt::Nothing(committed) | Attempt::Replayed(committed) => Ok(committed),
                 Attempt::Swept => Err(CommitError::PackSwept),
+                Attempt::Full(full) => Err(CommitError::Full {
+                    limit_bytes: u64::try_from(full.limit_bytes).unwrap_or(0),
+                    used_bytes: u64::try_from(full.used_bytes).unwrap_or(0),
+                }),
                 Attempt::Done(_) | Attempt::Missed => Err(CommitError::Contended),
             }
         }

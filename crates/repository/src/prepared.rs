@@ -38,6 +38,8 @@ pub struct Prepared {
     pub(crate) prune_epoch: i64,
     /// The pack, once its bytes are kept.
     pub(crate) staged: Option<Staged>,
+    /// The quota of a repository without one of its own, in bytes, if quotas hold for this change.
+    pub(crate) default_quota: Option<u64>,
     pub(crate) n_attempts: u32,
 }
 
@@ -55,6 +57,7 @@ impl Prepared {
             offered: None,
             prune_epoch,
             staged: None,
+            default_quota: None,
             n_attempts: 0,
         }
     }
@@ -83,6 +86,14 @@ impl Prepared {
         answers.extend(self.refusals.iter().map(|(name, refusal)| (name.clone(), Err(refusal.clone()))));
         let (version, event) = made.unzip();
         Committed { version, event, refs: answers.into_iter().collect() }
+    }
+
+    /// Keeps the repository and its owner within their quotas, as they stand at the commit; a repository without one
+    /// may have `default_bytes`. Otherwise nothing bounds the change.
+    #[must_use]
+    pub fn within_quota(mut self, default_bytes: u64) -> Self {
+        self.default_quota = Some(default_bytes);
+        self
     }
 
     /// Returns the intent.

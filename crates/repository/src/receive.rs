@@ -262,6 +262,7 @@ impl Received {
             offered: self.offered,
             prune_epoch: self.prune_epoch,
             staged: None,
+            default_quota: None,
             n_attempts: 0,
         }
     }

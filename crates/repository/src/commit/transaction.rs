@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use hakata_names::{RefName, RepositoryId};
 use hakata_runtime::fault;
 use hakata_store::refs::RefMove;
-use hakata_store::repositories::{self, Expected};
+use hakata_store::repositories::{self, Expected, Full};
 use hakata_store::{Conn, StoreError, events, idempotency};
 
 use super::rows::{self, Change, RowIds};
@@ -37,6 +37,8 @@ pub(super) enum Attempt {
     Missed,
     /// Rolled back: the staged pack is gone.
     Swept,
+    /// Rolled back: a quota has no room for the pack.
+    Full(Full),
 }
 
 /// A durable change.
@@ -120,7 +122,8 @@ async fn steps(conn: &mut Conn, given: Given<'_>, also: &impl Rows, at: i64) -> 
     fault::point("commit.refs");
     let committed = prepared.answers(moved.answers, Some((version, ids.event)));
     let change = Change { repository, version, intent, at, ids };
-    write_rows(conn, change, prepared.staged.as_ref(), &committed, &moved.moves).await?;
+    write_rows(conn, change, &committed, &moved.moves).await?;
+    count_size(conn, repository, prepared).await?;
     also(conn, &committed).await?;
     fault::point("commit.rows");
     fault::point("commit.before_commit");
@@ -138,7 +141,6 @@ async fn kept_answer(conn: &mut Conn, given: Given<'_>) -> Result<Option<Committ
 async fn write_rows(
     conn: &mut Conn,
     change: Change<'_>,
-    staged: Option<&Staged>,
     committed: &Committed,
     moves: &[RefMove],
 ) -> Result<(), StoreError> {
@@ -150,8 +152,21 @@ async fn write_rows(
     if let Some(key) = &intent.idempotency_key {
         idempotency::put(conn, repository, key, &replay::encode(committed), at).await?;
     }
-    // The owner's row comes last, since changes of all its repositories meet there.
-    repositories::add_size(conn, repository, staged.map_or(0, Staged::size_bytes)).await.map(drop)
+    Ok(())
+}
+
+/// Adds the pack to what the repository and its owner use. The owner's row comes last, since changes of all its
+/// repositories meet there.
+async fn count_size(conn: &mut Conn, repository: RepositoryId, prepared: &Prepared) -> Result<(), Abort> {
+    let bytes = prepared.staged.as_ref().map_or(0, Staged::size_bytes);
+    let Some(default) = prepared.default_quota else {
+        return Ok(repositories::add_size(conn, repository, bytes).await.map(drop)?);
+    };
+    let default = stage::saturated(default);
+    match repositories::add_size_within(conn, repository, bytes, default).await? {
+        Ok(()) => Ok(()),
+        Err(full) => Err(Attempt::Full(full).into()),
+    }
 }
 
 /// In an atomic change that fails, the updates that were fine fall too.

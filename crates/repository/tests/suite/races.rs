@@ -5,9 +5,10 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use hakata_names::Oid;
 use hakata_repository::{Atomicity, CommitError, Intent, RefRefusal, no_rows};
-use hakata_store::{on_every_engine, packs, ref_log, repositories};
+use hakata_store::page::PageSize;
+use hakata_store::{on_every_engine, owners, packs, ref_log, repositories};
 
-use crate::fixture::{World, branch, make, moved};
+use crate::fixture::{World, branch, make, moved, noise};
 
 /// Rounds of a race.
 const ROUNDS: u32 = 3;
@@ -135,5 +136,54 @@ on_every_engine! {
         let n: usize = join_all(pushes).await.into_iter().map(Result::unwrap).sum();
         changing.await.unwrap();
         assert_eq!(world.listed(id).await.len(), n, "what was accepted is there, and nothing else");
+    }
+
+    /// Of pushes that together are more than a quota, as many go through as it has room for, and the others are told
+    /// what it is and what is used. Nothing of theirs is kept.
+    async fn pushes_at_once_stay_within_the_quota(database: TestDatabase) {
+        let world = Arc::new(World::new(database).await);
+        let (one, other) = (world.create("one").await, world.create("other").await);
+        let quota = 350_000;
+        for is_owners in [false, true] {
+            let before = world.row(one).await.size_bytes;
+            if is_owners {
+                let used = before + world.row(other).await.size_bytes;
+                let conn = &mut world.db.write().await.unwrap();
+                owners::set_quota(conn, world.alice.owner(), Some(used + quota)).await.unwrap();
+            }
+            let mut prepared = Vec::new();
+            for n in 0..8 {
+                let id = if is_owners && n % 2 == 0 { other } else { one };
+                let tip = world.client.commit(&noise(100_000 + usize::from(is_owners) * 10 + n), &[]);
+                let name = format!("refs/heads/{is_owners}/{n}");
+                let received = world.receive(id, vec![make(&name, tip)]).await;
+                let default = if is_owners { u64::MAX } else { u64::try_from(quota).unwrap() };
+                prepared.push((id, received.prepare(world.intent()).within_quota(default)));
+            }
+            let pushes = prepared.into_iter().map(|(id, prepared)| {
+                let world = world.clone();
+                tokio::spawn(async move { world.open(id).await.commit(prepared, no_rows).await })
+            });
+            let ended: Vec<_> = join_all(pushes).await.into_iter().map(Result::unwrap).collect();
+            let n_accepted = ended.iter().filter(|ended| ended.is_ok()).count();
+            assert_eq!(n_accepted, 3, "as many as there is room for: {ended:?}");
+            for refused in ended.iter().filter_map(|ended| ended.as_ref().err()) {
+                let CommitError::Full { limit_bytes, used_bytes } = refused else { panic!("{refused:?}") };
+                assert!(used_bytes <= limit_bytes && used_bytes + 100_000 > *limit_bytes, "{refused}");
+            }
+        }
+        let mut sum = 0;
+        for id in [one, other] {
+            let conn = &mut world.db.read().await.unwrap();
+            let kept: i64 = packs::list_of(conn, id).await.unwrap().iter().map(|pack| pack.size_bytes).sum();
+            assert_eq!(world.row(id).await.size_bytes, kept, "what is counted is what is kept");
+            sum += kept;
+        }
+        let conn = &mut world.db.read().await.unwrap();
+        let owner = owners::find(conn, world.alice.owner()).await.unwrap().unwrap();
+        assert!(owner.size_bytes == sum && sum <= owner.quota_bytes.unwrap(), "{sum} of {owner:?}");
+        let staged = packs::staged_older_than(conn, i64::MAX, PageSize::MAX).await.unwrap();
+        assert!(staged.is_empty(), "the packs of refused pushes are gone");
+        world.assert_sound(one).await;
     }
 }
