@@ -153,3 +153,63 @@ fn a_directory_of_another_database_is_set_aside() {
         assert_eq!(listed(&kept), [format!("{one} refs/heads/main")], "nobody's work is overwritten");
     });
 }
+
+on_every_engine! {
+    /// However full the disk and however long the handle is held: a directory goes when nobody reads it.
+    async fn a_directory_in_use_is_never_evicted(database: TestDatabase) {
+        let world = World::with(database, |settings| {
+            settings.cache_bytes = Some(1);
+            settings.cache_idle = std::time::Duration::ZERO;
+        });
+        let world = world.await;
+        let id = world.create("tools").await;
+        let one = world.client.commit(b"1", &[]);
+        world.push_ok(id, vec![make("refs/heads/main", one)]).await;
+        let held = world.open(id).await.cache().await.unwrap();
+        let copies = [held.clone(), held.clone()];
+        world.clock.advance(std::time::Duration::from_secs(30 * 24 * 3_600));
+        for copy in copies {
+            assert_eq!(world.node.repositories.sweep(i64::MAX / 2).await.unwrap().n_caches, 0);
+            assert!(!world.node.repositories.drop_cache(id).await, "nor by command");
+            assert_eq!(listed(copy.dir().path()), [format!("{one} refs/heads/main")]);
+        }
+        let dir = held.dir().path().to_owned();
+        drop(held);
+        // The step that followed the push may still hold it.
+        while world.node.repositories.sweep(i64::MAX / 2).await.unwrap().n_caches == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!dir.exists(), "it goes when the last handle has gone");
+        assert_eq!(world.listed(id).await, [format!("{one} refs/heads/main")]);
+    }
+
+    /// Readers that come and go beside an evictor that never rests find a whole directory each time.
+    async fn readers_and_evictions_do_not_meet(database: TestDatabase) {
+        let world = World::with(database, |settings| settings.cache_bytes = Some(1)).await;
+        let world = std::sync::Arc::new(world);
+        let id = world.create("tools").await;
+        let one = world.client.commit(&noise(100_000), &[]);
+        world.push_ok(id, vec![make("refs/heads/main", one)]).await;
+        let readers: Vec<_> = (0..4)
+            .map(|_| {
+                let world = world.clone();
+                tokio::spawn(async move {
+                    for _ in 0..10 {
+                        let held = world.open(id).await.cache().await.unwrap();
+                        let at = held.dir().path().to_owned();
+                        let fsck = || git(&at, &["rev-list", "--objects", "--quiet", "main"]);
+                        tokio::task::block_in_place(fsck);
+                    }
+                })
+            })
+            .collect();
+        let mut n_evicted = 0;
+        while readers.iter().any(|reader| !reader.is_finished()) || n_evicted == 0 {
+            n_evicted += world.node.repositories.sweep(i64::MAX / 2).await.unwrap().n_caches;
+        }
+        for reader in readers {
+            reader.await.unwrap();
+        }
+        world.assert_sound(id).await;
+    }
+}

@@ -45,6 +45,11 @@ impl World {
 
     pub(crate) async fn with(database: TestDatabase, change: impl Fn(&mut Settings)) -> Self {
         let db = database.migrated().await;
+        Self::on(database, db, change).await
+    }
+
+    /// Starts a node that reaches its database by another way.
+    pub(crate) async fn on(database: TestDatabase, db: Db, change: impl Fn(&mut Settings)) -> Self {
         let data = tempfile::tempdir().unwrap();
         let clock = Clock::manual(1_700_000_000_000);
         let node = node(&db, data.path(), &clock, change).await;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what tests share fails the test that calls it")]
 
 mod cache;
+mod commit_lost;
 mod crash;
 mod fixture;
 mod import;
