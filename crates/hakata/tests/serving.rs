@@ -94,10 +94,17 @@ fn a_killed_server_leaves_nothing_in_the_way() -> Result<()> {
     let mut server = Server::start(&sandbox, &ServerOptions::default())?;
     server.kill()?;
     assert!(sandbox.data().join("admin.sock").exists(), "a killed server cleans nothing up");
+    let short_lived = ["scratch", "quarantine"].map(|name| sandbox.data().join(name));
+    for place in &short_lived {
+        std::fs::create_dir_all(place.join("incoming-0/objects"))?;
+    }
     run(&mut sandbox.hakata(&["user", "add", "aiko"]))?.expect_success("user add")?;
     let again = Server::start(&sandbox, &ServerOptions::default())?;
     let listed = run(&mut sandbox.hakata(&["user", "list"]))?.expect_success("user list")?;
     assert!(listed.stdout.contains("aiko"), "pid {} answers: {}", again.pid(), listed.stdout);
+    for place in &short_lived {
+        assert_eq!(std::fs::read_dir(place)?.count(), 0, "{} is emptied at the start", place.display());
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A [`Sandbox`] is a temporary directory with people in it, each with a home, a key and a token; a [`Server`]
 //! is a running `hakata`; a [`scenario`] is a text file that uses both. Nothing here is part of the product,
-//! and nothing here knows how the product works inside.
+//! and nothing here knows how the product works inside, but for the proof that a crash leaves nothing behind.
 //!
 //! Waiting is always for a condition, with a deadline; ports are chosen by the system; a failed run keeps its
 //! directory and names it.
@@ -13,6 +13,7 @@ mod people;
 mod program;
 mod sandbox;
 mod server;
+mod slow_proxy;
 
 pub mod proof;
 pub mod scenario;
@@ -23,3 +24,4 @@ pub use people::Person;
 pub use program::{Output, run, run_with_input, wait_until};
 pub use sandbox::Sandbox;
 pub use server::{Server, ServerOptions};
+pub use slow_proxy::SlowProxy;

@@ -2,11 +2,11 @@
 
 mod crash;
 mod drain;
+mod leftovers;
 mod race;
-mod slow_proxy;
 mod stall;
 
-pub use crash::{Crash, crash};
+pub use crash::{Crash, Crashed, crash};
 pub use drain::{Drain, drain};
 pub use race::{Race, race};
 pub use stall::{Stall, stall};

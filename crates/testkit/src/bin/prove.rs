@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use hakata_testkit::proof::{Crash, Drain, Race, Stall, crash, drain, race, stall};
+use hakata_testkit::proof::{Crash, Crashed, Drain, Race, Stall, crash, drain, race, stall};
 use hakata_testkit::{Database, Engine, ServerOptions, crash_points};
 
 fn main() -> Result<()> {
@@ -36,9 +36,10 @@ fn prove_crash(binary: &std::path::Path) -> Result<()> {
     for (engine, n_pushes) in [(Engine::Sqlite, 200), (Engine::Postgres, 60), (Engine::Mariadb, 60)] {
         let database = Database::create(engine)?;
         let proof = Crash { points: crash_points(), n_pushes, options: options(database.as_ref()) };
-        let (killed, acknowledged) = crash(binary, &proof)?;
+        let Crashed { n_killed, n_acknowledged, n_sweeps_killed } = crash(binary, &proof)?;
         println!(
-            "crash on {}: {killed} pushes killed, {acknowledged} of them acknowledged, none lost",
+            "crash on {}: {n_killed} pushes killed, {n_acknowledged} of them acknowledged, none lost; \
+             {n_sweeps_killed} sweeps killed, nothing left behind",
             engine.name()
         );
     }

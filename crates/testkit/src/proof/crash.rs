@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use super::leftovers::{Leftovers, sweeping};
 use crate::{Person, Sandbox, Server, ServerOptions, run};
 
 /// How much of the crash proof to run.
@@ -17,25 +18,35 @@ pub struct Crash {
     pub options: ServerOptions,
 }
 
+/// What a crash proof met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Crashed {
+    /// Pushes that met a kill.
+    pub n_killed: u32,
+    /// How many of those had been acknowledged.
+    pub n_acknowledged: u32,
+    /// Sweeps of what a push had left that met a kill as well.
+    pub n_sweeps_killed: u32,
+}
+
 /// Pushes again and again to a server that kills itself at one step after the other.
 ///
-/// Every acknowledged push is followed by a kill as well. After each kill the server is started again, and then
-/// every acknowledged push is there, any other left its ref where it was or where it wanted to go, and `git fsck` of
-/// the repository is clean.
-///
-/// Returns how many pushes met a kill, and how many of those had been acknowledged.
+/// Every acknowledged push is followed by a kill as well. After each kill the server is started again and sweeps; if
+/// there is something to sweep, it is killed once in the middle of that too. Then nothing is left of what the dead had
+/// begun, every acknowledged push is there, any other left its ref where it was or where it wanted to go, and `git
+/// fsck` of the repository is clean.
 ///
 /// # Errors
 /// If any of that does not hold.
-pub fn crash(binary: &Path, proof: &Crash) -> Result<(u32, u32)> {
+pub fn crash(binary: &Path, proof: &Crash) -> Result<Crashed> {
     let sandbox = Sandbox::new(binary)?;
     let mut run_of = Run::prepare(&sandbox, proof)?;
-    let (mut n_killed, mut n_acknowledged) = (0, 0);
+    let mut n = Crashed::default();
     for round in 0.. {
-        if n_killed >= proof.n_pushes {
+        if n.n_killed >= proof.n_pushes {
             break;
         }
-        ensure!(round < proof.n_pushes * 4, "only {n_killed} of {round} pushes met a kill");
+        ensure!(round < proof.n_pushes * 4, "only {} of {round} pushes met a kill", n.n_killed);
         let (turn, at) = (round as usize / proof.points.len(), round as usize % proof.points.len());
         let point = &proof.points[at];
         // A fresh server passes the cache's points when it opens the repository; the second pass follows the commit.
@@ -43,14 +54,15 @@ pub fn crash(binary: &Path, proof: &Crash) -> Result<(u32, u32)> {
         let point = &format!("{point}:{pass}");
         let transport = if round / 2 % 2 == 0 { "http" } else { "ssh" };
         let met = run_of
-            .push_and_check(point, transport)
+            .push_and_check(round, point, transport)
             .with_context(|| format!("round {round}, {point}, {transport}"));
         if let Some(acknowledged) = met? {
-            n_killed += 1;
-            n_acknowledged += u32::from(acknowledged);
+            n.n_killed += 1;
+            n.n_acknowledged += u32::from(acknowledged);
         }
     }
-    Ok((n_killed, n_acknowledged))
+    n.n_sweeps_killed = run_of.n_sweeps_killed;
+    Ok(n)
 }
 
 struct Run<'a> {
@@ -58,8 +70,10 @@ struct Run<'a> {
     options: ServerOptions,
     alice: Person,
     server: Server,
+    leftovers: Leftovers,
     tip: String,
     n_commits: u32,
+    n_sweeps_killed: u32,
 }
 
 impl<'a> Run<'a> {
@@ -70,8 +84,16 @@ impl<'a> Run<'a> {
         run(sandbox.hakata(&create).envs(proof.options.environment()))?
             .expect_success("hakata repo create")?;
         run(&mut alice.git(2, &["init", "--quiet", "t"]))?.expect_success("git init")?;
-        let mut this =
-            Self { sandbox, options: proof.options.clone(), alice, server, tip: String::new(), n_commits: 0 };
+        let mut this = Self {
+            sandbox,
+            options: proof.options.clone(),
+            alice,
+            server,
+            leftovers: Leftovers::of(sandbox, &proof.options)?,
+            tip: String::new(),
+            n_commits: 0,
+            n_sweeps_killed: 0,
+        };
         this.tip = this.commit()?;
         let url = this.url("http");
         this.git(&["push", "--quiet", &url, "HEAD:main"])?;
@@ -79,7 +101,7 @@ impl<'a> Run<'a> {
     }
 
     /// One push against a server armed at `point`, a name and the pass to kill at; `None` if the push did not reach it.
-    fn push_and_check(&mut self, point: &str, transport: &str) -> Result<Option<bool>> {
+    fn push_and_check(&mut self, round: u32, point: &str, transport: &str) -> Result<Option<bool>> {
         // The push of the last round was acknowledged a moment ago.
         self.server.kill()?;
         let armed = ServerOptions { fault: Some(point.to_owned()), ..self.options.clone() };
@@ -96,16 +118,36 @@ impl<'a> Run<'a> {
         if !killed {
             self.server.stop()?;
         }
-        self.server = self.server.start_again(self.sandbox, &self.options)?;
+        self.sweep(round)?;
         let found = self.server_tip()?;
         ensure!(!acknowledged || found == new, "an acknowledged push is lost: {found}, not {new}");
         ensure!(found == old || found == new, "main is {found}, neither {old} nor {new}: {}", push.stderr);
         self.check_repository()?;
+        // A server that sweeps what is a second old is not for pushing to.
+        self.server.kill()?;
+        self.server = self.server.start_again(self.sandbox, &self.options)?;
         let url = self.url(transport);
         self.git(&["push", "--quiet", &url, "HEAD:main"]).context("pushing again")?;
         ensure!(self.server_tip()? == new, "the repeated push did not arrive");
         self.tip = new;
         Ok(killed.then_some(acknowledged))
+    }
+
+    /// Starts a server that sweeps until nothing is left of what its predecessor had begun. The first that finds
+    /// something is killed while it sweeps.
+    fn sweep(&mut self, round: u32) -> Result<()> {
+        let options = sweeping(&self.options);
+        let point = if round.is_multiple_of(2) { "sweep.row:1" } else { "sweep.bytes:1" };
+        let armed = ServerOptions { fault: Some(point.to_owned()), ..options.clone() };
+        self.server = self.server.start_again(self.sandbox, &armed)?;
+        if self.leftovers.wait_until_swept(&mut self.server)? {
+            return Ok(());
+        }
+        self.n_sweeps_killed += 1;
+        self.server = self.server.start_again(self.sandbox, &options)?;
+        let is_swept = self.leftovers.wait_until_swept(&mut self.server)?;
+        ensure!(is_swept, "a server that sweeps ended by itself");
+        Ok(())
     }
 
     /// fsck of the repository as a clone sees it and as it lies on disk.
@@ -118,6 +160,9 @@ impl<'a> Run<'a> {
         let fsck = ["fsck", "--full", "--strict", "--no-dangling", "--no-progress"];
         run(&mut self.alice.git(2, &[&["-C", "check.git"][..], &fsck].concat()))?
             .expect_success("fsck of the clone")?;
+        let verify = ["repo", "verify", "alice/tools"];
+        run(self.sandbox.hakata(&verify).envs(self.options.environment()))?
+            .expect_success("hakata repo verify")?;
         let path =
             run(self.sandbox.hakata(&["repo", "path", "alice/tools"]).envs(self.options.environment()))?;
         let path = path.expect_success("hakata repo path")?.stdout.trim().to_owned();

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::slow_proxy::SlowProxy;
-use crate::{Person, Sandbox, Server, ServerOptions, run, wait_until};
+use crate::{Person, Sandbox, Server, ServerOptions, SlowProxy, run, wait_until};
 
 /// How much of the drain proof to run.
 #[derive(Clone, Debug)]

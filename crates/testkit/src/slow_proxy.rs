@@ -12,15 +12,18 @@ use anyhow::{Context, Result};
 const PIECE: usize = 16 * 1024;
 
 /// A relay to one address, for as long as the process lives.
-pub(super) struct SlowProxy {
+pub struct SlowProxy {
     /// Where it listens.
-    pub(super) address: String,
+    pub address: String,
     passed: Arc<AtomicU64>,
 }
 
 impl SlowProxy {
     /// Starts a relay to `target` that lets `bytes_per_second` through, per connection and direction.
-    pub(super) fn start(target: &str, bytes_per_second: u64) -> Result<Self> {
+    ///
+    /// # Errors
+    /// If no port is free.
+    pub fn start(target: &str, bytes_per_second: u64) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").context("starting a relay")?;
         let address = listener.local_addr()?.to_string();
         let passed = Arc::new(AtomicU64::new(0));
@@ -40,7 +43,7 @@ impl SlowProxy {
     }
 
     /// Bytes let through so far, in both directions.
-    pub(super) fn passed(&self) -> u64 {
+    pub fn passed(&self) -> u64 {
         self.passed.load(Ordering::Relaxed)
     }
 }
