@@ -61,7 +61,7 @@ impl Engines {
         let database_lock = lock_database(settings).await?;
         let db = open_database(&settings.database).await?;
         let failed = |act: &str, error: &dyn std::error::Error| Failure::failed(act, error);
-        let blobs = Blobs::open_fs(settings.repository.data.join("blobs"), blocking.clone());
+        let blobs = Blobs::open_fs(settings.blobs.clone(), blocking.clone());
         let blobs = blobs.await.map_err(|error| failed("opening the packs", &error))?;
         let repositories = Repositories::open_engine(hakata_repository::Parts {
             db: db.clone(),

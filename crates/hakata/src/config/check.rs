@@ -3,9 +3,13 @@
 use crate::config::raw::{Problem, Values};
 use hakata_names::RefName;
 use hakata_service::listener::{Address, Network};
+use std::time::Duration;
 
 /// Schemes of database URLs.
 const DATABASE_SCHEMES: [&str; 5] = ["sqlite:", "postgres://", "postgresql://", "mysql://", "mariadb://"];
+
+/// The least age of what is swept, and time between sweeps: below, pushes under way would lose their packs.
+const LEAST_SWEEP: Duration = Duration::from_secs(1);
 
 /// Checks what depends on the meaning of values.
 ///
@@ -20,6 +24,7 @@ pub(crate) fn check(values: &Values) -> Result<(), Vec<Problem>> {
     if values.get("server.data").text().is_empty() {
         refuse("server.data", "must name a directory");
     }
+    check_packs(values, &mut refuse);
     if let Some(url) = values.some_text("database.url")
         && !DATABASE_SCHEMES.iter().any(|scheme| url.starts_with(scheme))
     {
@@ -72,6 +77,18 @@ pub(crate) fn check(values: &Values) -> Result<(), Vec<Problem>> {
     }
 }
 
+/// Checks where packs are kept, and when they are swept.
+fn check_packs(values: &Values, refuse: &mut impl FnMut(&'static str, &str)) {
+    if values.get("storage.blobs").text().is_empty() {
+        refuse("storage.blobs", "must name a directory");
+    }
+    for name in ["repositories.staged_age", "repositories.sweep_every"] {
+        if values.duration(name) < LEAST_SWEEP {
+            refuse(name, "must be at least 1s");
+        }
+    }
+}
+
 /// Whether a part of a log filter makes sense; those about spans are left to the log itself.
 fn is_log_filter(part: &str) -> bool {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -102,10 +119,13 @@ mod tests {
             flag("repositories.default_branch", "a..b"),
             flag("log.level", "info,hakata_git=loud"),
             flag("http.tls_key", "key.pem"),
+            flag("storage.blobs", ""),
+            flag("repositories.staged_age", "999ms"),
+            flag("repositories.sweep_every", "0s"),
         ];
         let values = Values::read(&Sources { flags, ..Sources::default() }).unwrap();
         let problems = check(&values).unwrap_err();
-        assert_eq!(problems.len(), 9, "{problems:?}");
+        assert_eq!(problems.len(), 12, "{problems:?}");
         assert!(problems.iter().all(|problem| problem.to_string().starts_with("flag --set: ")));
         check(&Values::read(&Sources::default()).unwrap()).unwrap();
     }

@@ -18,13 +18,14 @@ pub(crate) struct Key {
 }
 
 /// Section names with what each is about, in the order of the documents.
-pub(crate) const SECTIONS: [(&str, &str); 12] = [
+pub(crate) const SECTIONS: [(&str, &str); 13] = [
     ("server", "The process as a whole."),
     ("http", "The listener for Git over HTTP."),
     ("ssh", "The listener for Git over SSH."),
     ("admin", "The listener for metrics and health, meant for loopback or a private network."),
     ("connections", "What every listener asks of its peers."),
     ("database", "Where rows are kept: refs, accounts, the catalogue of packs."),
+    ("storage", "Where packs are kept."),
     ("git", "The git program, and what its processes may take of the machine."),
     ("cache", "The directories and snapshots that are made again from rows and packs whenever needed."),
     ("repositories", "New repositories, and the care of all of them."),
@@ -88,6 +89,7 @@ static KEYS: &[Key] = &[
     key("database.connections", COUNT, "16", "Connections of this process to the database."),
     key("database.acquire_timeout", Kind::Span, "10s", "How long a question waits for a free connection."),
     key("database.lock_timeout", Kind::Span, "10s", "How long a statement waits for rows that another transaction holds."),
+    key("storage.blobs", Kind::Path, "blobs", "Directory of packs, within the data directory unless the path is absolute; processes that share a database share it too, and nobody else does."),
     key("git.binary", Kind::Path, "git", "The git to run, 2.41 or newer: a path, or a name that is looked up in the usual directories."),
     key("git.children", AUTO, "auto", "Git processes at once; auto is eight a core, at least 32."),
     key("git.children_per_repository", AUTO, "auto", "Git processes at once for one repository; auto is four a core, at least 16."),
@@ -118,8 +120,8 @@ static KEYS: &[Key] = &[
     key("repositories.push_to_create", Kind::Flag, "true", "Whether a push to an absent repository of one's own creates it."),
     key("repositories.import_root", Kind::Path, "", "The directory whose bare repositories may be imported; empty is any that the server can read."),
     key("repositories.inline_pack", Kind::Size, "64KiB", "Packs up to this size are kept in their row and need no file."),
-    key("repositories.staged_age", Kind::Span, "1d", "Age from which packs that no push took into use are swept."),
-    key("repositories.sweep_every", Kind::Span, "1h", "Time between two sweeps."),
+    key("repositories.staged_age", Kind::Span, "1d", "Age from which packs that no push took into use are swept, at least 1s; a push that takes longer to be stored is refused."),
+    key("repositories.sweep_every", Kind::Span, "1h", "Time between two sweeps, at least 1s."),
     key("repositories.recent_tips", Kind::Span, "10m", "How long what a forced push took away can still be fetched, for clones that were under way."),
     key("limits.pack_size", Kind::Size, "2GiB", "The largest pack that a push may send."),
     key("limits.object_size", Kind::Size, "100MiB", "The largest object that a push may contain."),

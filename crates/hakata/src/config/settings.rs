@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) ssh: hakata_ssh::Settings,
     /// The database, where it is not SQLite in the data directory.
     pub(crate) database: hakata_store::Settings,
+    /// The directory of packs.
+    pub(crate) blobs: PathBuf,
     /// git.
     pub(crate) git: hakata_git::Settings,
     /// Repositories and their caches.
@@ -103,6 +105,7 @@ impl Settings {
             smart_http: smart_http(values),
             ssh: ssh(values),
             database: database(values, data),
+            blobs: data.join(values.get("storage.blobs").text()),
             git: git(values, data),
             repository: repository(values, data),
             forge: forge(values),
@@ -312,7 +315,8 @@ impl Values {
         self.size(name).bytes()
     }
 
-    fn duration(&self, name: &'static str) -> Duration {
+    /// Gives a time.
+    pub(super) fn duration(&self, name: &'static str) -> Duration {
         match self.get(name) {
             Value::Span(span) => span.duration(),
             _ => Duration::ZERO,

@@ -1,0 +1,88 @@
+//! Two servers with a data directory each, over one database and one folder of packs.
+
+use anyhow::{Context, Result, ensure};
+use hakata_testkit::{Database, Engine, Person, Sandbox, Server, ServerOptions, SlowProxy, run, wait_until};
+use std::path::Path;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// Too large to live in a row of the database.
+const LARGE: usize = 2_000_000;
+
+fn sandbox() -> Result<Sandbox> {
+    Sandbox::new(env!("CARGO_BIN_EXE_hakata"))
+}
+
+fn options(database: &Database, packs: &Path, node: &str) -> ServerOptions {
+    let settings = [
+        ("database.url", database.url()),
+        ("storage.blobs", packs.display().to_string()),
+        ("server.node", node.to_owned()),
+    ];
+    ServerOptions {
+        settings: settings.map(|(key, value)| (key.to_owned(), value)).to_vec(),
+        ..ServerOptions::default()
+    }
+}
+
+/// Adds a file of random bytes to `t` and commits it.
+fn commit(sandbox: &Sandbox, alice: &Person, name: &str) -> Result<String> {
+    let mut bytes = vec![0; LARGE];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut random| std::io::Read::read_exact(&mut random, &mut bytes))?;
+    std::fs::write(sandbox.work().join("t").join(name), bytes)?;
+    git(alice, &["-C", "t", "add", "--all"])?;
+    git(alice, &["-C", "t", "commit", "--quiet", "--message", name])?;
+    git(alice, &["-C", "t", "rev-parse", "HEAD"])
+}
+
+fn git(alice: &Person, arguments: &[&str]) -> Result<String> {
+    let output = run(&mut alice.git(2, arguments))?.expect_success(&format!("git {arguments:?}"))?;
+    Ok(output.stdout.trim().to_owned())
+}
+
+fn url(address: &str) -> String {
+    format!("http://{address}/alice/tools")
+}
+
+#[test]
+fn two_servers_share_a_database_and_packs() -> Result<()> {
+    let database = Database::create(Engine::Postgres)?.context("PostgreSQL has databases")?;
+    let (one, two) = (sandbox()?, sandbox()?);
+    let packs = one.path().join("packs");
+    let (first, second) = (options(&database, &packs, "one"), options(&database, &packs, "two"));
+    let a = Server::start(&one, &first)?;
+    let mut b = Server::start(&two, &second)?;
+    let alice = Person::with_account(&one, "alice", &[], &first)?;
+    git(&alice, &["init", "--quiet", "t"])?;
+
+    let tip = commit(&one, &alice, "a")?;
+    git(&alice, &["-C", "t", "push", "--quiet", &url(&a.http), "HEAD:main"])?;
+    git(&alice, &["clone", "--quiet", &url(&b.http), "from-b"])?;
+    assert_eq!(git(&alice, &["-C", "from-b", "rev-parse", "HEAD"])?, tip, "what one took the other gives");
+    let own =
+        ["one", "two"].iter().zip([&one, &two]).find(|(_, sandbox)| sandbox.data().join("blobs").exists());
+    assert!(own.is_none(), "{own:?} keeps packs of its own", own = own.map(|(name, _)| name));
+
+    // The other one is killed and starts again, sweeping, while this one takes a push.
+    let tip = commit(&one, &alice, "b")?;
+    let slow = SlowProxy::start(&a.http, LARGE as u64)?;
+    std::thread::scope(|scope| {
+        let mut push = alice.git(2, &["-C", "t", "push", "--quiet", &url(&slow.address), "HEAD:main"]);
+        let pushing = scope.spawn(move || run(&mut push));
+        wait_until("a push under way", LIMIT, || slow.passed() > LARGE as u64 / 4)?;
+        b.kill()?;
+        b = b.start_again(&two, &second)?;
+        ensure!(!pushing.is_finished(), "the push was over before the other server was back");
+        pushing.join().map_err(|_| anyhow::anyhow!("a client panicked"))??.expect_success("git push")?;
+        Ok(())
+    })?;
+    git(&alice, &["-C", "from-b", "pull", "--quiet", &url(&b.http), "main"])?;
+    assert_eq!(git(&alice, &["-C", "from-b", "rev-parse", "HEAD"])?, tip);
+    git(&alice, &["-C", "from-b", "fsck", "--full", "--strict", "--no-progress"])?;
+    for (sandbox, options) in [(&one, &first), (&two, &second)] {
+        let verify = ["repo", "verify", "alice/tools"];
+        run(sandbox.hakata(&verify).envs(options.environment()))?.expect_success("hakata repo verify")?;
+    }
+    Ok(())
+}
