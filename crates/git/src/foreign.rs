@@ -4,7 +4,9 @@
 //! are read here as files; objects are read by a git that runs in an empty repository of ours with the
 //! foreign object directory behind it, and every object is hashed again on its way in.
 
+mod config;
 mod refs;
+mod tree;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,8 @@ use crate::quarantine::{IndexPackError, IndexedPack, PackLimits, Quarantine, wri
 use crate::refs::{Head, Ref};
 use crate::{Git, GitDir};
 
+pub use tree::{Found, Oddity, Search, What};
+
 /// Depth to which alternates are followed, as git does.
 const MAX_ALTERNATES_DEPTH: usize = 5;
 
@@ -24,11 +28,13 @@ const MAX_ALTERNATES_DEPTH: usize = 5;
 const MAX_FILE: u64 = 1 << 20;
 
 /// Whether a repository may borrow objects from directories outside of itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Alternates {
     /// No: such a repository is refused.
     #[default]
     Inside,
+    /// From below this directory only, whose path is resolved: forks that share with a pool beside them.
+    Below(PathBuf),
     /// Yes, because the operator says so.
     Anywhere,
 }
@@ -53,7 +59,7 @@ pub enum ForeignError {
         storage: String,
     },
     /// It borrows objects from elsewhere.
-    #[error("{} borrows objects from {}, which is outside of it", .path.display(), .outside.display())]
+    #[error("{} borrows objects from {}, which is outside of what is imported", .path.display(), .outside.display())]
     Outside {
         /// The directory.
         path: PathBuf,
@@ -93,8 +99,10 @@ pub enum ForeignError {
 #[derive(Clone, Debug)]
 pub struct Foreign {
     path: PathBuf,
-    objects: PathBuf,
+    /// Its object directory, then those that it borrows from.
+    objects: Vec<PathBuf>,
     format: ObjectFormat,
+    description: String,
     head: Head,
     refs: Vec<Ref>,
     n_skipped: usize,
@@ -114,17 +122,27 @@ impl Foreign {
         if !objects.is_dir() {
             return Err(ForeignError::NotARepository { path, what: "it has no objects" });
         }
-        let format = refs::read_format(&path)?;
-        if alternates == Alternates::Inside {
-            check_alternates(&path, &objects, 0)?;
+        let config = config::read(&path)?;
+        let format = config::format(&path, &config)?;
+        let mut objects = vec![objects];
+        match alternates {
+            Alternates::Inside => check_alternates(&path, &path, &mut objects)?,
+            Alternates::Below(within) => check_alternates(&path, &within, &mut objects)?,
+            Alternates::Anywhere => {}
         }
+        let description = config::description(&path, &config);
         let (head, refs, n_skipped) = refs::read(&path, format)?;
-        Ok(Self { path, objects, format, head, refs, n_skipped })
+        Ok(Self { path, objects, format, description, head, refs, n_skipped })
     }
 
     /// Returns the hash function.
     pub fn format(&self) -> ObjectFormat {
         self.format
+    }
+
+    /// Returns the line about it that its owner wrote, or nothing.
+    pub fn description(&self) -> &str {
+        &self.description
     }
 
     /// Returns where `HEAD` points.
@@ -159,9 +177,7 @@ impl Foreign {
         let packing = |source| ForeignError::Pack { path: self.path.clone(), source };
         // A repository of our own, so that none of its configuration is read.
         let front = Quarantine::create(&git.settings().scratch, None, self.format)
-            .and_then(|front| {
-                write_alternates(front.dir(), std::slice::from_ref(&self.objects)).map(|()| front)
-            })
+            .and_then(|front| write_alternates(front.dir(), &self.objects).map(|()| front))
             .map_err(|source| ForeignError::Io { path: git.settings().scratch.clone(), source })?;
         let mut child = Child::spawn(git, &pack_command(front.dir())).await.map_err(packing)?;
         let (stdin, stdout) = (child.stdin(), child.stdout());
@@ -198,20 +214,31 @@ fn pack_command(dir: &GitDir) -> Command {
         .flag("--quiet")
 }
 
-/// Refuses alternates that lead out of the repository, followed as far as git follows them.
-fn check_alternates(root: &Path, objects: &Path, depth: usize) -> Result<(), ForeignError> {
-    let file = objects.join("info/alternates");
-    let Some(lines) = refs::read_file(&file)? else { return Ok(()) };
-    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#"))
-    {
-        use std::os::unix::ffi::OsStrExt;
-        let named = objects.join(std::ffi::OsStr::from_bytes(line));
-        let outside = || ForeignError::Outside { path: root.to_owned(), outside: named.clone() };
-        let real = std::fs::canonicalize(&named).map_err(|_| outside())?;
-        if !real.starts_with(root) || depth >= MAX_ALTERNATES_DEPTH {
-            return Err(outside());
+/// Refuses alternates that lead out of `within`, followed as far as git follows them, and adds the others to
+/// `objects`: git does not follow relative ones that are not the first.
+fn check_alternates(path: &Path, within: &Path, objects: &mut Vec<PathBuf>) -> Result<(), ForeignError> {
+    use std::os::unix::ffi::OsStrExt;
+    let mut from = 0;
+    for depth in 0.. {
+        let level: Vec<PathBuf> = objects[from..].to_vec();
+        from = objects.len();
+        for directory in &level {
+            let Some(lines) = refs::read_file(&directory.join("info/alternates"))? else { continue };
+            for line in lines.split(|byte| *byte == b'\n').filter(|line| !matches!(line, [] | [b'#', ..])) {
+                let named = directory.join(std::ffi::OsStr::from_bytes(line));
+                let outside = || ForeignError::Outside { path: path.to_owned(), outside: named.clone() };
+                let real = std::fs::canonicalize(&named).map_err(|_| outside())?;
+                if !real.starts_with(within) || depth >= MAX_ALTERNATES_DEPTH {
+                    return Err(outside());
+                }
+                if !objects.contains(&real) {
+                    objects.push(real);
+                }
+            }
         }
-        check_alternates(root, &real, depth + 1)?;
+        if from == objects.len() {
+            break;
+        }
     }
     Ok(())
 }

@@ -43,6 +43,11 @@ impl RefPattern {
     pub fn matches(&self, name: &RefName) -> bool {
         matches_bytes(self.0.as_bytes(), name.short())
     }
+
+    /// Whether a path matches that is no ref's, as of a file: the same rules, the same cost.
+    pub fn matches_path(&self, path: &[u8]) -> bool {
+        matches_bytes(self.0.as_bytes(), path)
+    }
 }
 
 /// Matches by a table of reachable positions, so that hostile patterns cost no more than others.

@@ -147,7 +147,7 @@ impl Repository {
     }
 
     async fn open_foreign(&self, import: &Import) -> Result<Foreign, ImportError> {
-        let (source, alternates) = (import.source.clone(), import.alternates);
+        let (source, alternates) = (import.source.clone(), import.alternates.clone());
         let open = move || Foreign::open(&source, alternates);
         let opened = self.engine.blocking.run(open).await.map_err(ImportError::Busy)?;
         let foreign = opened.map_err(ImportError::Foreign)?;

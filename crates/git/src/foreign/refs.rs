@@ -36,32 +36,6 @@ fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(content))
 }
 
-/// Reads the format from `config`, by a parser that follows no includes.
-pub(super) fn read_format(path: &Path) -> Result<ObjectFormat, ForeignError> {
-    let odd = |what| ForeignError::NotARepository { path: path.to_owned(), what };
-    let config = read_file(&path.join("config"))?.unwrap_or_default();
-    let metadata = gix::config::file::Metadata::api();
-    let config = gix::config::File::from_bytes_no_includes(
-        &config,
-        metadata,
-        gix::config::file::init::Options::default(),
-    )
-    .map_err(|_| odd("its config cannot be read"))?;
-    if let Some(storage) = config.string("extensions.refStorage")
-        && storage.as_slice() != b"files"
-    {
-        let storage = hakata_names::escape_controls(&storage);
-        return Err(ForeignError::RefStorage { path: path.to_owned(), storage });
-    }
-    match config.string("extensions.objectFormat") {
-        None => Ok(ObjectFormat::Sha1),
-        Some(name) => std::str::from_utf8(&name)
-            .ok()
-            .and_then(|name| ObjectFormat::from_name(&name.to_ascii_lowercase()))
-            .ok_or_else(|| odd("its object format is unknown")),
-    }
-}
-
 /// Reads `HEAD` and all refs; counts those that are skipped.
 pub(super) fn read(path: &Path, format: ObjectFormat) -> Result<(Head, Vec<Ref>, usize), ForeignError> {
     let head = read_head(path, format)?;

@@ -108,3 +108,47 @@ async fn what_is_no_repository_is_named() {
         assert!(error.contains(expected), "{file}: {error}");
     }
 }
+
+#[tokio::test]
+async fn forks_borrow_from_a_pool_beside_them() {
+    let bench = Bench::new().await;
+    let (base, [_, _, three]) = bench.history(ObjectFormat::Sha1);
+    let (pool, fork) = (bench.repository(ObjectFormat::Sha1), bench.repository(ObjectFormat::Sha1));
+    let relative =
+        |to: &GitDir| format!("# shared\n../../{}/objects\n", to.path().file_name().unwrap().display());
+    std::fs::write(pool.objects().join("info/alternates"), relative(&base)).unwrap();
+    std::fs::write(fork.objects().join("info/alternates"), relative(&pool)).unwrap();
+    std::fs::write(fork.path().join("refs/heads/main"), format!("{three}\n")).unwrap();
+    let root = std::fs::canonicalize(bench.root.path()).unwrap();
+    let foreign = Foreign::open(fork.path(), Alternates::Below(root.clone())).unwrap();
+    let quarantine = quarantine(&bench, ObjectFormat::Sha1);
+    let pack = foreign.pack_all(&bench.git, &quarantine, &PackLimits::default()).await.unwrap().unwrap();
+    assert_eq!(pack.n_objects, 9, "all that three commits lead to");
+    for within in [fork.path().to_owned(), root.join("elsewhere")] {
+        let refused = Foreign::open(fork.path(), Alternates::Below(within));
+        assert!(matches!(refused, Err(ForeignError::Outside { .. })), "{refused:?}");
+    }
+    // Two that borrow from each other end, too.
+    std::fs::write(base.objects().join("info/alternates"), relative(&fork)).unwrap();
+    assert!(Foreign::open(fork.path(), Alternates::Below(root)).is_ok());
+}
+
+#[tokio::test]
+async fn a_description_is_one_line_that_somebody_wrote() {
+    let bench = Bench::new().await;
+    let unnamed = "Unnamed repository; edit this file 'description' to name the repository.\n";
+    let long = "a".repeat(2_000);
+    for (file, config, expected) in [
+        (unnamed, "", ""),
+        ("Tools\tfor\x1b all\nof us\n", "", "Tools for all of us"),
+        (unnamed, "[gitweb]\n\tdescription = from gitweb\n", "from gitweb"),
+        ("", "", ""),
+        (long.as_str(), "", &long[..1_000]),
+    ] {
+        let dir = bench.repository(ObjectFormat::Sha1);
+        std::fs::write(dir.path().join("description"), file).unwrap();
+        std::fs::write(dir.path().join("config"), config).unwrap();
+        let foreign = Foreign::open(dir.path(), Alternates::Inside).unwrap();
+        assert_eq!(foreign.description(), expected, "{file:?}");
+    }
+}
