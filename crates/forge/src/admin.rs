@@ -21,9 +21,10 @@ mod tests;
 pub use command::{
     Command, GroupCommand, KeyCommand, KeyOwner, MemberCommand, RepoCommand, TokenCommand, UserCommand,
 };
-pub use outcome::{Cell, Outcome, Row, Table};
+pub use import::{ImportTree, MissingOwners};
+pub use outcome::{Cell, Outcome, Report, Row, Table};
 
 pub(crate) use accounts::{keys as key_table, token_row, tokens as token_table};
 pub(crate) use outcome::shown_bytes;
 pub(crate) use repositories::{repositories as repository_table, row as repository_row};
-pub use run::{Note, Progress, run};
+pub use run::{Note, Plain, Progress, run};

@@ -1,6 +1,7 @@
 //! The command line: every flag is defined once, here and below; help, completion and man pages come from it.
 
 mod accounts;
+mod import;
 mod input;
 mod repositories;
 mod tools;

@@ -33,6 +33,17 @@ pub(crate) enum Answer {
     Table(Table),
     /// What a check found; the command fails when that is anything.
     Findings(Table),
+    /// What became of many things; the command fails when something did not work.
+    Report {
+        /// What people look at.
+        shown: Table,
+        /// How it went, below the table.
+        lines: Vec<String>,
+        /// What programs get, one object a line.
+        objects: Vec<Value>,
+        /// Whether something did not work.
+        has_failures: bool,
+    },
     /// Bytes that are the same in both formats: a completion script, a configuration file.
     Raw(String),
 }
@@ -40,7 +51,11 @@ pub(crate) enum Answer {
 impl Answer {
     /// Whether the command succeeded with this answer.
     pub(crate) fn is_success(&self) -> bool {
-        !matches!(self, Self::Findings(table) if !table.is_empty())
+        match self {
+            Self::Findings(table) => table.is_empty(),
+            Self::Report { has_failures, .. } => !has_failures,
+            _ => true,
+        }
     }
 }
 
@@ -57,6 +72,13 @@ pub(crate) fn print(answer: &Answer, format: Format) -> io::Result<()> {
         (Answer::Text(_, object), Format::Json) => format!("{object}\n"),
         (Answer::Findings(table), Format::Text) if table.is_empty() => "nothing is wrong\n".to_owned(),
         (Answer::Table(table) | Answer::Findings(table), Format::Text) => table.to_string(),
+        (Answer::Report { shown, lines, .. }, Format::Text) => {
+            let gap = if shown.is_empty() { "" } else { "\n" };
+            format!("{shown}{gap}{}\n", lines.join("\n"))
+        }
+        (Answer::Report { objects, .. }, Format::Json) => {
+            objects.iter().map(|object| format!("{object}\n")).collect()
+        }
         (Answer::Table(table) | Answer::Findings(table), Format::Json) => table.json_lines(),
     };
     let mut out = io::stdout().lock();

@@ -7,7 +7,7 @@ use hakata_names::{KeyId, ObjectFormat, OwnerName, RepositoryPath, TokenId};
 use hakata_runtime::units::ByteSize;
 use serde::{Deserialize, Serialize};
 
-use super::words;
+use super::{ImportTree, words};
 use crate::{Role, Scopes, Visibility};
 
 /// One administrative command, as the command line and the local socket send it.
@@ -219,6 +219,8 @@ pub enum RepoCommand {
         #[serde(default)]
         accept_warnings: bool,
     },
+    /// Brings all repositories below a directory in.
+    ImportTree(ImportTree),
     /// Tells the directory on this machine that `git` can read.
     Path {
         /// Which.

@@ -1,21 +1,34 @@
-//! `hakata repo import|recover|verify`: long work on one repository.
+//! `hakata repo import|recover|verify`: long work on one repository, or on all of a tree.
 
+mod owners;
+mod plan;
+mod report;
+mod tree;
+mod wish;
+
+use std::io;
 use std::path::{Path, PathBuf};
 
 use hakata_git::ChildError;
 use hakata_git::foreign::{Alternates, Foreign, ForeignError};
 use hakata_git::quarantine::Fsck;
 use hakata_git::refs::Head;
-use hakata_names::{ObjectFormat, RefName, RepositoryPath};
-use hakata_repository::{self as repository, Finding, Import, ImportError, Reason, VerifyError};
+use hakata_names::{ObjectFormat, RefName, RepositoryId, RepositoryPath};
+use hakata_repository::{self as repository, Finding, Import, ImportError, Imported, Reason, VerifyError};
 use hakata_store::{RepositoryState, Visibility, repositories};
 
 use super::accounts::done;
-use super::run::{Note, Progress};
+use super::run::{Note, Plain, Progress};
 use super::{Cell, Outcome, Row, Table, shown_bytes};
 use crate::access::Read;
 use crate::hosting::{Created, Wish};
 use crate::{Actor, Error, Forge, Kind};
+
+pub(super) use tree::import_tree;
+pub use wish::{ImportTree, MissingOwners};
+
+/// What helps when a directory cannot be read.
+const WHO_READS: &str = "it is read by the user that owns the data directory: the server's, if one runs";
 
 /// A repository to be brought in.
 pub(super) struct Source {
@@ -26,38 +39,28 @@ pub(super) struct Source {
     pub(super) fsck: Fsck,
 }
 
+/// What must be known before there is a row.
+struct Look {
+    object_format: ObjectFormat,
+    head: Option<RefName>,
+    description: String,
+    n_refs: usize,
+}
+
 /// Brings a bare directory in as a new repository; a failure, or a caller that leaves, leaves nothing behind.
 pub(super) async fn import(
     forge: &Forge,
     actor: &Actor,
-    source: Source,
+    mut source: Source,
     progress: &mut Progress<'_>,
 ) -> Result<Outcome, Error> {
-    let directory = allowed(forge, &source.directory).await?;
+    source.directory = allowed(forge, &source.directory).await?;
     if source.reason == Reason::Recover {
-        refuse_own(forge, &directory).await?;
+        refuse_own(forge, &source.directory).await?;
     }
-    let (object_format, head) = look_at(forge, &directory).await?;
-    let wish = Wish {
-        object_format,
-        default_ref: head.map_or_else(|| forge.default_ref(), Ok)?,
-        visibility: source.visibility,
-        state: RepositoryState::Creating,
-        description: String::new(),
-    };
-    let id = forge.create_in_state(actor, &source.path, wish).await?;
-    let mut created = Created::new(forge, id, &source.path, source.visibility);
-    let wanted = Import {
-        source: directory,
-        alternates: Alternates::Inside,
-        fsck: source.fsck,
-        actor: actor.user(),
-        reason: source.reason,
-    };
-    let opened = forge.repositories().open(id).await?;
-    let imported = opened.import(&wanted, |at| progress(note(at))).await?;
-    created.keep();
-    forge.policy_changed();
+    let look = look_at(forge, &source.directory, &Alternates::Inside).await?;
+    let mut tell = |at| progress(note(at));
+    let (id, imported) = bring_in(forge, actor, &source, look, Alternates::Inside, &mut tell).await?;
     let refused = imported.committed.refs.iter().filter(|(_, answer)| answer.is_err()).count();
     let row = Row::default()
         .with("id", Cell::text(id))
@@ -70,6 +73,51 @@ pub(super) async fn import(
         .with("problems", Cell::Words(imported.problems));
     let size = shown_bytes(imported.size_bytes);
     Ok(done(format!("imported {} objects ({size}) into {}", imported.n_objects, source.path), Some(row)))
+}
+
+/// Makes the row and fills it; takes the row back unless that works.
+async fn bring_in(
+    forge: &Forge,
+    actor: &Actor,
+    source: &Source,
+    look: Look,
+    alternates: Alternates,
+    tell: &mut (dyn FnMut(repository::Progress) + Send),
+) -> Result<(RepositoryId, Imported), Error> {
+    let wish = Wish {
+        object_format: look.object_format,
+        default_ref: look.head.map_or_else(|| forge.default_ref(), Ok)?,
+        visibility: source.visibility,
+        state: RepositoryState::Creating,
+        description: look.description,
+    };
+    let id = forge.create_in_state(actor, &source.path, wish).await?;
+    let mut created = Created::new(forge, id, &source.path, source.visibility);
+    let opened = forge.repositories().open(id).await?;
+    let imported = fill(forge, actor, source, &opened, alternates, tell).await?;
+    created.keep();
+    Ok((id, imported))
+}
+
+/// Imports into a repository that is there, over the refs that it has since it was opened.
+async fn fill(
+    forge: &Forge,
+    actor: &Actor,
+    source: &Source,
+    opened: &repository::Repository,
+    alternates: Alternates,
+    tell: &mut (dyn FnMut(repository::Progress) + Send),
+) -> Result<Imported, Error> {
+    let wanted = Import {
+        source: source.directory.clone(),
+        alternates,
+        fsck: source.fsck,
+        actor: actor.user(),
+        reason: source.reason,
+    };
+    let imported = opened.import(&wanted, tell).await?;
+    forge.policy_changed();
+    Ok(imported)
 }
 
 /// Checks one repository; no finding means that all is well.
@@ -98,10 +146,7 @@ pub(super) fn described(finding: &Finding) -> (&'static str, String) {
 
 /// Resolves the directory, and keeps it inside of the one that imports may come from.
 async fn allowed(forge: &Forge, directory: &Path) -> Result<PathBuf, Error> {
-    let absent = |error: std::io::Error| {
-        Error::new(Kind::NotFound, format!("there is no directory {}", directory.display()))
-            .with_source(error)
-    };
+    let absent = |error| unreadable(directory, error);
     let resolved = tokio::fs::canonicalize(directory).await.map_err(absent)?;
     let Some(root) = &forge.settings().import_root else { return Ok(resolved) };
     let root = tokio::fs::canonicalize(root).await.map_err(Error::internal)?;
@@ -110,6 +155,19 @@ async fn allowed(forge: &Forge, directory: &Path) -> Result<PathBuf, Error> {
     }
     Err(Error::new(Kind::Forbidden, format!("imports come from {} only", root.display()))
         .with_hint("set repositories.import_root"))
+}
+
+/// The answer for a directory that cannot be opened.
+fn unreadable(directory: &Path, error: io::Error) -> Error {
+    let shown = directory.display();
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            Error::new(Kind::NotFound, format!("there is no directory {shown}")).with_source(error)
+        }
+        _ => Error::new(Kind::Forbidden, format!("the directory {shown} cannot be read"))
+            .with_hint(WHO_READS)
+            .with_source(error),
+    }
 }
 
 /// Refuses the directory of a repository that is here. When a database is lost, ids begin again: the directory that
@@ -130,16 +188,16 @@ async fn refuse_own(forge: &Forge, directory: &Path) -> Result<(), Error> {
     }
 }
 
-/// Reads what must be known before there is a row: the hash, and where HEAD points.
-async fn look_at(forge: &Forge, directory: &Path) -> Result<(ObjectFormat, Option<RefName>), Error> {
-    let path = directory.to_owned();
-    let opened = forge.blocking().run(move || Foreign::open(&path, Alternates::Inside)).await?;
-    let foreign = opened.map_err(Error::from)?;
+/// Reads what must be known before there is a row: the hash, where HEAD points, what its owner says about it.
+async fn look_at(forge: &Forge, directory: &Path, alternates: &Alternates) -> Result<Look, Error> {
+    let (path, alternates) = (directory.to_owned(), alternates.clone());
+    let foreign = forge.blocking().run(move || Foreign::open(&path, alternates)).await??;
     let head = match foreign.head() {
         Head::Symbolic(name) => Some(name.clone()),
         _ => None,
     };
-    Ok((foreign.format(), head))
+    let description = foreign.description().to_owned();
+    Ok(Look { object_format: foreign.format(), head, description, n_refs: foreign.refs().len() })
 }
 
 fn note(at: repository::Progress) -> Note {
@@ -150,7 +208,7 @@ fn note(at: repository::Progress) -> Note {
             ("indexed", size_bytes, Some(size_bytes), "bytes")
         }
     };
-    Note { phase: phase.to_owned(), done, total, unit: unit.to_owned() }
+    Note { phase: phase.to_owned(), done, total, unit: unit.to_owned(), plain: Plain::Sometimes }
 }
 
 fn number(count: usize) -> Cell {
@@ -159,7 +217,15 @@ fn number(count: usize) -> Cell {
 
 impl From<ForeignError> for Error {
     fn from(error: ForeignError) -> Self {
-        Self::new(Kind::Invalid, format!("this directory cannot be imported: {error}")).with_source(error)
+        let refused = |error: ForeignError| {
+            Self::new(Kind::Invalid, "this directory cannot be imported").with_source(error)
+        };
+        match error {
+            ForeignError::Outside { .. } => refused(error).with_hint(
+                "run `git repack -a -d` in it and remove its objects/info/alternates, or import what both lie in by --tree",
+            ),
+            error => refused(error),
+        }
     }
 }
 
@@ -186,3 +252,6 @@ impl From<VerifyError> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

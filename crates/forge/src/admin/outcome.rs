@@ -31,6 +31,23 @@ pub enum Outcome {
     },
     /// What a check found; empty means all is well.
     Findings(Table),
+    /// What became of many things.
+    Report(Report),
+}
+
+/// What became of many things: people see the rows that matter and the sentence, programs all of them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// How it went, in a sentence.
+    pub message: String,
+    /// What a person can do about what did not work.
+    pub hint: Option<String>,
+    /// What people look at.
+    pub shown: Table,
+    /// Everything; `--json` prints one object a line.
+    pub all: Table,
+    /// Whether something did not work, so that the command should fail.
+    pub has_failures: bool,
 }
 
 /// Columns and rows of the same width.
@@ -130,7 +147,8 @@ impl Outcome {
             }
             Self::One(row) => vec![row.json()],
             Self::Token { token, row } => vec![row.clone().with("token", Cell::text(token.expose())).json()],
-            Self::List(table) | Self::Findings(table) => table.row_iter().map(|row| row.json()).collect(),
+            Self::List(table) | Self::Findings(table) => table.objects(),
+            Self::Report(report) => report.all.objects(),
         }
     }
 
@@ -138,6 +156,7 @@ impl Outcome {
     pub fn table(&self) -> Option<&Table> {
         match self {
             Self::List(table) | Self::Findings(table) => Some(table),
+            Self::Report(report) => Some(&report.shown),
             Self::Done { .. } | Self::One(_) | Self::Token { .. } => None,
         }
     }
@@ -147,7 +166,7 @@ impl Outcome {
         match self {
             Self::One(row) | Self::Token { row, .. } => Some(row),
             Self::Done { row, .. } => row.as_ref(),
-            Self::List(_) | Self::Findings(_) => None,
+            Self::List(_) | Self::Findings(_) | Self::Report(_) => None,
         }
     }
 
@@ -155,6 +174,7 @@ impl Outcome {
     pub fn message(&self) -> Option<&str> {
         match self {
             Self::Done { message, .. } => Some(message),
+            Self::Report(report) => Some(&report.message),
             _ => None,
         }
     }
@@ -208,8 +228,10 @@ impl Table {
         self.rows.push(cells);
     }
 
-    fn row_iter(&self) -> impl Iterator<Item = Row> {
-        self.rows.iter().map(|cells| Row(self.columns.iter().cloned().zip(cells.iter().cloned()).collect()))
+    /// Returns one object a row.
+    fn objects(&self) -> Vec<Value> {
+        let row = |cells: &Vec<Cell>| Row(self.columns.iter().cloned().zip(cells.iter().cloned()).collect());
+        self.rows.iter().map(|cells| row(cells).json()).collect()
     }
 }
 

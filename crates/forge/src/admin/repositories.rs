@@ -56,6 +56,7 @@ pub(super) async fn run(
             let source = Source { directory: source, path, visibility, reason: Reason::Import, fsck };
             import::import(forge, actor, source, progress).await
         }
+        RepoCommand::ImportTree(wish) => import::import_tree(forge, actor, wish, progress).await,
         RepoCommand::Recover { source, path } => {
             // What was accepted once is taken back as it is.
             let (visibility, reason, fsck) = (Visibility::Private, Reason::Recover, Fsck::Hashes);

@@ -16,6 +16,24 @@ pub struct Note {
     pub total: Option<u64>,
     /// What is counted: `objects`, `bytes`, …
     pub unit: String,
+    /// What is seen of it where nothing moves: in a log, in a pipe.
+    #[serde(default)]
+    pub plain: Plain,
+}
+
+/// What is seen of a step without a terminal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plain {
+    /// How far it is, now and then.
+    #[default]
+    Sometimes,
+    /// Nothing.
+    Never,
+    /// This line.
+    Line(String),
+    /// This line, which a terminal shows too.
+    Alarm(String),
 }
 
 /// Somebody who wants to know how far a long command is; must not block.

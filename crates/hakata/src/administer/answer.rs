@@ -1,7 +1,7 @@
 //! From forge's words to the command line's: outcomes, errors, steps.
 
 use crate::output::{Answer, Exit, Failure, Step, Table};
-use hakata_forge::admin::{Note, Outcome};
+use hakata_forge::admin::{self, Note, Outcome};
 use hakata_forge::{Error, Kind};
 use serde_json::Value;
 
@@ -22,17 +22,29 @@ pub(crate) fn answer(outcome: Outcome) -> Answer {
             };
             Answer::Text(lines.join("\n"), first)
         }
+        Outcome::Report(report) => {
+            let hint = report.hint.iter().map(|hint| format!("hint: {hint}"));
+            let lines = std::iter::once(report.message.clone()).chain(hint).collect();
+            let shown = shown(&report.shown, vec![Value::Null; report.shown.rows.len()]);
+            Answer::Report { shown, lines, objects, has_failures: report.has_failures }
+        }
         Outcome::List(listed) | Outcome::Findings(listed) => {
-            let mut table = Table::new(listed.columns.iter().map(AsRef::as_ref));
-            for (row, object) in listed.rows.iter().zip(objects) {
-                table.push(row.iter().map(|cell| cell.shown()), object);
-            }
+            let table = shown(listed, objects);
             match outcome {
                 Outcome::Findings(_) => Answer::Findings(table),
                 _ => Answer::Table(table),
             }
         }
     }
+}
+
+/// Makes the table for people, with the object of each row.
+fn shown(listed: &admin::Table, objects: Vec<Value>) -> Table {
+    let mut table = Table::new(listed.columns.iter().map(AsRef::as_ref));
+    for (row, object) in listed.rows.iter().zip(objects) {
+        table.push(row.iter().map(|cell| cell.shown()), object);
+    }
+    table
 }
 
 /// Makes the failure of an error; the operator is told the causes, which a stranger is not.
@@ -57,10 +69,12 @@ pub(crate) fn failure(error: &Error) -> Failure {
 
 /// Makes the step of a note.
 pub(crate) fn step(note: Note) -> Step {
-    match note.unit.as_str() {
-        "bytes" => Step::bytes(note.phase, note.done, note.total),
-        _ => Step::items(note.phase, note.done, note.total),
-    }
+    let Note { phase, done, total, unit, plain } = note;
+    let step = match unit.as_str() {
+        "bytes" => Step::bytes(phase, done, total),
+        _ => Step::items(phase, done, total),
+    };
+    step.with_plain(plain)
 }
 
 #[cfg(test)]

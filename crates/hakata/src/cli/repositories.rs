@@ -1,5 +1,6 @@
 //! `repo`: its flags, and the administrative commands that they stand for.
 
+use crate::cli::import::Import;
 use crate::cli::words::{self, LeastRole};
 use crate::output::{Failure, is_interactive};
 use clap::{Args, Subcommand};
@@ -51,20 +52,8 @@ pub(crate) enum RepoCommand {
         #[arg(value_name = "[OWNER/]NAME")]
         to: String,
     },
-    /// Takes over a bare repository from this machine
-    Import {
-        /// The bare repository's directory
-        source: PathBuf,
-        /// The repository to create
-        #[arg(value_name = "OWNER/NAME")]
-        path: RepositoryPath,
-        /// Lets everybody read it
-        #[arg(long)]
-        public: bool,
-        /// Takes objects that git's checks only warn about
-        #[arg(long)]
-        accept_warnings: bool,
-    },
+    /// Takes over repositories from this machine
+    Import(Import),
     /// Prints the directory of a repository's ordinary bare copy
     Path(One),
     /// Sets who may read a repository
@@ -179,10 +168,7 @@ impl RepoCommand {
                     to.parse().map_err(|error| Failure::usage(format!("{to:?} is no new path: {error}")))?;
                 Admin::Rename { path, to }
             }
-            Self::Import { source, path, public, accept_warnings } => {
-                let source = absolute(&source)?;
-                Admin::Import { source, path, visibility: seen_by(public), accept_warnings }
-            }
+            Self::Import(import) => import.into_command()?,
             Self::Path(One { path }) => Admin::Path { path },
             Self::Visibility { path, visibility } => Admin::Visibility { path, visibility },
             Self::Archive(One { path }) => Admin::Archive { path, archived: true },
@@ -222,6 +208,7 @@ fn confirm(path: &RepositoryPath, yes: bool) -> Result<(), Failure> {
     Err(Failure::refused(format!("{path} was not deleted")))
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+/// Makes a path that means the same to a server, which has another working directory.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| Failure::failed(format!("reading {}", path.display()), &error))
 }

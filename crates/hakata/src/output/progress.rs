@@ -1,6 +1,7 @@
-//! Progress of long work: one moving line on a terminal, a plain line now and then elsewhere.
+//! Progress of long work: one moving line on a terminal, elsewhere a plain line now and then, or for each part.
 
 use crate::output::note;
+use hakata_forge::admin::Plain;
 use hakata_runtime::units::ByteSize;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub(crate) struct Step {
     total: Option<u64>,
     /// What is counted.
     unit: Unit,
+    /// What is seen of it without a terminal.
+    #[serde(default)]
+    plain: Plain,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,12 +49,17 @@ pub(crate) enum Progress {
 impl Step {
     /// Counts things.
     pub(crate) fn items(what: impl Into<String>, done: u64, total: Option<u64>) -> Self {
-        Self { what: what.into(), done, total, unit: Unit::Items }
+        Self { what: what.into(), done, total, unit: Unit::Items, plain: Plain::Sometimes }
     }
 
     /// Counts bytes.
     pub(crate) fn bytes(what: impl Into<String>, done: u64, total: Option<u64>) -> Self {
-        Self { what: what.into(), done, total, unit: Unit::Bytes }
+        Self { what: what.into(), done, total, unit: Unit::Bytes, plain: Plain::Sometimes }
+    }
+
+    /// Says what is seen of it without a terminal.
+    pub(crate) fn with_plain(self, plain: Plain) -> Self {
+        Self { plain, ..self }
     }
 }
 
@@ -74,15 +83,28 @@ impl Progress {
         match self {
             #[cfg(test)]
             Self::Silent => {}
-            Self::Bar(bar) => draw(bar, step),
-            Self::Lines(last) => {
-                if last.is_none_or(|last| last.elapsed() >= PAUSE) {
+            Self::Bar(bar) => {
+                if let Plain::Alarm(line) = &step.plain {
+                    bar.println(printable(line));
+                }
+                draw(bar, step);
+            }
+            Self::Lines(last) => match &step.plain {
+                Plain::Never => {}
+                Plain::Line(line) | Plain::Alarm(line) => note(&printable(line)),
+                Plain::Sometimes if last.is_none_or(|last| last.elapsed() >= PAUSE) => {
                     *last = Some(Instant::now());
                     note(&line(step));
                 }
-            }
+                Plain::Sometimes => {}
+            },
         }
     }
+}
+
+/// Escapes control characters: git's words are in some lines.
+fn printable(line: &str) -> String {
+    hakata_names::escape_controls(line.as_bytes())
 }
 
 impl Drop for Progress {
@@ -102,6 +124,10 @@ fn draw(bar: &ProgressBar, step: &Step) {
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
+    }
+    if step.done < bar.position() {
+        // Something else has begun, whose rate is its own.
+        bar.reset();
     }
     match step.total {
         Some(total) => bar.set_length(total),
