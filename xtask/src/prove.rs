@@ -11,20 +11,39 @@ use crate::{services, tools};
 /// The proof that plays every scenario in the whole product of its axes; the others live in `hakata-testkit`.
 const MATRIX: &str = "matrix";
 
+/// The proof that runs the models of the id generator in every order of their threads.
+const LOOM: &str = "loom";
+
+/// How often a thread may be interrupted in the models of [`LOOM`]; the tests of every day allow two interruptions.
+const LOOM_PREEMPTIONS: &str = "5";
+
 /// Builds the product and the prover optimised, and runs the proofs named, or all.
 ///
 /// # Errors
 /// If the build or a proof fails.
 pub(crate) fn run(root: &Path, names: &[String]) -> Result<()> {
+    let named = |proof: &str| names.is_empty() || names.iter().any(|name| name == proof);
+    let others: Vec<&String> = names.iter().filter(|name| ![MATRIX, LOOM].contains(&name.as_str())).collect();
+    if named(LOOM) {
+        explore_models(root)?;
+    }
+    if names.iter().all(|name| name == LOOM) && !names.is_empty() {
+        return Ok(());
+    }
     let services = services::ensure()?;
-    let (matrix, others): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| *name == MATRIX);
     if names.is_empty() || !others.is_empty() {
         prove(root, &services, &others)?;
     }
-    if names.is_empty() || !matrix.is_empty() {
+    if named(MATRIX) {
         play_matrix(root, &services)?;
     }
     Ok(())
+}
+
+fn explore_models(root: &Path) -> Result<()> {
+    let mut tests = Command::new(env!("CARGO"));
+    tests.current_dir(root).args(["test", "--release", "-p", "hakata-id", "--test", "loom"]);
+    tools::run(tests.env("LOOM_MAX_PREEMPTIONS", LOOM_PREEMPTIONS))
 }
 
 fn prove(root: &Path, services: &Services, names: &[&String]) -> Result<()> {

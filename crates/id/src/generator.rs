@@ -89,11 +89,11 @@ impl Generator {
             let Some(room) = limit.checked_sub(base).filter(|room| *room > 0) else {
                 return self.refuse(base, fence);
             };
+            let Some(first) = self.layout.id(Slot::new(base), worker) else { return Reservation::Exhausted };
             let taken = room.min(u64::from(n.max(1)));
             let after = self.pack(worker, base + taken);
             match self.state.compare_exchange_weak(state, after, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
-                    let first = self.layout.id(Slot::new(base), worker);
                     return Reservation::Ids(Ids { next: first, left: u32::try_from(taken).unwrap_or(n) });
                 }
                 Err(now_there) => state = now_there,
@@ -102,6 +102,8 @@ impl Generator {
     }
 
     /// Starts a term: ids of `worker` from `from` on, and above everything issued here before, up to `fence`.
+    ///
+    /// It begins a tick of its own, so that ids rise for a caller even if the new worker id is the lesser.
     pub fn start(&self, worker: WorkerId, from: Slot, fence: Slot) {
         let _held = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
         self.fence.store(0, Ordering::Release);
@@ -125,7 +127,7 @@ impl Generator {
     pub fn stop(&self) -> Option<(WorkerId, Slot)> {
         let _held = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
         let fence = self.fence.swap(0, Ordering::AcqRel);
-        // One slot is burned: those who read the old fence then miss their compare-and-swap and see the new one.
+        // One slot is burned: those who read the old fence then miss their compare-and-swap, and see the new one.
         let (worker, next) = self.replace(|worker, next| (worker, next + 1));
         (fence != 0).then_some((worker, Slot::new(next)))
     }

@@ -3,10 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hakata_runtime::metrics::Metric;
+use hakata_runtime::metrics::{Counter, CounterFamily, Label, Metric};
+use tokio::time::Instant;
 
-use crate::generator::{Generator, Reservation};
+use crate::generator::{Generator, Ids, Reservation};
 use crate::time_base::TimeBase;
+
+static ISSUED: Counter = Counter::new("hakata_id_issued_total", "Ids issued");
+
+static REFUSALS: CounterFamily<Reason> =
+    CounterFamily::new("hakata_id_refusals_total", "Times that no id could be issued at once");
+
+/// Lists the metrics of this module.
+pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
+    vec![&ISSUED, &REFUSALS]
+}
+
+/// Readings of the clock that one call takes while others empty each tick that begins.
+const MAX_READINGS: u32 = 8;
 
 /// Issues ids; clones share one generator.
 #[derive(Clone, Debug)]
@@ -54,46 +68,191 @@ impl Issuer {
 
     /// Gives up to `n` ids of the current tick to `each`, in rising order, and returns how many; never waits.
     ///
+    /// Costs one reading of the clock and one compare-and-swap, however many ids it gives.
+    ///
     /// # Errors
     /// If there is none now; [`Refusal::Wait`] says when to ask again.
     pub fn try_issue(&self, n: u32, each: impl FnMut(u64)) -> Result<u32, Refusal> {
-        match self.generator.reserve(self.time.now(), n) {
-            Reservation::Ids(ids) => {
+        if n == 0 {
+            return Ok(0);
+        }
+        match self.reserve(n) {
+            Ok(ids) => {
+                self.time.pin();
                 let issued = u32::try_from(ids.len()).unwrap_or(n);
+                ISSUED.add(u64::from(issued));
                 ids.for_each(each);
                 Ok(issued)
             }
-            Reservation::Fenced => Err(Refusal::NoLease),
-            Reservation::Exhausted => Err(Refusal::Exhausted),
-            Reservation::Wait(slot) => {
-                let left = self.time.until(slot);
-                Err(if left > self.max_wait { Refusal::Behind { by: left } } else { Refusal::Wait(left) })
+            Err(refusal) => {
+                REFUSALS.get(Reason::from(refusal)).inc();
+                Err(refusal)
             }
         }
     }
 
-    /// Issues `n` ids, waiting for further ticks if one is not enough, for `max_wait` at most.
+    /// Issues `n` ids, rising, and waits for further ticks if one is not enough, for `max_wait` altogether.
     ///
     /// # Errors
     /// If they cannot all be issued in that time; those already taken are lost, never issued again.
     pub async fn issue(&self, n: u32) -> Result<Vec<u64>, Refusal> {
-        let deadline = tokio::time::Instant::now() + self.max_wait;
+        let deadline = Instant::now() + self.max_wait;
         let mut ids = Vec::new();
         let mut left = n;
         while left > 0 {
             match self.try_issue(left, |id| ids.push(id)) {
                 Ok(issued) => left -= issued,
-                Err(Refusal::Wait(by)) if tokio::time::Instant::now() + by <= deadline => {
-                    tokio::time::sleep(by).await;
-                }
+                Err(Refusal::Wait(by)) if Instant::now() + by <= deadline => tokio::time::sleep(by).await,
                 Err(refusal) => return Err(refusal),
             }
         }
         Ok(ids)
     }
+
+    fn reserve(&self, n: u32) -> Result<Ids, Refusal> {
+        let mut left = Duration::ZERO;
+        for _ in 0..MAX_READINGS {
+            match self.generator.reserve(self.time.now(), n) {
+                Reservation::Ids(ids) => return Ok(ids),
+                Reservation::Fenced => return Err(Refusal::NoLease),
+                Reservation::Exhausted => return Err(Refusal::Exhausted),
+                Reservation::Wait(slot) => left = self.time.until(slot),
+            }
+            // A tick that has begun since the clock was read is worth another reading.
+            if !left.is_zero() {
+                break;
+            }
+        }
+        Err(if left > self.max_wait { Refusal::Behind { by: left } } else { Refusal::Wait(left) })
+    }
 }
 
-/// Lists the metrics of this module.
-pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
-    Vec::new()
+/// Why no id was issued, as a label.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reason {
+    NoLease,
+    Behind,
+    Exhausted,
+    Wait,
+}
+
+impl From<Refusal> for Reason {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NoLease => Reason::NoLease,
+            Refusal::Behind { .. } => Reason::Behind,
+            Refusal::Exhausted => Reason::Exhausted,
+            Refusal::Wait(_) => Reason::Wait,
+        }
+    }
+}
+
+impl Label for Reason {
+    const KEY: &'static str = "reason";
+
+    fn value(self) -> &'static str {
+        match self {
+            Reason::NoLease => "no-lease",
+            Reason::Behind => "behind",
+            Reason::Exhausted => "exhausted",
+            Reason::Wait => "wait",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::{Layout, Slot, WorkerId};
+    use crate::time_base::Hands;
+
+    const START: i64 = 1_795_309_323_456;
+    const LAYOUT: Layout = Layout::Standard;
+
+    fn issuer(hands: &Arc<Hands>) -> Issuer {
+        let time = TimeBase::scripted(LAYOUT, hands.clone());
+        let generator = Generator::new(LAYOUT);
+        let worker = WorkerId::new(LAYOUT, 7).expect("a worker id");
+        generator.start(worker, time.now(), LAYOUT.end());
+        Issuer::new(Arc::new(generator), Arc::new(time), Duration::from_secs(1))
+    }
+
+    /// Lets both the hands and tokio's time pass while a call waits.
+    async fn moving<T>(hands: &Hands, call: impl Future<Output = T>) -> T {
+        let moving = async {
+            loop {
+                tokio::time::sleep(Duration::from_micros(500)).await;
+                hands.advance(Duration::from_micros(500));
+            }
+        };
+        tokio::select! {
+            answer = call => answer,
+            () = moving => unreachable!("time goes on for ever"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_ids_than_a_tick_has_come_from_several() {
+        let hands = Hands::new(START);
+        let issuer = issuer(&hands);
+        let ids = moving(&hands, issuer.issue(10_000)).await.expect("ids of three ticks");
+        assert_eq!(ids.len(), 10_000);
+        assert!(ids.is_sorted_by(|a, b| a < b), "they rise");
+        let ticks = (ids[9_999] >> 22) - (ids[0] >> 22);
+        assert_eq!(ticks, 2, "each tick was used to its end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_are_bounded() {
+        let hands = Hands::new(START);
+        let issuer = issuer(&hands);
+        let refusal = issuer.issue(10_000).await.expect_err("the hands stand still");
+        assert_eq!(refusal, Refusal::Wait(Duration::from_millis(1)), "the caller may try again");
+    }
+
+    #[test]
+    fn a_full_tick_says_when_the_next_begins() {
+        let hands = Hands::new(START);
+        let issuer = issuer(&hands);
+        // A term starts behind the tick of the start.
+        assert_eq!(issuer.try_issue(9_000, |_| ()), Ok(4_096), "as many as the tick has");
+        hands.advance(Duration::from_micros(250));
+        assert_eq!(issuer.try_issue(1, |_| ()), Err(Refusal::Wait(Duration::from_micros(750))));
+        hands.advance(Duration::from_micros(750));
+        assert_eq!(issuer.try_issue(1, |_| ()), Ok(1));
+        assert_eq!(issuer.try_issue(0, |_| panic!("none was asked for")), Ok(0));
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong() {
+        let hands = Hands::new(START);
+        let issuer = issuer(&hands);
+        let refused =
+            |issuer: &Issuer| issuer.try_issue(1, |_| panic!("an id was issued")).expect_err("a refusal");
+        let (worker, next) = issuer.generator().stop().expect("a term ran");
+        assert_eq!(refused(&issuer), Refusal::NoLease, "after its end");
+        let ahead = next.plus(LAYOUT.slots_in(Duration::from_secs(3_600)));
+        issuer.generator().start(worker, ahead, LAYOUT.end());
+        let by = Duration::from_secs(3_600);
+        assert_eq!(refused(&issuer), Refusal::Behind { by }, "a fence of an hour ahead is not waited for");
+        hands.advance(Duration::from_secs(3_000_000_000));
+        assert_eq!(refused(&issuer), Refusal::Exhausted, "after 2084");
+        assert_eq!(issuer.generator().fence(), LAYOUT.end());
+        assert_eq!(Slot::ZERO.minus(1), Slot::ZERO);
+    }
+
+    #[test]
+    fn the_first_id_pins_the_time() {
+        let hands = Hands::new(START);
+        let issuer = issuer(&hands);
+        hands.step_real(-1_000);
+        issuer.time().observe();
+        assert_eq!(LAYOUT.unix_ms(issuer.time().now()), START - 1_000, "no id yet: the machine is believed");
+        hands.step_real(1_000);
+        issuer.time().observe();
+        assert_eq!(issuer.try_issue(1, |_| ()), Ok(1));
+        hands.step_real(-1_000);
+        issuer.time().observe();
+        assert_eq!(LAYOUT.unix_ms(issuer.time().now()), START, "the first id is given: no jump any more");
+    }
 }

@@ -104,14 +104,14 @@ impl Layout {
         (1 << (self.slot_bits() + self.worker_bits())) - 1
     }
 
-    /// Makes the id of a slot.
-    ///
-    /// `slot` must lie before [`Layout::end`]; of one behind it the surplus bits are cut, never shifted into the sign.
-    pub const fn id(self, slot: Slot, worker: WorkerId) -> u64 {
-        let sequence = slot.0 & (self.ids_per_tick() - 1);
+    /// Makes the id of a slot; `None` if the slot or the worker id does not fit, so that no id is ever cut to another.
+    pub const fn id(self, slot: Slot, worker: WorkerId) -> Option<u64> {
+        if slot.0 >= self.end().0 || worker.0 > self.max_worker_id().0 {
+            return None;
+        }
         let tick = slot.0 >> self.sequence_bits();
-        let id = (((tick << self.worker_bits()) | worker.0 as u64) << self.sequence_bits()) | sequence;
-        id & self.max_id()
+        let sequence = slot.0 & (self.ids_per_tick() - 1);
+        Some((((tick << self.worker_bits()) | worker.0 as u64) << self.sequence_bits()) | sequence)
     }
 
     /// Takes an id apart.
@@ -279,9 +279,107 @@ impl fmt::Display for Slot {
 mod tests {
     use super::*;
 
+    const NOVEMBER_2026: i64 = 1_795_309_323_456;
+
+    fn worker(layout: Layout, n: u64) -> WorkerId {
+        WorkerId::new(layout, n).expect("a worker id of the layout")
+    }
+
     #[test]
-    fn known_ids_come_apart() {
-        let parts = Layout::Standard.parts(354_101_311_794_212_865);
-        assert_eq!(parts, Ok(Parts { unix_ms: 1_504_494_731_615, worker_id: WorkerId(999), sequence: 1 }));
+    fn ids_of_katsubushi_come_apart_and_together() {
+        for (layout, id, unix_ms, worker_id, sequence) in [
+            (Layout::Standard, 354_101_311_794_212_865, 1_504_494_731_615, 999, 1),
+            (Layout::Standard, 354_103_658_909_954_052, 1_504_495_291_211, 999, 4),
+            (Layout::Standard, 1_573_866_117_611_388_927, NOVEMBER_2026, 1_023, 4_095),
+            (Layout::JsSafe, 614_791_452_196_863, NOVEMBER_2026 - 6, 63, 255),
+            (Layout::Standard, 0, EPOCH_UNIX_MS, 0, 0),
+            (Layout::JsSafe, 0, EPOCH_UNIX_MS, 0, 0),
+        ] {
+            let worker_id = worker(layout, worker_id);
+            assert_eq!(layout.parts(id), Ok(Parts { unix_ms, worker_id, sequence }), "{layout:?} {id}");
+            assert_eq!(layout.to_time(id), Ok(unix_ms), "{layout:?} {id}");
+            let slot = layout.slot_at(unix_ms).expect("a time in range").plus(sequence);
+            assert_eq!(layout.id(slot, worker_id), Some(id), "{layout:?} {id}");
+        }
+    }
+
+    #[test]
+    fn a_time_becomes_the_least_id_of_its_tick() {
+        for (layout, unix_ms, id) in [
+            (Layout::Standard, 1_465_276_650_000, 189_608_755_200_000_000),
+            (Layout::Standard, 1_465_276_650_777, 189_608_758_458_974_208),
+            (Layout::JsSafe, 1_465_276_650_000, 74_065_920_000_000),
+            (Layout::JsSafe, 1_465_276_650_777, 74_065_921_261_568),
+            (Layout::JsSafe, 1_465_276_650_770, 74_065_921_261_568),
+        ] {
+            assert_eq!(layout.to_id(unix_ms), Ok(id), "{layout:?} {unix_ms}");
+            let before = layout.parts(id - 1).expect("an id");
+            assert!(before.unix_ms < unix_ms, "the id below belongs to an earlier tick");
+        }
+    }
+
+    #[test]
+    fn the_range_ends_in_2084_and_2189_without_a_sign() {
+        for (layout, end_ms, greatest) in [
+            (Layout::Standard, 3_619_093_655_552, i64::MAX.unsigned_abs()),
+            (Layout::JsSafe, 6_917_628_538_880, (1 << 53) - 1),
+        ] {
+            let last = layout.end().minus(1);
+            assert_eq!(
+                layout.id(last, layout.max_worker_id()),
+                Some(greatest),
+                "{layout:?}: its greatest id"
+            );
+            assert_eq!(layout.id(layout.end(), worker(layout, 0)), None, "{layout:?}: nothing at the end");
+            assert_eq!(
+                layout.id(Slot::new(u64::MAX), worker(layout, 0)),
+                None,
+                "{layout:?}: nothing behind it"
+            );
+            assert!(layout.parts(greatest).is_ok());
+            let above = IdError { id: greatest + 1, max: greatest };
+            assert_eq!(layout.parts(greatest + 1), Err(above), "{layout:?}: the sign bit is no time");
+            assert_eq!(layout.slot_at(end_ms), Err(TimeError::AfterEnd(end_ms)), "{layout:?}");
+            assert_eq!(layout.slot_at(end_ms - 1), Ok(layout.tick_start(last)), "{layout:?}");
+            assert_eq!(layout.unix_ms(layout.end()), end_ms, "{layout:?}");
+        }
+    }
+
+    #[test]
+    fn times_before_the_epoch_and_beyond_all_numbers_have_no_slot() {
+        for unix_ms in [i64::MIN, -1, 0, EPOCH_UNIX_MS - 1] {
+            assert_eq!(Layout::Standard.slot_at(unix_ms), Err(TimeError::BeforeEpoch(unix_ms)));
+        }
+        assert_eq!(Layout::JsSafe.to_id(i64::MAX), Err(TimeError::AfterEnd(i64::MAX)));
+        assert_eq!(Layout::Standard.slot_at(EPOCH_UNIX_MS), Ok(Slot::ZERO));
+    }
+
+    #[test]
+    fn worker_ids_run_from_zero_to_the_layouts_greatest() {
+        for (layout, max) in [(Layout::Standard, 1_023), (Layout::JsSafe, 63)] {
+            assert_eq!(WorkerId::new(layout, 0).map(WorkerId::get), Ok(0), "0 is a worker id like any other");
+            assert_eq!(WorkerId::new(layout, max), Ok(layout.max_worker_id()));
+            for n in [max + 1, 65_535, 65_536, u64::MAX] {
+                assert_eq!(WorkerId::new(layout, n), Err(WorkerIdError { n, max }), "{layout:?} {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_worker_id_of_another_layout_makes_no_id() {
+        let slot = Layout::JsSafe.slot_at(NOVEMBER_2026).expect("a time in range");
+        assert_eq!(
+            Layout::JsSafe.id(slot, worker(Layout::Standard, 999)),
+            None,
+            "it would spill into the time"
+        );
+    }
+
+    #[test]
+    fn spans_count_the_started_tick() {
+        let spans = |layout: Layout, ms| layout.slots_in(std::time::Duration::from_millis(ms));
+        assert_eq!((spans(Layout::Standard, 0), spans(Layout::Standard, 10_000)), (0, 10_000 << 12));
+        assert_eq!((spans(Layout::JsSafe, 1), spans(Layout::JsSafe, 3_000)), (1 << 8, 300 << 8));
+        assert_eq!(Layout::Standard.slots_in(std::time::Duration::MAX), u64::MAX);
     }
 }
