@@ -10,7 +10,8 @@ use super::super::Output;
 use super::super::judge::Refused;
 use super::super::rules::Rules;
 use super::Push;
-use super::open::Opened;
+use super::open::{self, Opened};
+use crate::quota::Quota;
 use crate::{Error, Kind};
 
 impl Push<'_> {
@@ -41,7 +42,17 @@ impl Push<'_> {
             default_ref: new_head(&opened.repository, received.updates()),
             idempotency_key: None,
         };
-        let committed = self.commit_judged(opened, received.prepare(intent), objects).await?;
+        let default_quota = self.forge.settings().repository_quota.bytes();
+        let prepared = received.prepare(intent).within_quota(default_quota);
+        let committed = match self.commit_judged(opened, prepared, objects).await? {
+            Ok(committed) => committed,
+            Err(full) => {
+                for update in &self.request.updates {
+                    self.verdicts.refuse(&update.name, open::no_room(&full));
+                }
+                return Ok(());
+            }
+        };
         self.record(&committed);
         if let Some(warning) = rules.quota.warning(size_bytes).filter(|_| committed.n_accepted() > 0) {
             self.say(output, &[warning]).await?;
@@ -49,16 +60,20 @@ impl Push<'_> {
         Ok(())
     }
 
-    /// Commits; when the rules have changed since they were read, judges by the new ones and tries again.
+    /// Commits; when the rules have changed since they were read, judges by the new ones and tries again. The inner
+    /// error is a quota that others have used up meanwhile, or that has no room for the pack as it is kept.
     async fn commit_judged(
         &mut self,
         opened: &Opened,
         mut prepared: Prepared,
         objects: Option<Objects>,
-    ) -> Result<Committed, Error> {
+    ) -> Result<Result<Committed, Quota>, Error> {
         loop {
             let again = match opened.repository.commit(prepared, no_rows).await {
-                Ok(committed) => return Ok(committed),
+                Ok(committed) => return Ok(Ok(committed)),
+                Err(CommitError::Full { limit_bytes, used_bytes }) => {
+                    return Ok(Err(Quota { limit: limit_bytes, used: used_bytes }));
+                }
                 Err(CommitError::PolicyChanged { prepared, .. }) => *prepared,
                 Err(error) => return Err(error.into()),
             };
@@ -116,6 +131,9 @@ impl From<CommitError> for Error {
             CommitError::Inactive { .. } => {
                 return Self::new(Kind::Forbidden, "this repository is archived and read-only")
                     .with_source(error);
+            }
+            CommitError::Full { .. } => {
+                return Self::new(Kind::TooLarge, "the quota has no room for this").with_source(error);
             }
             CommitError::Store(store) if store.is_transient() => Kind::Unavailable,
             CommitError::Contended | CommitError::PackSwept | CommitError::PolicyChanged { .. } => {

@@ -93,8 +93,13 @@ pub(super) fn check_count(n_refs: usize, update: &RefUpdate, most: usize) -> Res
 /// Refuses new objects for a full repository; deletions always pass.
 pub(super) fn check_room(is_full: bool, update: &RefUpdate, quota: &Quota) -> Result<(), Refused> {
     if is_full && update.new.is_some() {
-        let hint = "delete what is not needed, or ask an administrator for a larger quota";
-        return Err(Refused { reason: quota.refusal(), hint: Some(hint.to_owned()) });
+        return Err(no_room(quota));
     }
     Ok(())
+}
+
+/// The refusal of what does not fit.
+pub(super) fn no_room(quota: &Quota) -> Refused {
+    let hint = "delete what is not needed, or ask an administrator for a larger quota";
+    Refused { reason: quota.refusal(), hint: Some(hint.to_owned()) }
 }
