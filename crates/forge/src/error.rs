@@ -1,11 +1,14 @@
 //! The one error that faces see.
 
 mod convert;
+mod disk_full;
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
+
+pub(crate) use disk_full::metrics;
 
 /// What sort of refusal an error is; each face has one table from this to its protocol's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,9 +100,22 @@ impl Error {
         Self::new(Kind::Unauthenticated, "authentication required")
     }
 
-    /// Makes an error of our own fault; the stranger learns nothing but that.
+    /// Makes an error of our own fault; the stranger learns nothing but that, or that the disk is full.
     pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::new(Kind::Internal, "internal error").with_source(source)
+        Self::unless_full(Kind::Internal, "internal error", source)
+    }
+
+    /// Makes an error with a sentence of its own, unless a full disk is behind it.
+    pub(crate) fn unless_full(
+        kind: Kind,
+        public: &'static str,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        let source = source.into();
+        match disk_full::is_disk_full(&*source) {
+            true => Self::disk_full(source),
+            false => Self::new(kind, public).with_source(source),
+        }
     }
 
     /// Tells the kind.

@@ -12,7 +12,7 @@ use super::{Error, Kind};
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         if error.is_transient() {
-            return Self::new(Kind::Unavailable, "the database is not available").with_source(error);
+            return Self::unless_full(Kind::Unavailable, "the database is not available", error);
         }
         Self::internal(error)
     }

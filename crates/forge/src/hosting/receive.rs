@@ -108,9 +108,9 @@ async fn run<R: AsyncRead + Send + Unpin>(
     }
 }
 
-/// Whether a status says all that there is to say: come again.
+/// Whether a status says all that there is to say: come again. A full disk is for a person to hear of.
 fn is_for_later(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Limited | Kind::Unavailable | Kind::Internal)
+    matches!(error.kind(), Kind::Limited | Kind::Unavailable | Kind::Internal) && !error.is_disk_full()
 }
 
 /// Ends a push by words in band: git shows them to the person, which it does with no status of HTTP.
@@ -132,7 +132,11 @@ async fn tell<R: AsyncRead + Send + Unpin>(
         input.drain(MAX_DRAIN, QUIET_STATEFUL).await;
         return Err(error);
     }
-    tracing::info!(kind = error.kind().as_str(), reason = %error, cause = %error.chain(), "refused a push in band");
+    if error.is_disk_full() {
+        tracing::error!(cause = %error.chain(), "refused a push: {error}");
+    } else {
+        tracing::info!(kind = error.kind().as_str(), reason = %error, cause = %error.chain(), "refused a push in band");
+    }
     Ok(())
 }
 

@@ -249,6 +249,9 @@ async fn read_all(stdout: Option<ChildStdout>, said: &mut Vec<u8>) {
     }
 }
 
+/// What git says when there is no room for the pack. Source: strerror(3) in the C locale.
+const DISK_FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+
 /// Makes a refusal of what git said; `early EOF` means that the client did not send all.
 fn refusal(finished: Finished, fed: Fed, limits: &PackLimits) -> IndexPackError {
     use std::os::unix::process::ExitStatusExt;
@@ -264,6 +267,9 @@ fn refusal(finished: Finished, fed: Fed, limits: &PackLimits) -> IndexPackError 
     match limits.max_bytes {
         Some(limit) if message.contains("pack exceeds maximum allowed size") => {
             IndexPackError::TooLarge { limit }
+        }
+        _ if DISK_FULL.iter().any(|words| message.contains(words)) => {
+            IndexPackError::Storage(io::Error::new(io::ErrorKind::StorageFull, message))
         }
         _ if fed == Fed::All && message.contains("early EOF") => IndexPackError::Truncated,
         _ => IndexPackError::Refused { message },

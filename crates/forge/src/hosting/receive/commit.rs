@@ -147,7 +147,7 @@ impl From<CommitError> for Error {
             Kind::Conflict => {
                 Self::new(kind, "the repository changed too often meanwhile, push again").with_source(error)
             }
-            kind => Self::new(kind, "the push could not be stored now, push again").with_source(error),
+            kind => Self::unless_full(kind, "the push could not be stored now, push again", error),
         }
     }
 }
