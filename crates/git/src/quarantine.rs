@@ -14,13 +14,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hakata_names::{ObjectFormat, Oid};
+use tokio::sync::OnceCell;
 
 pub use connectivity::{ConnectivityError, Disconnected, Why};
 pub(crate) use index_pack::metrics;
 pub use index_pack::{Fsck, IndexPackError, IndexedPack, PackLimits};
 pub(crate) use scratch::Scratch;
-pub use sizes::{LargeObject, SizeError};
 pub use scratch::make_empty;
+pub use sizes::{LargeObject, SizeError};
 
 use crate::objects::{Objects, ReadError};
 use crate::refs::Head;
@@ -33,6 +34,8 @@ pub struct Quarantine {
     dir: GitDir,
     base: Option<GitDir>,
     format: ObjectFormat,
+    /// Opened by the first reader: opening maps the indexes of all packs behind it too.
+    opened: OnceCell<Objects>,
 }
 
 impl Quarantine {
@@ -48,7 +51,7 @@ impl Quarantine {
         if let Some(base) = base {
             write_alternates(&dir, &[base.objects()])?;
         }
-        Ok(Self { scratch, dir, base: base.cloned(), format })
+        Ok(Self { scratch, dir, base: base.cloned(), format, opened: OnceCell::new() })
     }
 
     /// Returns the quarantine as a repository: its objects and those behind it.
@@ -66,12 +69,12 @@ impl Quarantine {
         self.format
     }
 
-    /// Opens its objects for reading.
+    /// Opens its objects for reading, once. Packs that come later are found as well.
     ///
     /// # Errors
     /// [`ReadError::Open`] or [`ReadError::Busy`].
     pub async fn objects(&self, git: &Git) -> Result<Objects, ReadError> {
-        Objects::open_once(git, &self.dir).await
+        self.opened.get_or_try_init(|| Objects::open_once(git, &self.dir)).await.cloned()
     }
 
     /// Writes the client's shallow boundary where git reads it.
