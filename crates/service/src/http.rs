@@ -38,7 +38,7 @@ pub use facts::{RequestFacts, RequestId, Transport};
 
 use activity::Activity;
 use again::Again;
-use wire::Wire;
+use wire::{Wire, wire};
 
 static FAILED: CounterFamily<(Name, Failure)> =
     CounterFamily::new("hakata_http_connections_failed_total", "Connections that ended by an error");
@@ -157,7 +157,7 @@ where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Arc::new(Activity::new(&self.settings));
-        let wire = Wire::new(stream, activity.clone(), &self.settings);
+        let wire = wire(stream, activity.clone(), &self.settings);
         Arc::new(Shared { server: self, activity, link }).run(wire, tasks).await;
     }
 }

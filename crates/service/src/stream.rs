@@ -11,7 +11,8 @@ use tokio::net::{TcpStream, UnixStream};
 mod guarded;
 mod stall;
 
-pub use guarded::{Deadlines, Guarded};
+pub(crate) use guarded::Reading;
+pub use guarded::{Deadlines, Guarded, Silence};
 pub(crate) use stall::Stall;
 
 /// An accepted connection of either kind.

@@ -30,12 +30,32 @@ impl Default for Deadlines {
 /// TCP keepalive does not do this: the kernel of a peer that has stopped answers for it. A peer that trickles bytes is
 /// not idle; a protocol with a handshake sets a deadline on the whole of it.
 #[derive(Debug)]
-pub struct Guarded<S> {
+pub struct Guarded<S, R = Silence> {
     stream: S,
+    reading: R,
+    stall: Stall,
+}
+
+/// What a guarded stream makes of its reads. Its writes are watched in one way.
+pub(crate) trait Reading {
+    /// Reads, or tells that the peer is late.
+    fn poll_read<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>>;
+
+    /// Notes that bytes were written.
+    fn wrote(&mut self);
+}
+
+/// Ends reads of a peer that neither sends nor takes anything.
+#[derive(Debug)]
+pub struct Silence {
     idle: Option<Duration>,
     last_byte: Instant,
     timer: Pin<Box<Sleep>>,
-    stall: Stall,
 }
 
 impl<S> Guarded<S> {
@@ -43,23 +63,46 @@ impl<S> Guarded<S> {
     pub fn new(stream: S, deadlines: Deadlines) -> Self {
         let last_byte = Instant::now();
         let timer = Box::pin(sleep_until(last_byte + deadlines.idle.unwrap_or_default()));
-        Self { stream, idle: deadlines.idle, last_byte, timer, stall: Stall::new(deadlines.write_stall) }
+        let silence = Silence { idle: deadlines.idle, last_byte, timer };
+        Self::with(stream, silence, Stall::new(deadlines.write_stall))
     }
 
     /// Changes how long the stream may be silent, for example after login.
     pub fn set_idle(&mut self, idle: Option<Duration>) {
-        self.idle = idle;
-        self.timer.as_mut().reset(self.last_byte + idle.unwrap_or_default());
+        let silence = &mut self.reading;
+        silence.idle = idle;
+        silence.timer.as_mut().reset(silence.last_byte + idle.unwrap_or_default());
+    }
+}
+
+impl<S, R> Guarded<S, R> {
+    /// Guards a stream whose reads are judged in a way of their own.
+    pub(crate) fn with(stream: S, reading: R, stall: Stall) -> Self {
+        Self { stream, reading, stall }
     }
 
     /// The guarded stream.
     pub fn get_ref(&self) -> &S {
         &self.stream
     }
+}
 
+/// Notes the outcome of a write on both sides of a guard.
+fn wrote<R: Reading>(
+    (reading, stall): (&mut R, &mut Stall),
+    cx: &mut Context<'_>,
+    write: Poll<io::Result<usize>>,
+) -> Poll<io::Result<usize>> {
+    if let Poll::Ready(Ok(_)) = write {
+        reading.wrote();
+    }
+    stall.watch(cx, write)
+}
+
+impl Silence {
     /// Answers whether the silence has lasted too long. The timer is only moved when it fires, so that bytes cost one
     /// reading of the clock.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(idle) = self.idle else { return Poll::Pending };
         while self.timer.as_mut().poll(cx).is_ready() {
             let deadline = self.last_byte + idle;
@@ -70,38 +113,44 @@ impl<S> Guarded<S> {
         }
         Poll::Pending
     }
-
-    fn wrote(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(_)) = write {
-            self.last_byte = Instant::now();
-        }
-        self.stall.watch(cx, write)
-    }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+impl Reading for Silence {
+    fn poll_read<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match Pin::new(stream).poll_read(cx, buf) {
             Poll::Ready(read) => {
-                this.last_byte = Instant::now();
+                self.last_byte = Instant::now();
                 Poll::Ready(read)
             }
-            Poll::Pending => match this.poll_silence(cx) {
-                Poll::Ready(()) => {
-                    Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer is silent")))
-                }
-                Poll::Pending => Poll::Pending,
-            },
+            Poll::Pending => {
+                let silent = || io::Error::new(io::ErrorKind::TimedOut, "the peer is silent");
+                self.poll_late(cx).map(|()| Err(silent()))
+            }
         }
+    }
+
+    fn wrote(&mut self) {
+        self.last_byte = Instant::now();
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncRead + Unpin, R: Reading + Unpin> AsyncRead for Guarded<S, R> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.reading.poll_read(&mut this.stream, cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin, R: Reading + Unpin> AsyncWrite for Guarded<S, R> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let write = Pin::new(&mut this.stream).poll_write(cx, buf);
-        this.wrote(cx, write)
+        wrote((&mut this.reading, &mut this.stall), cx, write)
     }
 
     fn poll_write_vectored(
@@ -111,7 +160,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let write = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
-        this.wrote(cx, write)
+        wrote((&mut this.reading, &mut this.stall), cx, write)
     }
 
     fn is_write_vectored(&self) -> bool {
