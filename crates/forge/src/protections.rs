@@ -1,8 +1,8 @@
 //! Rules on the branches and tags of a repository.
 
-use hakata_names::{ProtectionId, RefPattern, UserId};
+use hakata_names::{OwnerName, ProtectionId, RefPattern, UserId};
 use hakata_store::protections::{self as rows, Protection};
-use hakata_store::{ProtectionKind, Role};
+use hakata_store::{ProtectionKind, Role, users};
 use serde_json::json;
 
 use crate::access::{Grant, Maintain};
@@ -10,6 +10,8 @@ use crate::{Error, Forge, Kind};
 
 /// Most rules of one repository: every push reads them all.
 const MAX_RULES: usize = 100;
+/// Most people that one rule names.
+const MAX_ALLOWED: usize = 100;
 
 /// A rule to be made.
 #[derive(Clone, Debug)]
@@ -19,7 +21,8 @@ pub(crate) struct RuleWish {
     pub(crate) push: Option<Role>,
     pub(crate) may_force: bool,
     pub(crate) may_delete: bool,
-    pub(crate) allowed: Vec<UserId>,
+    /// Who may push whatever the role says.
+    pub(crate) allowed: Vec<OwnerName>,
 }
 
 impl Forge {
@@ -29,6 +32,7 @@ impl Forge {
         grant: &Grant<Maintain>,
         wish: RuleWish,
     ) -> Result<ProtectionId, Error> {
+        let allowed_users = self.ids_of(&wish.allowed).await?;
         let old = self.list_protections(grant).await?;
         if old.len() >= MAX_RULES {
             return Err(Error::new(Kind::Invalid, format!("there are {MAX_RULES} rules already")));
@@ -44,11 +48,12 @@ impl Forge {
             merge_role: wish.push,
             may_force: wish.may_force,
             may_delete: wish.may_delete,
-            allowed_users: wish.allowed,
+            allowed_users,
             created_at: self.clock().now_ms(),
         };
         let detail = json!({
             "kind": rule.kind.as_str(), "pattern": rule.pattern.as_str(), "push": rule.push_role,
+            "users": rule.allowed_users.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "force": rule.may_force, "delete": rule.may_delete,
         });
         let audit = self.audit(grant.actor(), "repo.protect", grant.path(), detail).await?;
@@ -65,6 +70,32 @@ impl Forge {
         insert.await?;
         self.policy_changed();
         Ok(rule.id)
+    }
+
+    /// Finds the people that a rule shall name, each once.
+    async fn ids_of(&self, names: &[OwnerName]) -> Result<Vec<UserId>, Error> {
+        if names.len() > MAX_ALLOWED {
+            return Err(Error::new(Kind::Invalid, format!("a rule names at most {MAX_ALLOWED} people")));
+        }
+        let mut ids = Vec::new();
+        for name in names {
+            ids.push(self.get_user(name).await?.id);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// Tells the names of people that a rule names; one who was deleted has but an id.
+    pub(crate) async fn names_of(&self, ids: &[UserId]) -> Result<Vec<String>, Error> {
+        let mut conn = self.db().read().await?;
+        let mut names = Vec::new();
+        for id in ids {
+            let user = users::find(&mut conn, *id).await?;
+            names.push(user.map_or_else(|| format!("#{id}"), |user| user.owner.name.to_string()));
+        }
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Lists the rules of a repository.

@@ -1,5 +1,9 @@
 //! Repositories as things with a name, an owner and settings.
 
+mod head;
+
+pub(crate) use head::Branch;
+
 use hakata_names::{ObjectFormat, OwnerId, OwnerName, RepositoryId, RepositoryPath, UserId};
 use hakata_runtime::units::ByteSize;
 use hakata_store::collaborators;

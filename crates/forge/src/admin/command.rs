@@ -226,6 +226,14 @@ pub enum RepoCommand {
         /// Which.
         path: RepositoryPath,
     },
+    /// Shows or sets the branch that `HEAD` names.
+    DefaultBranch {
+        /// Which.
+        path: RepositoryPath,
+        /// The branch, which need not exist; `None` shows it.
+        #[serde(default)]
+        branch: Option<String>,
+    },
     /// Protects the branches or tags that match a pattern.
     Protect {
         /// Which.
@@ -243,6 +251,9 @@ pub enum RepoCommand {
         /// Whether the ref may be deleted.
         #[serde(default)]
         delete: bool,
+        /// Who may push by name, whatever `push` says.
+        #[serde(default)]
+        allowed: Vec<OwnerName>,
     },
     /// Lists the rules of a repository.
     Protections {

@@ -97,6 +97,55 @@ hakata_store::on_every_engine! {
         }
     }
 
+    /// HEAD is moved with its audit row, also while the rules change; an archived repository keeps it.
+    async fn the_default_branch_is_set_and_shown(database: TestDatabase) {
+        let world = World::start(database, Settings::default()).await;
+        world.user("alice").await;
+        let about = |mut command: Value| {
+            command["command"] = json!("repo");
+            command["path"] = json!("alice/tools");
+            world.admin(command)
+        };
+        about(json!({ "action": "create", "visibility": "private" })).await.unwrap();
+        let set = |branch: &str| about(json!({ "action": "default_branch", "branch": branch }));
+        let shown = || about(json!({ "action": "default_branch" }));
+        assert_eq!(objects(&shown().await.unwrap()), [json!({ "default_branch": "main" })]);
+        let rule = about(json!({ "action": "protect", "pattern": "main", "push": "owner" }));
+        let (was_set, was_made) = tokio::join!(set("topic/one"), rule);
+        was_made.unwrap();
+        assert!(was_set.unwrap().message().unwrap().ends_with("which does not exist yet"));
+        assert_eq!(objects(&shown().await.unwrap()), [json!({ "default_branch": "topic/one" })]);
+        set("refs/heads/trunk").await.unwrap();
+        assert_eq!(objects(&shown().await.unwrap()), [json!({ "default_branch": "trunk" })]);
+        for wrong in ["", "a..b", "-x", "HEAD "] {
+            assert_eq!(set(wrong).await.unwrap_err().kind(), Kind::Invalid, "{wrong:?}");
+        }
+        about(json!({ "action": "archive", "archived": true })).await.unwrap();
+        assert_eq!(set("main").await.unwrap_err().kind(), Kind::Forbidden);
+        let actions = world.actions().await;
+        assert_eq!(actions.iter().filter(|action| *action == "repo.default_branch").count(), 2, "{actions:?}");
+    }
+
+    /// A rule names people by their accounts; it shows them until it is replaced.
+    async fn a_rule_names_people(database: TestDatabase) {
+        let world = World::start(database, Settings::default()).await;
+        world.user("alice").await;
+        world.user("bob").await;
+        let create = json!({ "command": "repo", "action": "create", "path": "alice/tools", "visibility": "public" });
+        world.admin(create).await.unwrap();
+        let protect = |allowed: Value| world.admin(json!({
+            "command": "repo", "action": "protect", "path": "alice/tools", "pattern": "main", "push": null, "allowed": allowed,
+        }));
+        let list = || world.admin(json!({ "command": "repo", "action": "protections", "path": "alice/tools" }));
+        protect(json!(["bob", "Alice", "bob"])).await.unwrap();
+        assert_eq!(objects(&list().await.unwrap())[0]["users"], json!(["alice", "bob"]));
+        assert_eq!(protect(json!(["nobody"])).await.unwrap_err().kind(), Kind::NotFound);
+        let many = protect(json!(vec!["bob"; 101])).await.unwrap_err();
+        assert_eq!(many.kind(), Kind::Invalid, "what a push reads is bounded");
+        protect(json!([])).await.unwrap();
+        assert_eq!(objects(&list().await.unwrap())[0]["users"], json!([]), "the rule was replaced");
+    }
+
     /// Every act is written down with the change, and nothing that failed is.
     async fn acts_are_audited(database: TestDatabase) {
         let world = World::start(database, Settings::default()).await;

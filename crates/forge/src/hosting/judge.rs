@@ -87,9 +87,10 @@ pub(crate) fn judge_rules(
             let needs = rule
                 .push
                 .map_or("nobody may push to it".to_owned(), |role| format!("{role} and above may push"));
+            let but = if rule.allowed.is_empty() { "" } else { " but whom it names" };
             return Err(Refused::new(
                 format!("{short} is protected: push refused"),
-                format!("the rule '{}' says: {needs}; push another branch", rule.pattern.as_str()),
+                format!("the rule '{}' says: {needs}{but}; push another branch", rule.pattern.as_str()),
             ));
         }
         let forced = update.old.is_some() && update.new.is_some() && !rule.may_force && {

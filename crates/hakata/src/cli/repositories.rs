@@ -56,6 +56,14 @@ pub(crate) enum RepoCommand {
     Import(Import),
     /// Prints the directory of a repository's ordinary bare copy
     Path(One),
+    /// Shows or sets the branch that clones check out
+    DefaultBranch {
+        /// The repository
+        #[arg(value_name = "OWNER/NAME")]
+        path: RepositoryPath,
+        /// The branch, which need not exist yet; absent shows it
+        branch: Option<String>,
+    },
     /// Sets who may read a repository
     Visibility {
         /// The repository
@@ -138,8 +146,17 @@ pub(crate) struct Protect {
     #[arg(long)]
     tag: bool,
     /// The least role that may push
-    #[arg(long, default_value = "developer", value_name = "ROLE", value_parser = words::least_role())]
+    #[arg(
+        long,
+        visible_alias = "allow-role",
+        default_value = "developer",
+        value_name = "ROLE",
+        value_parser = words::least_role()
+    )]
     push: LeastRole,
+    /// Lets a person push who has not that role, but may push to the repository
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    allow_user: Vec<OwnerName>,
     /// Allows forced pushes
     #[arg(long)]
     allow_force: bool,
@@ -170,6 +187,7 @@ impl RepoCommand {
             }
             Self::Import(import) => import.into_command()?,
             Self::Path(One { path }) => Admin::Path { path },
+            Self::DefaultBranch { path, branch } => Admin::DefaultBranch { path, branch },
             Self::Visibility { path, visibility } => Admin::Visibility { path, visibility },
             Self::Archive(One { path }) => Admin::Archive { path, archived: true },
             Self::Unarchive(One { path }) => Admin::Archive { path, archived: false },
@@ -188,7 +206,7 @@ impl RepoCommand {
 
 impl Protect {
     fn into_command(self) -> admin::RepoCommand {
-        let Self { path, pattern, tag, push, allow_force, allow_delete } = self;
+        let Self { path, pattern, tag, push, allow_user, allow_force, allow_delete } = self;
         admin::RepoCommand::Protect {
             path,
             tags: tag,
@@ -196,6 +214,7 @@ impl Protect {
             push: push.0,
             force: allow_force,
             delete: allow_delete,
+            allowed: allow_user,
         }
     }
 }
