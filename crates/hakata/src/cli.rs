@@ -3,17 +3,18 @@
 mod accounts;
 mod import;
 mod input;
+mod listen_on;
 mod repositories;
 mod tools;
 mod words;
 
 pub(crate) use accounts::{GroupCommand, KeyCommand, TokenCommand, UserCommand};
 pub(crate) use input::public_keys;
+pub(crate) use listen_on::ListenOn;
 pub(crate) use repositories::RepoCommand;
 pub(crate) use tools::{ConfigCommand, Page, Shell, completion, man, version};
 
 use clap::{Args, Parser, Subcommand};
-use hakata_service::listener::Address;
 use std::path::PathBuf;
 
 /// A self-hosted Git hosting system in one program.
@@ -106,15 +107,15 @@ pub(crate) enum Command {
 /// How to serve.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServeArgs {
-    /// Where Git over HTTP listens, as http.address
+    /// Where Git over HTTP listens, or off, as http.address
     #[arg(long, value_name = "ADDR")]
-    pub(crate) http: Option<Address>,
-    /// Where Git over SSH listens, as ssh.address
+    pub(crate) http: Option<ListenOn>,
+    /// Where Git over SSH listens, or off, as ssh.address
     #[arg(long, value_name = "ADDR")]
-    pub(crate) ssh: Option<Address>,
-    /// Where metrics and health listen, as admin.address
+    pub(crate) ssh: Option<ListenOn>,
+    /// Where metrics and health listen, or off, as admin.address
     #[arg(long, value_name = "ADDR")]
-    pub(crate) admin: Option<Address>,
+    pub(crate) admin: Option<ListenOn>,
     /// Writes the bound addresses here as JSON when every listener is up
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
@@ -170,6 +171,7 @@ mod tests {
             "hakata",
             "hakata frob",
             "hakata serve --http nowhere",
+            "hakata serve --admin of",
             "hakata user add",
             "hakata token new --user a",
             "hakata key add a:b k.pub",
