@@ -67,6 +67,9 @@ pub struct Settings {
     pub max_streams: u32,
     /// Whose `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Request-Id` are believed.
     pub trusted_proxies: Vec<Network>,
+    /// How secrets begin that people may put into a path by mistake: logs show nothing that follows. Empty if there are
+    /// none.
+    pub secret_prefix: &'static str,
 }
 
 impl Default for Settings {
@@ -83,6 +86,7 @@ impl Default for Settings {
             max_body_bytes: 16 << 30,
             max_streams: 64,
             trusted_proxies: Vec::new(),
+            secret_prefix: "",
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hakata_runtime::metrics::{CounterFamily, Label};
 
+use super::token::{TOKEN_PREFIX, looks_like};
 use crate::{Actor, Forge};
 
 /// Audit rows of refused logins a minute; a guessing attack must not fill the disk.
@@ -61,7 +62,7 @@ impl Forge {
             return;
         }
         let forge = self.clone();
-        let subject = hakata_names::escape_controls(name.as_bytes());
+        let subject = subject(name);
         let detail = serde_json::json!({ "proof": proof.value() });
         drop(self.tasks().spawn("audit", async move {
             forge.audit_alone(&Actor::Anonymous, address, "login.refused", &subject, detail).await;
@@ -69,11 +70,26 @@ impl Forge {
     }
 }
 
+/// Tells the name that was tried; not if it is a token that stands in the name's place.
+fn subject(name: &str) -> String {
+    if looks_like(name) {
+        format!("{TOKEN_PREFIX}***")
+    } else {
+        hakata_names::escape_controls(name.as_bytes())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{MAX_ROWS_A_MINUTE, Refusals};
+    use super::{MAX_ROWS_A_MINUTE, Refusals, subject};
+
+    #[test]
+    fn a_token_in_the_names_place_is_not_written_down() {
+        assert_eq!(subject("hkt_s3cret"), "hkt_***");
+        assert_eq!(subject("alice"), "alice");
+    }
 
     #[test]
     fn a_flood_writes_a_bounded_number_of_rows() {

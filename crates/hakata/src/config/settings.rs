@@ -166,6 +166,7 @@ fn http(values: &Values) -> hakata_service::http::Settings {
         max_body_bytes: values.bytes("http.body"),
         max_streams: u32::try_from(values.count("http.streams")).unwrap_or(u32::MAX),
         trusted_proxies: proxies(values),
+        secret_prefix: hakata_forge::auth::TOKEN_PREFIX,
     }
 }
 
@@ -403,7 +404,9 @@ mod tests {
         same(format!("{:?}", ours.forge), format!("{:?}", hakata_forge::Settings::default()));
         same(format!("{:?}", ours.ssh), format!("{:?}", hakata_ssh::Settings::default()));
         same(format!("{:?}", ours.smart_http), format!("{:?}", hakata_smart_http::Settings::default()));
-        same(format!("{:?}", ours.http), format!("{:?}", hakata_service::http::Settings::default()));
+        let secret_prefix = hakata_forge::auth::TOKEN_PREFIX;
+        let http = hakata_service::http::Settings { secret_prefix, ..Default::default() };
+        same(format!("{:?}", ours.http), format!("{http:?}"));
         let push_url = "http://127.0.0.1:3000".to_owned();
         let repository =
             hakata_repository::Settings { push_url, ..hakata_repository::Settings::new("/data") };

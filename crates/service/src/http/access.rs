@@ -6,6 +6,7 @@ use ::http::{Method, StatusCode, Uri};
 use hakata_runtime::metrics::{
     CounterFamily, GaugeFamily, GaugeGuard, HistogramFamily, Label, Metric, SECONDS,
 };
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,6 +61,7 @@ pub(super) struct AccessLine {
     pub(super) facts: RequestFacts,
     pub(super) method: Method,
     pub(super) uri: Uri,
+    pub(super) secret_prefix: &'static str,
     pub(super) status: Option<StatusCode>,
     pub(super) user: Option<User>,
     pub(super) bytes_in: Option<Arc<AtomicU64>>,
@@ -77,6 +79,7 @@ impl AccessLine {
             facts,
             method,
             uri,
+            secret_prefix: "",
             status: None,
             user: None,
             bytes_in: None,
@@ -113,7 +116,7 @@ impl Drop for AccessLine {
             request.id = self.facts.id.as_str(),
             listener = self.server,
             method = self.method.as_str(),
-            path = %Shown(self.uri.path()),
+            path = %Shown(&mask(self.uri.path(), self.secret_prefix)),
             status = self.status.map_or(0, |status| status.as_u16()),
             outcome = outcome.value(),
             received_bytes = bytes_in,
@@ -124,6 +127,23 @@ impl Drop for AccessLine {
             "request"
         );
     }
+}
+
+/// What stands in a log for the secret part of a word.
+const MASK: &str = "***";
+
+/// Hides what follows `prefix` wherever it begins a word, in letters and digits as they are or percent-encoded.
+fn mask<'a>(path: &'a str, prefix: &str) -> Cow<'a, str> {
+    if prefix.is_empty() || !path.contains(prefix) {
+        return Cow::Borrowed(path);
+    }
+    let is_secret = |c: char| c.is_ascii_alphanumeric() || "-_%".contains(c);
+    let mut pieces = path.split(prefix);
+    let mut shown = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        shown.extend([prefix, MASK, piece.trim_start_matches(is_secret)]);
+    }
+    Cow::Owned(shown)
 }
 
 /// A path as a log may show it: cut, and control characters escaped. The query is not shown, it may hold secrets.
@@ -149,6 +169,20 @@ pub(super) fn metrics() -> Vec<&'static dyn Metric> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_in_paths_are_masked() {
+        for (path, shown) in [
+            ("/alice/tools", "/alice/tools"),
+            ("/hkt_abcDEF-1_2/tools.git/info/refs", "/hkt_***/tools.git/info/refs"),
+            ("/alice:hkt_abc@host/hkt_x%41", "/alice:hkt_***@host/hkt_***"),
+            ("/hkt_hkt_a", "/hkt_***hkt_***"),
+            ("/hkt_", "/hkt_***"),
+        ] {
+            assert_eq!(mask(path, "hkt_"), shown);
+        }
+        assert_eq!(mask("/hkt_abc", ""), "/hkt_abc", "nothing is secret where nothing is named");
+    }
 
     #[test]
     fn paths_are_cut_and_escaped() {

@@ -77,6 +77,7 @@ impl Exchange {
         let version = parts.version;
         let mut line = AccessLine::new(server.name, facts, parts.method.clone(), parts.uri.clone());
         let (body, received) = Body::incoming(incoming, Pace::new(&server.settings));
+        line.secret_prefix = server.settings.secret_prefix;
         line.bytes_in = received;
         let request = Request::from_parts(parts, body.limit(server.settings.max_body_bytes));
         (Self { line, running, version, sound }, request)
