@@ -196,6 +196,11 @@ impl Child {
         ChildError::Io { subcommand: self.group.subcommand.name(), source }
     }
 
+    /// Returns the processor time of it and all that it started until now; zero once it is reaped.
+    pub(crate) fn cpu_so_far(&self) -> Duration {
+        self.group.pid.map(usage::cpu_of_tree).unwrap_or_default()
+    }
+
     /// Waits until it has ended, without reaping it if the kernel can tell so.
     pub(crate) async fn ended(&mut self) -> io::Result<()> {
         match self.group.pid {
@@ -210,6 +215,11 @@ impl Child {
 
     /// Waits for its end, kills what it left behind, and reaps it.
     pub(crate) async fn finish(mut self) -> Result<Finished, ChildError> {
+        self.reap().await
+    }
+
+    /// As [`finish`](Self::finish), for who wants to know what it used if this is dropped.
+    pub(crate) async fn reap(&mut self) -> Result<Finished, ChildError> {
         drop(self.inner.stdin.take());
         drop(self.inner.stdout.take());
         self.ended().await.map_err(|source| self.io_error(source))?;

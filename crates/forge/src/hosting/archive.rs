@@ -24,17 +24,13 @@ where
     R: AsyncRead + Send + Unpin,
 {
     let mut measured = Measured::start(forge, Operation::Archive, grant.path(), grant.actor());
-    let mut input = Counted::new(input);
+    let mut input = Counted::new(input, measured.received());
+    let stats = &mut measured.stats;
     let served = async {
         let source = Fetched(forge.repositories().open(grant.repository()).await?);
         let request = UploadArchive { git: forge.git(), source: &source };
-        serve::upload_archive(request, &mut input, output).await.map_err(Error::from)
+        serve::upload_archive(request, &mut input, output, stats).await.map_err(Error::from)
     };
     let served = served.await;
-    measured.moved.received_bytes = input.n_bytes();
-    if let Ok(stats) = &served {
-        measured.moved.sent_bytes = stats.sent_bytes;
-        measured.cpu = stats.cpu;
-    }
-    measured.finish(served.map(drop))
+    measured.finish(served)
 }

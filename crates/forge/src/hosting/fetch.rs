@@ -1,6 +1,6 @@
 //! Serving fetches.
 
-use hakata_git::serve::{self, FetchLimits, UploadPack};
+use hakata_git::serve::{self, FetchLimits, FetchStats, UploadPack};
 use tokio::io::AsyncRead;
 
 use super::input::Counted;
@@ -25,29 +25,32 @@ where
     R: AsyncRead + Send + Unpin,
 {
     let mut measured = Measured::start(forge, Operation::Fetch, grant.path(), grant.actor());
-    let mut input = Counted::new(input);
-    let served = async {
-        let repository = forge.repositories().open(grant.repository()).await?;
-        let snapshot = repository.snapshot().clone();
-        let source = Fetched(repository);
-        let limits = FetchLimits::default();
-        let conversation =
-            UploadPack { git: forge.git(), snapshot: &snapshot, source: &source, protocol, limits };
-        match serve::upload_pack(conversation, &mut input, output).await {
-            Err(error) if error.is_untold() && protocol.mode == Mode::Stateful => {
-                Err(tell(error.into(), output).await)
-            }
-            served => served.map_err(Error::from),
+    let mut input = Counted::new(input, measured.received());
+    let served = converse(forge, grant, protocol, &mut input, output, &mut measured.stats).await;
+    measured.is_listing = protocol.mode == Mode::Stateless && measured.stats.n_fetches == 0;
+    measured.finish(served)
+}
+
+async fn converse<R: AsyncRead + Send + Unpin>(
+    forge: &Forge,
+    grant: &Grant<Read>,
+    protocol: Protocol,
+    input: &mut R,
+    output: &mut Output<'_>,
+    stats: &mut FetchStats,
+) -> Result<(), Error> {
+    let repository = forge.repositories().open(grant.repository()).await?;
+    let snapshot = repository.snapshot().clone();
+    let source = Fetched(repository);
+    let limits = FetchLimits::default();
+    let conversation =
+        UploadPack { git: forge.git(), snapshot: &snapshot, source: &source, protocol, limits };
+    match serve::upload_pack(conversation, input, output, stats).await {
+        Err(error) if error.is_untold() && protocol.mode == Mode::Stateful => {
+            Err(tell(error.into(), output).await)
         }
-    };
-    let served = served.await;
-    measured.moved.received_bytes = input.n_bytes();
-    if let Ok(stats) = &served {
-        measured.moved.sent_bytes = stats.sent_bytes;
-        measured.cpu = stats.cpu;
-        measured.is_listing = protocol.mode == Mode::Stateless && stats.n_fetches == 0;
+        served => served.map_err(Error::from),
     }
-    measured.finish(served.map(drop))
 }
 
 /// Ends a conversation that has begun by the words that a face would have found a status for.

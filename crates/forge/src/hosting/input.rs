@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,16 +13,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 #[derive(Debug)]
 pub(super) struct Counted<R> {
     stream: R,
-    n_bytes: u64,
+    /// Shared with whoever tells of the operation when its future was dropped.
+    n_bytes: Arc<AtomicU64>,
 }
 
 impl<R> Counted<R> {
-    pub(super) fn new(stream: R) -> Self {
-        Self { stream, n_bytes: 0 }
-    }
-
-    pub(super) fn n_bytes(&self) -> u64 {
-        self.n_bytes
+    pub(super) fn new(stream: R, n_bytes: Arc<AtomicU64>) -> Self {
+        Self { stream, n_bytes }
     }
 }
 
@@ -47,7 +46,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Counted<R> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.n_bytes += (buf.filled().len() - before) as u64;
+        self.n_bytes.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
         polled
     }
 }

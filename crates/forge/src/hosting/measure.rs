@@ -1,7 +1,10 @@
 //! One line and one set of metrics per git operation, whatever the transport.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use hakata_git::serve::FetchStats;
 use hakata_names::RepositoryPath;
 use hakata_runtime::metrics::{Counter, CounterFamily, HistogramFamily, Label, Metric, SECONDS};
 
@@ -48,6 +51,7 @@ pub(super) enum Operation {
     Fetch,
     Push,
     Archive,
+    Probe,
 }
 
 impl Label for Operation {
@@ -59,6 +63,7 @@ impl Label for Operation {
             Self::AdvertisePush => "advertise-push",
             Self::Fetch => "fetch",
             Self::Push => "push",
+            Self::Probe => "probe",
             Self::Archive => "archive",
         }
     }
@@ -109,12 +114,16 @@ pub(super) struct Measured {
     path: RepositoryPath,
     actor: String,
     started: Duration,
-    /// Processor time of children, as far as it is known.
+    /// Processor time of the children of a push, as far as it is known.
     pub(super) cpu: Duration,
     pub(super) moved: Moved,
+    /// What git did for a fetch or an archive.
+    pub(super) stats: FetchStats,
+    received: Arc<AtomicU64>,
     /// Refs that a push asked for and did not get.
     pub(super) n_refused: usize,
-    /// Whether nothing happened but that refs were listed, which the face's own line tells as well.
+    /// Whether nothing happened but that refs were listed, or a client asked whether it is let in, which the face's own
+    /// line tells as well.
     pub(super) is_listing: bool,
     is_finished: bool,
 }
@@ -129,10 +138,23 @@ impl Measured {
             started: forge.clock().monotonic(),
             cpu: Duration::ZERO,
             moved: Moved::default(),
+            stats: FetchStats::default(),
+            received: Arc::default(),
             n_refused: 0,
             is_listing: false,
             is_finished: false,
         }
+    }
+
+    /// Tells where the client's bytes are counted.
+    pub(super) fn received(&self) -> Arc<AtomicU64> {
+        self.received.clone()
+    }
+
+    /// Notes that the request is none: git asks by an empty one whether it is let in, before it sends a large push.
+    pub(super) fn probed(&mut self) {
+        self.operation = Operation::Probe;
+        self.is_listing = true;
     }
 
     /// Writes the line and the metrics.
@@ -152,6 +174,9 @@ impl Measured {
 
     fn write(&mut self, outcome: Outcome) {
         self.is_finished = true;
+        self.moved.received_bytes = self.received.load(Ordering::Relaxed);
+        self.moved.sent_bytes = self.stats.sent_bytes;
+        let cpu = self.cpu + self.stats.cpu;
         let took = self.forge.clock().monotonic().saturating_sub(self.started).max(Duration::from_nanos(1));
         self.operation.count(outcome, took);
         RECEIVED.add(self.moved.received_bytes);
@@ -170,7 +195,7 @@ impl Measured {
             received_bytes = self.moved.received_bytes,
             sent_bytes = self.moved.sent_bytes,
             duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            children.cpu_ms = u64::try_from(self.cpu.as_millis()).unwrap_or(u64::MAX),
+            children.cpu_ms = u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX),
             "git operation"
         );
     }

@@ -56,13 +56,12 @@ where
     R: AsyncRead + Send + Unpin,
 {
     let mut measured = Measured::start(forge, Operation::Push, target.path(), target.actor());
-    let mut input = Counted::new(input);
+    let mut input = Counted::new(input, measured.received());
     let push = run(forge, target, protocol, &mut input, output, &mut measured);
     let result = match tokio::time::timeout(forge.settings().push_time, push).await {
         Ok(result) => result,
         Err(_) => Err(Error::new(Kind::Limited, "the push took too long")),
     };
-    measured.moved.received_bytes = input.n_bytes();
     measured.finish(result)
 }
 
@@ -86,7 +85,12 @@ async fn run<R: AsyncRead + Send + Unpin>(
     }
     let request = match read(forge, &target, input).await {
         Ok(Some(request)) => request,
-        Ok(None) => return Ok(()),
+        Ok(None) => {
+            if protocol.mode == Mode::Stateless {
+                measured.probed();
+            }
+            return Ok(());
+        }
         Err(Unread::Told(error)) => {
             // Clients listen on the side-band from their first command on, since we always offer it.
             let spoken = PushCapabilities { side_band: true, ..PushCapabilities::default() };

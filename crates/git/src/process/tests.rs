@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use hakata_names::ObjectFormat;
+use tokio::io::AsyncWriteExt;
 
 use super::{Child, ChildError, ask};
 use crate::command::{Command, Subcommand};
@@ -47,6 +48,24 @@ async fn a_dropped_child_is_killed_with_its_own_and_reaped() {
             stat.is_empty() || stat.contains(") Z ")
         };
         wait_for("what it started is dead", is_dead).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_running_child_used_is_known_before_its_end() {
+    let bench = Bench::new().await;
+    let dir = bench.repository(ObjectFormat::Sha1);
+    let command = Command::new(Subcommand::IndexPack).dir(&dir).flag("--stdin");
+    let mut child = Child::spawn(&bench.git, &command).await.unwrap();
+    let mut stdin = child.stdin().unwrap();
+    // A gigabyte of zeros that are not compressed: git computes as long as it is fed.
+    let head = b"PACK\0\0\0\x02\0\0\0\x01\xb0\x80\x80\x80\x20\x78\x01";
+    let zeros = [[0, 0xff, 0xff, 0, 0].as_slice(), &[0; 0xffff]].concat().repeat(16);
+    stdin.write_all(head).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while child.cpu_so_far().is_zero() {
+        assert!(Instant::now() < deadline, "its processor time is seen while it runs");
+        stdin.write_all(&zeros).await.unwrap();
     }
 }
 

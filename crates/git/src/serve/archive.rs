@@ -9,7 +9,6 @@ use super::{FetchStats, Output, ServeError, Source, fetch};
 use crate::Git;
 use crate::command::{Command, Subcommand};
 use crate::packets::Packets;
-use crate::process::Child;
 
 /// Arguments of one request and their bytes. Source: `MAX_ARGS` in git's upload-archive.c.
 const MAX_ARGUMENTS: usize = 64;
@@ -24,7 +23,7 @@ pub struct UploadArchive<'a> {
     pub source: &'a dyn Source,
 }
 
-/// Serves one archive. git itself allows only trees that a ref leads to.
+/// Serves one archive, counting in `stats` as it goes. git itself allows only trees that a ref leads to.
 ///
 /// # Errors
 /// As [`upload_pack`](super::upload_pack()); a refused client is told by a `NACK` line.
@@ -32,16 +31,16 @@ pub async fn upload_archive<R: AsyncRead + Unpin + Send>(
     request: UploadArchive<'_>,
     input: &mut R,
     output: &mut Output<'_>,
-) -> Result<FetchStats, ServeError> {
-    let mut stats = FetchStats::default();
-    let served = serve(request, input, output, &mut stats).await;
+    stats: &mut FetchStats,
+) -> Result<(), ServeError> {
+    let served = serve(request, input, output, stats).await;
     if let Err(ServeError::Refused(refused)) = &served {
         let mut line = Vec::new();
         encode_parts(&[b"NACK ", refused.to_string().as_bytes(), b"\n"], &mut line);
         output.send(line.into()).await.map_err(ServeError::Gone)?;
     }
     output.flush().await.map_err(ServeError::Gone)?;
-    served.map(|()| stats)
+    served
 }
 
 async fn serve<R: AsyncRead + Unpin + Send>(
@@ -54,21 +53,21 @@ async fn serve<R: AsyncRead + Unpin + Send>(
     Counted::Archive.count();
     let dir = request.source.directory().await.map_err(ServeError::Directory)?;
     let command = Command::new(Subcommand::UploadArchive).dir((*dir).as_ref()).flag(".");
-    let mut child = Child::spawn(request.git, &command).await.map_err(ServeError::Child)?;
-    let stdin = child.stdin();
+    let mut serving = fetch::Serving::start(request.git, &command, stats).await?;
+    let stdin = serving.child.stdin();
     let writing = async move {
         if let Some(mut stdin) = stdin {
             let _ = stdin.write_all(&arguments).await;
         }
     };
-    let stdout = child.stdout();
+    let stdout = serving.child.stdout();
     let gone = output.closed();
-    let moving = async { tokio::join!(writing, fetch::relay(stdout, output, stats)).1 };
+    let moving = async { tokio::join!(writing, fetch::relay(stdout, output, serving.stats)).1 };
     tokio::select! {
         moved = moving => moved?,
         () = gone => return Err(ServeError::Gone(std::io::ErrorKind::BrokenPipe.into())),
     }
-    fetch::finish(child, stats).await
+    serving.finish().await
 }
 
 /// Reads `argument <word>` lines and writes them for git, if each is one that is harmless.

@@ -5,6 +5,7 @@ use hakata_pkt_line::{DELIM, FLUSH, Packet, RESPONSE_END, encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::ChildStdout;
 
+use super::upload_pack::SENT;
 use super::{FetchStats, Output, ServeError};
 use crate::command::{Command, Subcommand};
 use crate::packets::Packets;
@@ -52,9 +53,9 @@ pub(super) async fn stateless(
 ) -> Result<(), ServeError> {
     let Exchange { version, request, before_pack } = exchange;
     let command = command(dir, version).flag("--stateless-rpc");
-    let mut child = Child::spawn(git, &command).await.map_err(ServeError::Child)?;
-    stats.n_fetches += 1;
-    let stdin = child.stdin();
+    let mut serving = Serving::start(git, &command, stats).await?;
+    serving.stats.n_fetches += 1;
+    let stdin = serving.child.stdin();
     let writing = async move {
         if let Some(mut stdin) = stdin {
             // If git stops reading it has said why, or its status will.
@@ -62,13 +63,14 @@ pub(super) async fn stateless(
         }
     };
     let gone = output.closed();
-    let stdout = child.stdout().map(BufReader::new);
-    let moving = async { tokio::join!(writing, relay_with(stdout, before_pack, output, stats)).1 };
+    let stdout = serving.child.stdout().map(BufReader::new);
+    let relaying = relay_with(stdout, before_pack, output, serving.stats);
+    let moving = async { tokio::join!(writing, relaying).1 };
     tokio::select! {
         moved = moving => moved?,
         () = gone => return Err(ServeError::Gone(std::io::ErrorKind::BrokenPipe.into())),
     }
-    finish(child, stats).await
+    serving.finish().await
 }
 
 /// Sends the client what git says, with lines of ours before the pack.
@@ -107,8 +109,9 @@ pub(super) async fn relay(
         buffer.reserve(PIECE);
         // A broken pipe from git is seen again when it is reaped.
         let Ok(n @ 1..) = stdout.read_buf(&mut buffer).await else { return Ok(()) };
-        stats.sent_bytes += n as u64;
         output.send(buffer.split().freeze()).await.map_err(ServeError::Gone)?;
+        stats.sent_bytes += n as u64;
+        SENT.add(n as u64);
         output.flush().await.map_err(ServeError::Gone)?;
     }
 }
@@ -122,11 +125,34 @@ fn encode_packet(packet: &Packet, out: &mut Vec<u8>) {
     }
 }
 
-/// Waits for git's end.
-pub(super) async fn finish(child: Child, stats: &mut FetchStats) -> Result<(), ServeError> {
-    let finished = child.finish().await.map_err(ServeError::Child)?;
-    stats.cpu += finished.cpu;
-    finished.success().map(drop).map_err(ServeError::Child)
+/// A git that serves a client, and where its figures go: also those of one that is killed since its client left.
+pub(super) struct Serving<'a> {
+    pub(super) child: Child,
+    pub(super) stats: &'a mut FetchStats,
+}
+
+impl<'a> Serving<'a> {
+    pub(super) async fn start(
+        git: &Git,
+        command: &Command,
+        stats: &'a mut FetchStats,
+    ) -> Result<Self, ServeError> {
+        let child = Child::spawn(git, command).await.map_err(ServeError::Child)?;
+        Ok(Self { child, stats })
+    }
+
+    /// Waits for git's end.
+    pub(super) async fn finish(mut self) -> Result<(), ServeError> {
+        let finished = self.child.reap().await.map_err(ServeError::Child)?;
+        self.stats.cpu += finished.cpu;
+        finished.success().map(drop).map_err(ServeError::Child)
+    }
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        self.stats.cpu += self.child.cpu_so_far();
+    }
 }
 
 /// The output of git, read ahead.

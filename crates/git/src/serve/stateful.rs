@@ -10,7 +10,6 @@ use super::upload_pack::{Command, check_wants};
 use super::v0::{Haves, Needs};
 use super::{FetchStats, Output, ServeError, Service, UploadPack, advertise, fetch};
 use crate::packets::Packets;
-use crate::process::Child;
 
 /// The longest advertisement of git that is dropped, in bytes: some millions of refs.
 const MAX_ADVERTISEMENT: u64 = 1 << 30;
@@ -38,21 +37,21 @@ pub(super) async fn serve<R: AsyncRead + Unpin + Send>(
     let dir = (*dir).as_ref();
     check_wants(conversation, dir, &needs.wanted.wants).await?;
     let command = fetch::command(dir, fetch::Version::V0);
-    let mut child = Child::spawn(git, &command).await.map_err(ServeError::Child)?;
-    stats.n_fetches += 1;
-    let mut stdout = child.stdout().map(BufReader::new);
+    let mut serving = fetch::Serving::start(git, &command, stats).await?;
+    serving.stats.n_fetches += 1;
+    let mut stdout = serving.child.stdout().map(BufReader::new);
     drop_advertisement(stdout.as_mut()).await;
     let mut haves = Haves::new(snapshot.format(), bounds.n_haves);
     let request = needs.encode(git.capabilities().agent());
-    let gone = output.closed();
+    let (stdin, gone) = (serving.child.stdin(), output.closed());
     tokio::select! {
         // git's end is the end; what the client says afterwards interests nobody.
-        moved = fetch::relay(stdout, output, stats) => moved?,
-        mistake = negotiate(child.stdin(), request, &mut packets, &mut haves) => return Err(mistake),
+        moved = fetch::relay(stdout, output, serving.stats) => moved?,
+        mistake = negotiate(stdin, request, &mut packets, &mut haves) => return Err(mistake),
         () = gone => return Err(ServeError::Gone(std::io::ErrorKind::BrokenPipe.into())),
     }
-    stats.n_haves += haves.n as u64;
-    fetch::finish(child, stats).await
+    serving.stats.n_haves += haves.n as u64;
+    serving.finish().await
 }
 
 async fn drop_advertisement(stdout: Option<&mut fetch::Buffered>) {

@@ -30,9 +30,10 @@ async fn ask(
     let conversation = UploadPack { git: &bench.git, snapshot: &snapshot, source: dir, protocol, limits };
     let mut said = Vec::new();
     let mut output = Output::writer(&mut said);
-    let served = upload_pack(conversation, &mut &request[..], &mut output).await;
+    let mut stats = FetchStats::default();
+    let served = upload_pack(conversation, &mut &request[..], &mut output, &mut stats).await;
     drop(output);
-    (served, said)
+    (served.map(|()| stats), said)
 }
 
 /// Writes a request of version 2.

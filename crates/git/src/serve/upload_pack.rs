@@ -25,7 +25,7 @@ static REFUSED: Counter = Counter::new(
     "hakata_git_fetch_refused_total",
     "Requests of fetching clients that were refused as they stood",
 );
-static SENT: Counter =
+pub(super) static SENT: Counter =
     Counter::new("hakata_git_fetch_sent_bytes_total", "Bytes that git sent to fetching clients");
 
 /// Lists the metrics of fetches.
@@ -157,7 +157,8 @@ pub fn encode_error(message: &str) -> Bytes {
 /// Serves one conversation: with [`Mode::Stateful`] from the advertisement to the end, with
 /// [`Mode::Stateless`] one request, whose end is the end of `input` or its last packet.
 ///
-/// `input` should be buffered. Dropping the future kills git.
+/// `input` should be buffered. Dropping the future kills git. `stats` is kept up to date on the way: whoever drops the
+/// future, or gets an error, finds there what was done until then.
 ///
 /// # Errors
 /// Any [`ServeError`]; each says what the client has been told.
@@ -165,21 +166,20 @@ pub async fn upload_pack<R: AsyncRead + Unpin + Send>(
     conversation: UploadPack<'_>,
     input: &mut R,
     output: &mut Output<'_>,
-) -> Result<FetchStats, ServeError> {
-    let mut stats = FetchStats::default();
+    stats: &mut FetchStats,
+) -> Result<(), ServeError> {
     let protocol = conversation.protocol;
     let served = match (protocol.version, protocol.mode) {
-        (ProtocolVersion::V2, _) => v2::serve(&conversation, input, output, &mut stats).await,
-        (_, Mode::Stateless) => v0::serve(&conversation, input, output, &mut stats).await,
-        (_, Mode::Stateful) => stateful::serve(&conversation, input, output, &mut stats).await,
+        (ProtocolVersion::V2, _) => v2::serve(&conversation, input, output, stats).await,
+        (_, Mode::Stateless) => v0::serve(&conversation, input, output, stats).await,
+        (_, Mode::Stateful) => stateful::serve(&conversation, input, output, stats).await,
     };
-    SENT.add(stats.sent_bytes);
     if let Err(ServeError::Refused(refused)) = &served {
         REFUSED.inc();
         output.send(encode_error(&refused.to_string())).await.map_err(ServeError::Gone)?;
     }
     output.flush().await.map_err(ServeError::Gone)?;
-    served.map(|()| stats)
+    served
 }
 
 /// Finds the first want that is refused, as an error.

@@ -11,8 +11,8 @@ use crate::packets::Packets;
 use crate::quarantine::{PackLimits, Quarantine};
 use crate::receive::{Progress, PushLimits, PushRequest, RefReport, Report, encode_report, read_request};
 use crate::serve::{
-    FetchLimits, Mode, Output, Protocol, ProtocolVersion, Service, UploadArchive, UploadPack, advertise,
-    upload_archive, upload_pack,
+    FetchLimits, FetchStats, Mode, Output, Protocol, ProtocolVersion, Service, UploadArchive, UploadPack,
+    advertise, upload_archive, upload_pack,
 };
 use crate::{Git, GitDir};
 
@@ -85,10 +85,10 @@ impl Served {
             let limits = FetchLimits::default();
             let conversation =
                 UploadPack { git: &self.git, snapshot: &snapshot, source: &self.dir, protocol, limits };
-            let _ = upload_pack(conversation, &mut input, &mut output).await;
+            let _ = upload_pack(conversation, &mut input, &mut output, &mut FetchStats::default()).await;
         } else if line.starts_with(b"git-upload-archive ") {
             let request = UploadArchive { git: &self.git, source: &self.dir };
-            let _ = upload_archive(request, &mut input, &mut output).await;
+            let _ = upload_archive(request, &mut input, &mut output, &mut FetchStats::default()).await;
         } else {
             let lines = advertise(&snapshot, Service::ReceivePack, protocol, self.git.capabilities());
             output.send_all(lines).await.unwrap();

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::{V0, V2, ask, v2};
 use crate::serve::{
-    BoxFuture, Directory, FetchLimits, Mode, OpenDirectoryError, Output, Protocol, ProtocolVersion,
-    RequestError, ServeError, Source, UploadPack, upload_pack,
+    BoxFuture, Directory, FetchLimits, FetchStats, Mode, OpenDirectoryError, Output, Protocol,
+    ProtocolVersion, RequestError, ServeError, Source, UploadPack, upload_pack,
 };
 use crate::testing::{self, Bench};
 
@@ -169,7 +169,9 @@ async fn a_clone_that_races_a_forced_push_succeeds() {
         };
         let request = v2("fetch", SHA1, &[&format!("want {oid}"), "done"]);
         let mut said = Vec::new();
-        let served = upload_pack(conversation, &mut &request[..], &mut Output::writer(&mut said)).await;
+        let (mut stats, mut output) = (FetchStats::default(), Output::writer(&mut said));
+        let served = upload_pack(conversation, &mut &request[..], &mut output, &mut stats).await;
+        drop(output);
         assert_eq!(served.is_ok(), allowed, "{served:?}");
     }
 }
@@ -189,9 +191,23 @@ async fn a_client_that_leaves_takes_its_child_along() {
         protocol: Protocol { version: ProtocolVersion::V2, mode: Mode::Stateless },
         limits: FetchLimits::default(),
     };
-    let served = upload_pack(conversation, &mut &request[..], &mut Output::Frames(frames)).await;
+    let (mut stats, mut output) = (FetchStats::default(), Output::Frames(frames));
+    let served = upload_pack(conversation, &mut &request[..], &mut output, &mut stats).await;
     assert!(matches!(served, Err(ServeError::Gone(_))), "{served:?}");
     assert_eq!(bench.git.children(), 0, "no permit is held any more");
+    // One that leaves after the first words has had them.
+    let (frames, mut receiver) = tokio::sync::mpsc::channel(1);
+    let (mut stats, mut output) = (FetchStats::default(), Output::Frames(frames));
+    let words = {
+        let mut input = &request[..];
+        let served = upload_pack(conversation, &mut input, &mut output, &mut stats);
+        tokio::select! {
+            words = receiver.recv() => words,
+            served = served => served.ok().and_then(|()| receiver.try_recv().ok()),
+        }
+    };
+    let words = words.map_or(0, |words| words.len());
+    assert!(words > 0 && stats.sent_bytes >= words as u64, "{stats:?}");
 }
 
 proptest! {
