@@ -5,6 +5,7 @@
 //! beside it must be the token's user, or say nothing (empty, `x-token`, `token`, `oauth2`, `git`).
 
 mod cache;
+mod hashing;
 mod keys;
 mod password;
 pub(crate) mod refusals;

@@ -1,18 +1,14 @@
 //! Passwords: argon2id in the blocking pool, a bounded number at a time.
 
-use std::sync::LazyLock;
+use std::sync::Arc;
 use std::time::Duration;
 
-use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
-use argon2::{Algorithm, Argon2, Params, Version};
 use hakata_runtime::blocking::Blocking;
 use hakata_runtime::limit::{Bounds, Limit};
-use hakata_runtime::secret::{Secret, random_bytes};
+use hakata_runtime::secret::Secret;
 
+use super::hashing::Hashing;
 use crate::{Error, Kind};
-
-/// Memory in KiB, passes and lanes. Source: OWASP password storage cheat sheet, first choice for argon2id.
-const COST: (u32, u32, u32) = (19_456, 2, 1);
 
 /// Shortest password that is accepted, in characters.
 pub const MIN_PASSWORD_CHARS: usize = 8;
@@ -20,21 +16,18 @@ pub const MIN_PASSWORD_CHARS: usize = 8;
 /// Longest password in bytes: more is no safer and costs memory before login.
 pub const MAX_PASSWORD_BYTES: usize = 1_024;
 
-/// A hash that no password has: verified when there is no account, so that the work is the same.
-static NOBODY: LazyLock<String> =
-    LazyLock::new(|| hash_now(&random_bytes::<32>()).expect("a password of 32 bytes can be hashed"));
-
-/// Hashes and verifies, at most so many at once: each takes 19 MiB and some 20 ms of a core.
+/// Hashes and verifies, at most so many at once: each takes 19 MiB, which stay, and some 20 ms of a core.
 #[derive(Debug)]
 pub(crate) struct Passwords {
     blocking: Blocking,
     limit: Limit,
+    hashing: Arc<Hashing>,
 }
 
 impl Passwords {
     pub(crate) fn new(blocking: Blocking, at_once: usize) -> Self {
         let bounds = Bounds { permits: at_once, queue: 256, wait: Duration::from_secs(10) };
-        Self { blocking, limit: Limit::new("password", bounds) }
+        Self { blocking, limit: Limit::new("password", bounds), hashing: Arc::new(Hashing::new()) }
     }
 
     /// Hashes a new password into a PHC string.
@@ -43,9 +36,8 @@ impl Passwords {
     /// [`Kind::Invalid`] when it is too short or too long, [`Kind::Limited`].
     pub(crate) async fn hash(&self, password: Secret<String>) -> Result<String, Error> {
         check_strength(password.expose())?;
-        let _permit = self.limit.acquire().await.map_err(Error::from)?;
-        let hashed = self.blocking.run(move || hash_now(password.expose().as_bytes())).await;
-        hashed.map_err(Error::from)?.map_err(|error| Error::internal(error.to_string()))
+        let hashed = self.alone(move |hashing| hashing.hash(password.expose().as_bytes())).await;
+        hashed?.map_err(|error| Error::internal(error.to_string()))
     }
 
     /// Verifies; without a hash it does the same work and says no.
@@ -56,14 +48,21 @@ impl Passwords {
         if password.expose().len() > MAX_PASSWORD_BYTES {
             return Ok(false);
         }
-        let _permit = self.limit.acquire().await.map_err(Error::from)?;
-        let verify = move || {
-            let known = hash.is_some();
-            let hash = hash.unwrap_or_else(|| NOBODY.clone());
-            let Ok(hash) = PasswordHash::new(&hash) else { return false };
-            argon2().verify_password(password.expose().as_bytes(), &hash).is_ok() && known
+        self.alone(move |hashing| hashing.verify(password.expose().as_bytes(), hash.as_deref())).await
+    }
+
+    /// Runs the work when there is room for it. Its place is taken until it ends, not until its caller leaves.
+    async fn alone<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Hashing) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = self.limit.acquire().await.map_err(Error::from)?;
+        let hashing = self.hashing.clone();
+        let run = move || {
+            let _permit = permit;
+            work(&hashing)
         };
-        self.blocking.run(verify).await.map_err(Error::from)
+        self.blocking.run(run).await.map_err(Error::from)
     }
 }
 
@@ -79,17 +78,6 @@ fn check_strength(password: &str) -> Result<(), Error> {
         return Err(Error::new(Kind::Invalid, format!("password is longer than {MAX_PASSWORD_BYTES} bytes")));
     }
     Ok(())
-}
-
-fn argon2() -> Argon2<'static> {
-    let (memory, passes, lanes) = COST;
-    let params = Params::new(memory, passes, lanes, None).expect("the constants are within argon2's bounds");
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-}
-
-fn hash_now(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
-    let hash = argon2().hash_password_with_salt(password, &random_bytes::<16>())?;
-    Ok(hash.to_string())
 }
 
 #[cfg(test)]
@@ -113,6 +101,21 @@ mod tests {
         assert!(!passwords.verify(secret("correct hors"), Some(hash)).await.unwrap());
         assert!(!passwords.verify(secret("correct horse"), None).await.unwrap());
         assert!(!passwords.verify(secret("x"), Some("no hash".into())).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_logins_needs_no_more_memory_than_those_at_once() {
+        let passwords = Passwords::new(Blocking::new(8), 2);
+        let hash = passwords.hash(secret("correct horse")).await.unwrap();
+        let mut logins = Vec::new();
+        for n in 0..24_u64 {
+            let login = passwords.verify(secret(&format!("guess {n}")), Some(hash.clone()));
+            // Clients that leave while their password is checked do not make room for others.
+            logins.push(tokio::time::timeout(std::time::Duration::from_millis(n % 3), login));
+        }
+        futures_util::future::join_all(logins).await;
+        assert!(passwords.verify(secret("correct horse"), Some(hash)).await.unwrap());
+        assert!(passwords.hashing.n_kept() <= 2, "{} pieces of memory", passwords.hashing.n_kept());
     }
 
     #[tokio::test]
