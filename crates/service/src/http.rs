@@ -8,7 +8,7 @@
 //! A panic of the function is answered with 500 and the request's id. Each request leaves one log line at its end.
 
 use crate::listener::{Connection, Name, Network, Slot};
-use crate::stream::Peer;
+use crate::stream::{Patience, Peer};
 use crate::tls::Tls;
 use ::http::{Request, Response};
 use hakata_runtime::metrics::{CounterFamily, GaugeGuard, Label, Metric};
@@ -50,8 +50,8 @@ pub struct Settings {
     pub header: Duration,
     /// Between two requests on a connection.
     pub idle: Duration,
-    /// While the client takes nothing of a response.
-    pub write_stall: Duration,
+    /// While the client takes nothing of a response, or too little.
+    pub patience: Patience,
     /// After the client closed its side: an answer that moves no byte for so long is dropped, one that moves is
     /// finished. Whether the client waits for the answer or has left looks the same until then.
     pub half_closed: Duration,
@@ -78,7 +78,7 @@ impl Default for Settings {
         Self {
             header: minute / 2,
             idle: minute,
-            write_stall: minute,
+            patience: Patience::default(),
             half_closed: Duration::from_secs(1),
             body_grace: minute / 2,
             body_min_rate: 512,

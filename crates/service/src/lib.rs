@@ -36,6 +36,7 @@ pub mod shutdown;
 /// Lists the metrics that this crate keeps, for `hakata_runtime::metrics::register`.
 pub fn metrics() -> Vec<&'static dyn hakata_runtime::metrics::Metric> {
     let mut all = listener::metrics();
+    all.extend(stream::metrics());
     all.extend(http::metrics());
     all.extend(process::metrics());
     all

@@ -9,10 +9,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 mod guarded;
+mod patience;
 mod stall;
 
 pub(crate) use guarded::Reading;
 pub use guarded::{Deadlines, Guarded, Silence};
+pub use patience::Patience;
+pub(crate) use patience::{Late, Meter, metrics};
 pub(crate) use stall::Stall;
 
 /// An accepted connection of either kind.

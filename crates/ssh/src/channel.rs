@@ -63,13 +63,13 @@ pub(crate) async fn serve(
     let (feed, input) = Input::new();
     let streams = Streams {
         input,
-        output: Output::new(write.make_writer(), activity.clone(), settings.write_stall),
-        errors: Output::new(write.make_writer_ext(Some(1)), activity.clone(), settings.write_stall),
+        output: Output::new(write.make_writer(), activity.clone(), settings.patience),
+        errors: Output::new(write.make_writer_ext(Some(1)), activity.clone(), settings.patience),
     };
     let end = tokio::select! {
         biased;
         () = stop.cancelled() => End::Left,
-        end = pump(read, feed, &activity, settings.write_stall * 2) => end,
+        end = pump(read, feed, &activity, settings.patience.stall * 2) => end,
         () = activity.quiet_for(settings.idle) => End::Stalled,
         status = run::run(&shared, &live, &actor, job, streams) => End::Exit(status),
     };

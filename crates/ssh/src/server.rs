@@ -99,7 +99,7 @@ pub(crate) async fn serve_stream<S>(
     let _cut = live.cut.clone().drop_guard();
     let _ended = live.ended.clone().drop_guard();
     let wire =
-        Wire::new(stream, live.cut.clone(), live.logged_in.clone(), after_read, shared.settings.write_stall);
+        Wire::new(stream, live.cut.clone(), live.logged_in.clone(), after_read, shared.settings.patience);
     let end = run(shared, &live, wire, tasks, on_login).await;
     live.ended.cancel();
     live.tasks.cut().await;

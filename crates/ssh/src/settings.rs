@@ -1,5 +1,6 @@
 //! What an operator can set.
 
+use hakata_service::stream::Patience;
 use std::time::Duration;
 
 /// Limits of the SSH listener and what it tells people.
@@ -9,8 +10,8 @@ pub struct Settings {
     pub handshake: Duration,
     /// A connection without a running command, and a command without a byte in either direction.
     pub idle: Duration,
-    /// A client that does not take what it asked for.
-    pub write_stall: Duration,
+    /// A client that does not take what it asked for, or too slowly.
+    pub patience: Patience,
     /// Silence after which the client is asked whether it lives.
     pub keepalive: Duration,
     /// Unanswered questions after which it does not.
@@ -28,7 +29,7 @@ impl Default for Settings {
         Self {
             handshake: Duration::from_secs(30),
             idle: Duration::from_secs(10 * 60),
-            write_stall: Duration::from_secs(60),
+            patience: Patience::default(),
             keepalive: Duration::from_secs(30),
             keepalive_max: 3,
             login_attempts: 6,

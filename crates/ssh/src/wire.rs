@@ -1,11 +1,10 @@
 //! The byte stream below SSH: cut from outside, watched for stalls, quick in the handshake.
 
-use hakata_service::stream::{Deadlines, Guarded};
+use hakata_service::stream::{Deadlines, Guarded, Patience};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -28,10 +27,10 @@ impl<S> Wire<S> {
         cut: CancellationToken,
         logged_in: CancellationToken,
         after_read: fn(&S),
-        write_stall: Duration,
+        patience: Patience,
     ) -> Self {
         let cut_wait = Box::pin(cut.clone().cancelled_owned());
-        let stream = Guarded::new(stream, Deadlines { idle: None, write_stall: Some(write_stall) });
+        let stream = Guarded::new(stream, Deadlines { idle: None, patience: Some(patience) });
         Self { stream, cut, cut_wait, logged_in, after_read }
     }
 
@@ -96,14 +95,20 @@ fn cut_error() -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::Wire;
+    use super::{Patience, Wire};
     use std::io::ErrorKind;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio_util::sync::CancellationToken;
 
     fn wire(stream: DuplexStream, cut: &CancellationToken) -> Wire<DuplexStream> {
-        Wire::new(stream, cut.clone(), CancellationToken::new(), |_| {}, Duration::from_secs(60))
+        Wire::new(
+            stream,
+            cut.clone(),
+            CancellationToken::new(),
+            |_| {},
+            Patience { min_rate: 0, ..Patience::default() },
+        )
     }
 
     #[tokio::test]

@@ -85,6 +85,8 @@ static KEYS: &[Key] = &[
     key("connections.keepalive", Kind::Span, "60s", "Silence after which the kernel asks whether the peer is still there."),
     key("connections.idle_timeout", Kind::Span, "60s", "How long an HTTP connection may be silent between requests."),
     key("connections.write_stall", Kind::Span, "60s", "How long a peer may take nothing of what it asked for."),
+    key("connections.write_rate", Kind::Size, "1KiB", "Bytes a second that a peer must take of what it asked for; 0B is no limit. Time in which git computes does not count."),
+    key("connections.write_window", Kind::Span, "5m", "Over how much waiting for a peer connections.write_rate is judged."),
     secret("database.url", Kind::Text, "", "postgres://, mysql:// or sqlite:// URL; empty is SQLite in the data directory."),
     key("database.connections", COUNT, "16", "Connections of this process to the database."),
     key("database.acquire_timeout", Kind::Span, "10s", "How long a question waits for a free connection."),

@@ -5,6 +5,7 @@ use crate::config::value::Value;
 use hakata_names::ObjectFormat;
 use hakata_runtime::units::ByteSize;
 use hakata_service::listener::{self, Address, ConnectionLimits, Network};
+use hakata_service::stream::Patience;
 use hakata_service::tls;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -150,6 +151,14 @@ fn connections(values: &Values) -> ConnectionLimits {
     }
 }
 
+fn patience(values: &Values) -> Patience {
+    Patience {
+        stall: values.duration("connections.write_stall"),
+        min_rate: values.bytes("connections.write_rate"),
+        window: values.duration("connections.write_window"),
+    }
+}
+
 fn proxies(values: &Values) -> Vec<Network> {
     values.list("http.trusted_proxies").iter().filter_map(|network| network.parse().ok()).collect()
 }
@@ -158,7 +167,7 @@ fn http(values: &Values) -> hakata_service::http::Settings {
     hakata_service::http::Settings {
         header: values.duration("http.header_timeout"),
         idle: values.duration("connections.idle_timeout"),
-        write_stall: values.duration("connections.write_stall"),
+        patience: patience(values),
         half_closed: values.duration("http.half_closed"),
         body_grace: values.duration("http.body_grace"),
         body_min_rate: values.bytes("http.body_rate"),
@@ -188,7 +197,7 @@ fn ssh(values: &Values) -> hakata_ssh::Settings {
     hakata_ssh::Settings {
         handshake: values.duration("ssh.login_timeout"),
         idle: values.duration("ssh.idle_timeout"),
-        write_stall: values.duration("connections.write_stall"),
+        patience: patience(values),
         keepalive: values.duration("ssh.keepalive"),
         keepalive_max: values.count("ssh.keepalive_tries"),
         login_attempts: values.count("ssh.login_attempts"),

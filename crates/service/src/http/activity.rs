@@ -5,6 +5,7 @@
 //! nothing of a response.
 
 use super::Settings;
+use crate::stream::{Late, Meter, Patience};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,7 +22,7 @@ const KEPT_BYTES: usize = 1_024;
 pub(super) struct Activity {
     header: Duration,
     idle: Duration,
-    write_stall: Duration,
+    patience: Patience,
     max_head: usize,
     state: Mutex<State>,
 }
@@ -39,8 +40,16 @@ struct State {
     served: bool,
     /// Responses of which a piece was given out and the next not asked for. Kept for HTTP/2 only, where one client that
     /// takes nothing does not block the writes of the connection.
-    handed: HashMap<u64, Instant>,
+    handed: HashMap<u64, Handed>,
     next: u64,
+}
+
+/// What a response gave out.
+#[derive(Debug)]
+struct Handed {
+    meter: Meter,
+    /// Bytes of the last piece, which the client has not taken before the next is asked for.
+    n_bytes: usize,
 }
 
 /// A request that runs; the connection is quiet again when the last one is dropped.
@@ -66,7 +75,7 @@ impl Activity {
         Self {
             header: settings.header,
             idle: settings.idle,
-            write_stall: settings.write_stall,
+            patience: settings.patience,
             max_head: usize::try_from(settings.max_head_bytes).unwrap_or(usize::MAX),
             state: Mutex::new(state),
         }
@@ -105,12 +114,17 @@ impl Activity {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let state = self.state();
         if state.n_running > 0 {
-            return state.handed.values().min().map(|at| *at + self.write_stall);
+            return state.handed.values().filter_map(|handed| handed.meter.deadline()).min();
         }
         if !state.served {
             return Some(state.quiet_since + self.header);
         }
         Some(state.head_since.map_or(state.quiet_since + self.idle, |at| at + self.header))
+    }
+
+    /// Counts the responses of which the client has taken too little until now.
+    pub(super) fn count_late(&self) {
+        self.state().handed.values().filter_map(|handed| handed.meter.late()).for_each(Late::count);
     }
 
     /// Tells whether a request runs.
@@ -120,7 +134,7 @@ impl Activity {
 
     /// How long nothing needs to be looked at while it is our turn.
     pub(super) fn nap(&self) -> Duration {
-        self.write_stall
+        self.patience.stall
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -130,16 +144,23 @@ impl Activity {
 
 impl Running {
     /// Notes that a piece of the response was given out.
-    pub(super) fn gave(&self) {
+    pub(super) fn gave(&self, n_bytes: usize) {
         if self.is_http2 {
-            self.activity.state().handed.insert(self.id, Instant::now());
+            let patience = self.activity.patience;
+            let mut state = self.activity.state();
+            let new = || Handed { meter: Meter::new(patience), n_bytes: 0 };
+            let handed = state.handed.entry(self.id).or_insert_with(new);
+            handed.n_bytes = n_bytes;
+            handed.meter.wait();
         }
     }
 
     /// Notes that the next piece is asked for.
     pub(super) fn asked(&self) {
-        if self.is_http2 {
-            self.activity.state().handed.remove(&self.id);
+        if self.is_http2
+            && let Some(handed) = self.activity.state().handed.get_mut(&self.id)
+        {
+            handed.meter.took(std::mem::take(&mut handed.n_bytes));
         }
     }
 }
@@ -183,7 +204,7 @@ mod tests {
         activity.received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         let (running, seen) = activity.begin(<[u8]>::len);
         assert_eq!(seen, 0, "frames are no head");
-        running.gave();
+        running.gave(1);
         assert_eq!(activity.deadline(), Some(Instant::now() + Duration::from_secs(60)));
         running.asked();
         assert_eq!(activity.deadline(), None);

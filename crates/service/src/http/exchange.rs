@@ -145,7 +145,7 @@ impl HttpBody for Answer {
                 let n = frame.data_ref().map_or(0, Bytes::len);
                 self.line.bytes_out += u64::try_from(n).unwrap_or(u64::MAX);
                 self.line.complete = self.body.is_end_stream();
-                self.running.gave();
+                self.running.gave(n);
             }
             Poll::Ready(None) => self.line.complete = true,
             Poll::Ready(Some(Err(error))) => {

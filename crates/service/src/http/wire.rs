@@ -29,7 +29,7 @@ pub(super) struct Turns {
 pub(super) fn wire<S>(stream: S, activity: Arc<Activity>, settings: &Settings) -> Wire<S> {
     let timer = Box::pin(sleep_until(activity.deadline().unwrap_or_else(Instant::now)));
     let turns = Turns { activity, timer, half_closed: settings.half_closed, moved: None };
-    Guarded::with(stream, turns, Stall::new(Some(settings.write_stall)))
+    Guarded::with(stream, turns, Stall::new(Some(settings.patience)))
 }
 
 impl Turns {
@@ -56,6 +56,7 @@ impl Turns {
             let now = Instant::now();
             let next = self.activity.deadline();
             if next.is_some_and(|at| at <= now) {
+                self.activity.count_late();
                 return Poll::Ready(());
             }
             self.timer.as_mut().reset(next.unwrap_or_else(|| now + self.activity.nap()));

@@ -1,6 +1,6 @@
 //! A stream that ends when its peer falls silent or stops reading.
 
-use super::Stall;
+use super::{Patience, Stall};
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,19 +9,19 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long a stream may stand still; `None` is for ever.
+/// How long a stream may stand still, or nearly so; `None` is for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
     /// Without a byte in either direction, counted while somebody reads.
     pub idle: Option<Duration>,
-    /// With a write that makes no progress.
-    pub write_stall: Option<Duration>,
+    /// With a write that makes no progress, or too little.
+    pub patience: Option<Patience>,
 }
 
 impl Default for Deadlines {
-    /// 60 s each.
+    /// 60 s, and the default of patience.
     fn default() -> Self {
-        Self { idle: Some(Duration::from_secs(60)), write_stall: Some(Duration::from_secs(60)) }
+        Self { idle: Some(Duration::from_secs(60)), patience: Some(Patience::default()) }
     }
 }
 
@@ -64,7 +64,7 @@ impl<S> Guarded<S> {
         let last_byte = Instant::now();
         let timer = Box::pin(sleep_until(last_byte + deadlines.idle.unwrap_or_default()));
         let silence = Silence { idle: deadlines.idle, last_byte, timer };
-        Self::with(stream, silence, Stall::new(deadlines.write_stall))
+        Self::with(stream, silence, Stall::new(deadlines.patience))
     }
 
     /// Changes how long the stream may be silent, for example after login.
@@ -96,7 +96,7 @@ fn wrote<R: Reading>(
     if let Poll::Ready(Ok(_)) = write {
         reading.wrote();
     }
-    stall.watch(cx, write)
+    stall.written(cx, write)
 }
 
 impl Silence {
@@ -170,13 +170,13 @@ impl<S: AsyncWrite + Unpin, R: Reading + Unpin> AsyncWrite for Guarded<S, R> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flush = Pin::new(&mut this.stream).poll_flush(cx);
-        this.stall.watch(cx, flush)
+        this.stall.flushed(cx, flush)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let shutdown = Pin::new(&mut this.stream).poll_shutdown(cx);
-        this.stall.watch(cx, shutdown)
+        this.stall.flushed(cx, shutdown)
     }
 }
 
@@ -186,8 +186,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     fn deadlines(idle: u64, stall: u64) -> Deadlines {
-        let secs = |n| Some(Duration::from_secs(n));
-        Deadlines { idle: secs(idle), write_stall: secs(stall) }
+        let patience = Patience { stall: Duration::from_secs(stall), ..Patience::default() };
+        Deadlines { idle: Some(Duration::from_secs(idle)), patience: Some(patience) }
     }
 
     #[tokio::test(start_paused = true)]
@@ -221,9 +221,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_too_slowly_is_cut() {
+        let (near, mut far) = duplex(16);
+        let patience = Patience { min_rate: 10, window: Duration::from_secs(60), ..Patience::default() };
+        let mut near = Guarded::new(near, Deadlines { idle: None, patience: Some(patience) });
+        let start = Instant::now();
+        let trickle = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                far.read_u8().await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = trickle => unreachable!("it reads for ever"),
+            error = near.write_all(&[0; 4_096]) => assert_eq!(error.unwrap_err().kind(), io::ErrorKind::TimedOut),
+        }
+        assert_eq!(start.elapsed().as_secs(), 60, "after a window of waiting");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn no_limit_waits_for_ever() {
         let (near, _far) = duplex(16);
-        let mut near = Guarded::new(near, Deadlines { idle: None, write_stall: None });
+        let mut near = Guarded::new(near, Deadlines { idle: None, patience: None });
         let day = Duration::from_secs(86_400);
         assert!(tokio::time::timeout(day, near.read_u8()).await.is_err());
     }

@@ -1,48 +1,80 @@
-//! A deadline on writes that make no progress.
+//! A deadline on writes that the peer does not take.
 
+use super::patience::{Late, Meter, Patience};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
-/// Turns a write that stays pending too long into an error; costs nothing while writes go through.
+/// Turns writes that go too slowly into an error; costs nothing while they go through.
 #[derive(Debug)]
 pub(crate) struct Stall {
-    limit: Option<Duration>,
+    meter: Option<Meter>,
     timer: Option<Pin<Box<Sleep>>>,
-    pending: bool,
 }
 
 impl Stall {
-    pub(crate) fn new(limit: Option<Duration>) -> Self {
-        Self { limit, timer: None, pending: false }
+    pub(crate) fn new(patience: Option<Patience>) -> Self {
+        Self { meter: patience.map(Meter::new), timer: None }
     }
 
-    /// Looks at the outcome of a write: progress rearms the deadline, waiting runs against it.
-    pub(crate) fn watch<T>(
+    /// Looks at the outcome of a write: what was taken counts for the peer, waiting against it.
+    pub(crate) fn written(
         &mut self,
         cx: &mut Context<'_>,
-        write: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        let (Poll::Pending, Some(limit)) = (&write, self.limit) else {
-            self.pending = false;
-            return write;
-        };
-        if !self.pending {
-            self.pending = true;
-            let deadline = Instant::now() + limit;
-            match &mut self.timer {
-                Some(timer) => timer.as_mut().reset(deadline),
-                None => self.timer = Some(Box::pin(sleep_until(deadline))),
+        write: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match write {
+            Poll::Ready(written) => {
+                self.took(*written.as_ref().unwrap_or(&0));
+                Poll::Ready(written)
             }
-        }
-        match self.timer.as_mut().map(|timer| timer.as_mut().poll(cx)) {
-            Some(Poll::Ready(())) => {
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer reads nothing")))
-            }
-            _ => Poll::Pending,
+            Poll::Pending => self.poll_late(cx).map(Err),
         }
     }
+
+    /// Looks at the outcome of a flush or a shutdown.
+    pub(crate) fn flushed(
+        &mut self,
+        cx: &mut Context<'_>,
+        flush: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        match flush {
+            Poll::Ready(flushed) => {
+                self.took(0);
+                Poll::Ready(flushed)
+            }
+            Poll::Pending => self.poll_late(cx).map(Err),
+        }
+    }
+
+    fn took(&mut self, n_bytes: usize) {
+        if let Some(meter) = &mut self.meter {
+            meter.took(n_bytes);
+        }
+    }
+
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let Some(meter) = &mut self.meter else { return Poll::Pending };
+        let is_new = meter.wait();
+        let Some(deadline) = meter.deadline() else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if is_new {
+            timer.as_mut().reset(deadline);
+        }
+        timer.as_mut().poll(cx).map(|()| late(meter.late()))
+    }
+}
+
+fn late(late: Option<Late>) -> io::Error {
+    let late = late.unwrap_or(Late::Stalled);
+    late.count();
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        match late {
+            Late::Stalled => "the peer reads nothing",
+            Late::Slow => "the peer reads too slowly",
+        },
+    )
 }

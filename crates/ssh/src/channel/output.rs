@@ -1,15 +1,14 @@
 //! A command's standard output and error: what the client takes from its channel.
 
 use super::activity::Activity;
-use hakata_service::stream::{Deadlines, Guarded};
+use hakata_service::stream::{Deadlines, Guarded, Patience};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::AsyncWrite;
 
-/// Writes to a channel and fails when the client takes nothing for too long.
+/// Writes to a channel and fails when the client takes nothing, or too little, for too long.
 ///
 /// A client whose window is used up says nothing about the network, so the stall limit of the stream below does not
 /// see it; this one does.
@@ -23,10 +22,10 @@ impl Output {
     pub(super) fn new(
         channel: impl AsyncWrite + Send + 'static,
         activity: Arc<Activity>,
-        write_stall: Duration,
+        patience: Patience,
     ) -> Self {
         let channel: Pin<Box<dyn AsyncWrite + Send>> = Box::pin(channel);
-        let deadlines = Deadlines { idle: None, write_stall: Some(write_stall) };
+        let deadlines = Deadlines { idle: None, patience: Some(patience) };
         Self { channel: Guarded::new(channel, deadlines), activity }
     }
 
@@ -64,15 +63,15 @@ impl AsyncWrite for Output {
 #[cfg(test)]
 mod tests {
     use super::{Activity, Output};
+    use hakata_service::stream::Patience;
     use std::sync::Arc;
-    use std::time::Duration;
     use tokio::io::{AsyncWriteExt, duplex};
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_stalls_the_command() {
         let (channel, _client) = duplex(4);
         let activity = Arc::new(Activity::new());
-        let mut output = Output::new(channel, activity.clone(), Duration::from_secs(60));
+        let mut output = Output::new(channel, activity.clone(), Patience::default());
         assert!(output.write_all(&[0; 64]).await.is_err());
         assert!(activity.has_stalled());
     }

@@ -2,6 +2,7 @@
 
 use super::harness::{Harness, finish, text, until};
 use crate::Settings;
+use hakata_service::stream::Patience;
 use russh::client::{self, Handler};
 use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate};
 use russh::{ChannelMsg, Disconnect};
@@ -137,7 +138,10 @@ async fn a_command_that_reads_nothing_holds_up_nobody_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_to_a_command_that_reads_nothing_is_cut() {
-    let settings = Settings { write_stall: Duration::from_secs(1), ..Settings::default() };
+    let settings = Settings {
+        patience: Patience { stall: Duration::from_secs(1), ..Patience::default() },
+        ..Settings::default()
+    };
     let harness = Harness::start_with(settings).await;
     let handle = log_in(&harness).await;
     let channel = handle.channel_open_session().await.unwrap();
@@ -159,6 +163,26 @@ async fn a_flood_to_a_command_that_reads_nothing_is_cut() {
         () = flood => {}
         () = end => {}
         () = tokio::time::sleep(Duration::from_secs(30)) => panic!("the flood goes on"),
+    }
+    until("the command is cut", || harness.seen.running.load(Ordering::SeqCst) == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_too_slowly_is_cut() {
+    let patience = Patience { min_rate: 1 << 30, window: Duration::from_millis(500), ..Patience::default() };
+    let harness = Harness::start_with(Settings { patience, ..Settings::default() }).await;
+    let handle = log_in(&harness).await;
+    let mut channel = handle.channel_open_session().await.unwrap();
+    channel.exec(true, "git-upload-pack '/stub/flood'").await.unwrap();
+    let slow = async {
+        // Each piece is taken, so this is no stall.
+        while channel.wait().await.is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = slow => {}
+        () = tokio::time::sleep(Duration::from_secs(30)) => panic!("the client is never cut"),
     }
     until("the command is cut", || harness.seen.running.load(Ordering::SeqCst) == 0).await;
 }

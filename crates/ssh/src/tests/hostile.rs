@@ -1,5 +1,6 @@
 use super::harness::{Harness, finish, text, until};
 use crate::Settings;
+use hakata_service::stream::Patience;
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -132,7 +133,10 @@ async fn a_killed_clone_leaves_no_git() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_stops_reading_is_cut_and_memory_stays_flat() {
-    let settings = Settings { write_stall: Duration::from_secs(2), ..Settings::default() };
+    let settings = Settings {
+        patience: Patience { stall: Duration::from_secs(2), ..Patience::default() },
+        ..Settings::default()
+    };
     let harness = Harness::start_with(settings).await;
     let mut client = harness.ssh(&[]);
     client.arg("git-upload-pack '/stub/flood'").stdout(Stdio::piped());

@@ -117,3 +117,49 @@ async fn a_client_that_takes_nothing_is_cut_and_the_source_dropped() {
     assert!(dropped.await.is_err());
     assert_eq!(seconds_until_cut(&tasks, start).await, 60);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_too_little_is_cut() {
+    let tasks = Tasks::new();
+    let patience = Patience { min_rate: 1 << 20, window: Duration::from_secs(10), ..Patience::default() };
+    let settings = Settings { patience, ..Settings::default() };
+    let mut client = connect(&tasks, settings, |_, _| async {
+        Response::new(Body::produce(|mut writer| async move {
+            loop {
+                writer.write_all(&[b'x'; 1 << 16]).await?;
+            }
+        }))
+    });
+    let start = Instant::now();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    let trickle = async {
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            client.read_exact(&mut piece).await.ok();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        () = trickle => unreachable!("it reads for ever"),
+        seconds = seconds_until_cut(&tasks, start) => assert_eq!(seconds, 10, "after a window of waiting"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_in_which_the_source_is_silent_is_not_the_clients() {
+    let tasks = Tasks::new();
+    let patience = Patience { min_rate: 1 << 20, window: Duration::from_secs(10), ..Patience::default() };
+    let settings = Settings { patience, ..Settings::default() };
+    let mut client = connect(&tasks, settings, |_, _| async {
+        Response::new(Body::produce(|mut writer| async move {
+            for _ in 0..100 {
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                writer.write_all(b"x").await?;
+            }
+            Ok(())
+        }))
+    });
+    client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.unwrap();
+    let rest = read_rest(&mut client).await;
+    assert!(rest.ends_with("1\r\nx\r\n0\r\n\r\n"), "{rest:?}");
+}

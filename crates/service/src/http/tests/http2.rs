@@ -111,6 +111,28 @@ async fn a_stream_that_takes_nothing_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_takes_too_little_is_cut() {
+    let tasks = Tasks::new();
+    let patience = Patience { min_rate: 1 << 20, window: Duration::from_secs(10), ..Patience::default() };
+    let settings = Settings { patience, ..Settings::default() };
+    let mut client = http2(&tasks, settings, |_, _| async {
+        Response::new(Body::produce(|mut writer| async move {
+            loop {
+                writer.write_all(&[b'x'; 1 << 16]).await?;
+            }
+        }))
+    })
+    .await;
+    let start = Instant::now();
+    let mut body = client.send_request(get("/")).await.unwrap().into_body();
+    while let Some(Ok(_)) = body.frame().await {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(start.elapsed() < Duration::from_secs(3_600), "it is never cut");
+    }
+    assert!(start.elapsed() >= Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_cut() {
     let tasks = Tasks::new();
     let mut client = http2(&tasks, Settings::default(), echo).await;
