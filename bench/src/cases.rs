@@ -31,6 +31,16 @@ pub(crate) const ALL: [(&str, Case); 8] = [
     ("push", push::one_commit),
 ];
 
+/// Runs a client in `n` threads at once; the first error is the answer.
+fn at_once(n: u32, client: impl Fn() -> Result<()> + Sync) -> Result<()> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..n).map(|_| scope.spawn(&client)).collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
+    })
+}
+
 /// Measures `operation` on every peer: one round to warm up, then `effort.rounds()` rounds in turns.
 fn alternate(
     report: &mut Report,

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::alternate;
+use super::{alternate, at_once};
 use crate::Effort;
 use crate::client::{Client, clone_all, upload_pack};
 use crate::peers::{Peer, Peers};
@@ -52,18 +52,12 @@ fn measure(
 
 fn clones(peer: &Peer, repository: &Repository, body: &[u8], n: u32) -> Result<u32> {
     let request = upload_pack(&peer.address, &format!("{}{}.git", peer.path, repository.name), body);
-    std::thread::scope(|scope| {
-        let run = || -> Result<()> {
-            let mut client = Client::connect(&peer.address)?;
-            let reply = client.call(&request)?;
-            ensure!(reply.len() > 100_000, "a clone of {} bytes", reply.len());
-            ensure!(reply.starts_with(b"000dpackfile\n") && reply.ends_with(b"0000"), "no whole pack");
-            Ok(())
-        };
-        let threads: Vec<_> = (0..n).map(|_| scope.spawn(run)).collect();
-        threads
-            .into_iter()
-            .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
+    at_once(n, || {
+        let mut client = Client::connect(&peer.address)?;
+        let reply = client.call(&request)?;
+        ensure!(reply.len() > 100_000, "a clone of {} bytes", reply.len());
+        ensure!(reply.starts_with(b"000dpackfile\n") && reply.ends_with(b"0000"), "no whole pack");
+        Ok(())
     })?;
     Ok(n)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::alternate;
+use super::{alternate, at_once};
 use crate::Effort;
 use crate::client::{Client, discovery, ls_refs, upload_pack};
 use crate::peers::{Peer, Peers};
@@ -64,21 +64,15 @@ fn pairs(peer: &Peer, repository: &str, n_connections: u32, n_pairs: u32) -> Res
     let first = discovery(&peer.address, &path);
     let second = upload_pack(&peer.address, &path, &ls_refs());
     let each = n_pairs / n_connections;
-    std::thread::scope(|scope| {
-        let run = || -> Result<()> {
-            let mut client = Client::connect(&peer.address)?;
-            let expected = (client.call(&first)?.len(), client.call(&second)?.len());
-            ensure!(expected.1 > 1_000, "an ls-refs reply of {} bytes", expected.1);
-            for _ in 1..each {
-                let sizes = (client.call(&first)?.len(), client.call(&second)?.len());
-                ensure!(sizes == expected, "replies of {sizes:?} bytes, not {expected:?}");
-            }
-            Ok(())
-        };
-        let threads: Vec<_> = (0..n_connections).map(|_| scope.spawn(run)).collect();
-        threads
-            .into_iter()
-            .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
+    at_once(n_connections, || {
+        let mut client = Client::connect(&peer.address)?;
+        let expected = (client.call(&first)?.len(), client.call(&second)?.len());
+        ensure!(expected.1 > 1_000, "an ls-refs reply of {} bytes", expected.1);
+        for _ in 1..each {
+            let sizes = (client.call(&first)?.len(), client.call(&second)?.len());
+            ensure!(sizes == expected, "replies of {sizes:?} bytes, not {expected:?}");
+        }
+        Ok(())
     })?;
     Ok(each * n_connections)
 }
