@@ -45,6 +45,8 @@ impl Drop for Private {
 /// If a server can neither be found nor started.
 pub(crate) fn ensure() -> Result<Services> {
     let mut private = Vec::new();
+    // Tests of leases start a Redis each, to freeze, kill and empty.
+    tools::ensure_debian("redis-server", "redis-server")?;
     let urls = vec![(POSTGRES, postgres(&mut private)?), (MYSQL, mysql(&mut private)?)];
     Ok(Services { urls, _private: private })
 }

@@ -43,5 +43,6 @@ pub use time_base::{Hands, TimeBase};
 pub fn metrics() -> Vec<&'static dyn hakata_runtime::metrics::Metric> {
     let mut all = time_base::metrics();
     all.extend(issue::metrics());
+    all.extend(keeper::metrics());
     all
 }
