@@ -76,14 +76,9 @@ pub const MAX_KEY_BYTES: usize = 250;
 /// Largest value that is read over, in bytes: the largest that memcached can be told to take (`-I 1g`).
 pub const MAX_BLOCK_BYTES: u32 = 1 << 30;
 
-/// The version that clients are told: three numbers, as clients of memcached parse it.
-const VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION_MAJOR"),
-    ".",
-    env!("CARGO_PKG_VERSION_MINOR"),
-    ".",
-    env!("CARGO_PKG_VERSION_PATCH")
-);
+/// The version that clients are told: that of the memcached whose commands are understood, then ours. libmemcached
+/// gives up on a major number of zero.
+pub(crate) const VERSION: &str = concat!("1.6.0-hakata-", env!("CARGO_PKG_VERSION"));
 
 impl Default for Settings {
     fn default() -> Self {

@@ -1,7 +1,7 @@
 //! However the same bytes are cut, the replies are the same, and no bytes do harm.
 
 use proptest::collection::vec;
-use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
+use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::sample::select;
 
 use super::harness::check;
@@ -80,7 +80,8 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
             0x07 | 0x17 | 0x0a | 0x0b => (&[], &[]),
             _ => (&key[..key.len() / 2], &key),
         };
-        let (n_extras, n_key) = (extras.len() as u8, key.len() as u8);
+        let short = |len: usize| u8::try_from(len).expect("a short part");
+        let (n_extras, n_key) = (short(extras.len()), short(key.len()));
         let head = [0x80, opcode, 0, n_key, n_extras, 0, 0, 0, 0, 0, 0, n_extras + n_key];
         [&head[..], &opaque.to_be_bytes(), &[0; 8], extras, key].concat()
     });
@@ -96,14 +97,8 @@ fn plan() -> impl Strategy<Value = Vec<u32>> {
     })
 }
 
-/// How often each property is tried; more on demand, in place of the fuzzers.
-fn cases() -> ProptestConfig {
-    ProptestConfig::with_cases(256)
-}
-
+// `PROPTEST_CASES` tries more of each.
 proptest! {
-    #![proptest_config(cases())]
-
     #[test]
     fn text_means_the_same_however_it_is_cut(parts in vec(text(), 0..12), cuts in vec(any::<usize>(), 0..8), plan in plan()) {
         check(&parts.concat(), &cuts, &plan);

@@ -21,9 +21,9 @@ fn thirty_thousand_keys_are_served_within_the_bound_of_replies() {
 fn a_get_beyond_the_limits_spends_nothing() {
     let settings = Settings { max_keys_per_get: 3, max_line_bytes: 5000, ..Settings::default() };
     let mut source = Counting::default();
-    let replies = talk(&settings, &mut source, [&b"get a b c d\r\nget a\r\n"[..]]).replies;
+    let replies = talk(&settings, &mut source, [&b"get a b c d\r\nget a b c\r\n"[..]]).replies;
     assert!(replies.starts_with(b"CLIENT_ERROR too many keys\r\nVALUE a "));
-    assert_eq!(source.given, 1);
+    assert_eq!(source.given, 3, "as many keys as allowed are served");
     let key = "k".repeat(4996);
     for (request, reply) in [
         (format!("get {key}\n"), &b"CLIENT_ERROR bad command line format\r\n"[..]),
@@ -109,4 +109,26 @@ fn replies_stop_at_their_bound_until_they_are_written() {
     out.clear();
     let second = session.feed(&input[first.consumed + again.consumed..], &mut out, &mut source);
     assert!(second.then == Next::Flush && second.consumed > 0, "{second:?}");
+}
+
+#[test]
+fn every_kind_of_reply_stops_at_the_bound() {
+    let settings = Settings { max_unsent_bytes: 1000, ..Settings::default() };
+    let noop = [&[0x80, 0x0a][..], &[0; 22]].concat();
+    let long = format!("get {}\r\n", "k ".repeat(1000));
+    for request in
+        [&b"version\r\n"[..], b"\n", b"mg a v\r\n", b"mn\r\n", b"set a 0 0 0\r\n\r\n", long.as_bytes(), &noop]
+    {
+        // The harness watches the bound.
+        let talk = talk(&settings, &mut Counting::default(), [&request.repeat(500)[..]]);
+        assert_eq!((talk.requests, talk.closed), (500, false));
+    }
+}
+
+#[test]
+fn a_bound_below_a_single_reply_still_lets_it_through() {
+    let settings = Settings { max_unsent_bytes: 1, ..Settings::default() };
+    let mut source = Counting::default();
+    let talk = talk(&settings, &mut source, [&b"get a b c\r\nmn\r\nstats\r\n"[..]]);
+    assert_eq!((talk.requests, source.given), (3, 3));
 }

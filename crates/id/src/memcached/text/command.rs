@@ -54,7 +54,7 @@ pub(super) fn answer<S: Source>(
         b"me" => meta::debug(fields, out, source),
         b"md" | b"ma" => meta::miss(fields, out, source),
         b"ms" => meta::store(fields, out, source),
-        b"quit" => Outcome::Pause(Next::Close),
+        b"quit" if fields.clone().next().is_none() => Outcome::Pause(Next::Close),
         b"version" => {
             write_all(&[b"VERSION ", VERSION.as_bytes(), b"\r\n"], out);
             Outcome::Answered
@@ -63,17 +63,19 @@ pub(super) fn answer<S: Source>(
         verb @ (b"set" | b"add" | b"replace" | b"append" | b"prepend" | b"cas") => {
             store::answer(verb, Arguments::new(fields), out, source)
         }
-        verb => match Arguments::new(fields) {
-            Some(arguments) => small(verb, &arguments, out, source),
-            None => say(ERROR, out, source),
-        },
+        verb @ (b"incr" | b"decr" | b"touch" | b"delete" | b"flush_all" | b"verbosity") => {
+            match Arguments::new(fields) {
+                Some(arguments) => small(verb, &arguments, out, source),
+                None => say(ERROR, out, source),
+            }
+        }
+        _ => say(ERROR, out, source),
     }
 }
 
-/// Answers commands of a line with a reply of a line. A line that has nothing but `noreply` is one where that may be
-/// the argument: it is answered.
+/// Answers commands of a line with a reply of a line. Where nothing but `noreply` is said, that may be the key: it is
+/// answered.
 fn small<S: Source>(verb: &[u8], arguments: &Arguments<'_>, out: &mut Vec<u8>, source: &mut S) -> Outcome {
-    let n_arguments = arguments.as_slice().len();
     let reply: &[u8] = match (verb, arguments.as_slice()) {
         (b"incr" | b"decr" | b"touch" | b"delete", [key, ..]) if key.len() > MAX_KEY_BYTES => BAD_LINE,
         (b"incr" | b"decr", [_, delta]) if parse(delta).is_some() => b"NOT_FOUND\r\n",
@@ -84,8 +86,8 @@ fn small<S: Source>(verb: &[u8], arguments: &Arguments<'_>, out: &mut Vec<u8>, s
         (b"verbosity", [level]) if parse(level).is_some() => b"OK\r\n",
         _ => ERROR,
     };
-    let may_be_silent = n_arguments > 0 || verb == b"flush_all";
-    if arguments.noreply && may_be_silent {
+    let has_key = !matches!(verb, b"flush_all" | b"verbosity");
+    if arguments.noreply && !(has_key && arguments.as_slice().is_empty()) {
         return Outcome::Answered;
     }
     say(reply, out, source)
