@@ -6,6 +6,8 @@ mod cli;
 mod compose;
 mod config;
 mod data_dir;
+#[cfg_attr(not(test), expect(dead_code, reason = "what serves ids is composed later"))]
+mod id_lease;
 mod output;
 mod reference;
 mod serve;
