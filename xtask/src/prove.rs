@@ -14,8 +14,9 @@ const MATRIX: &str = "matrix";
 /// The proof that runs the models of the id generator in every order of their threads.
 const LOOM: &str = "loom";
 
-/// How often a thread may be interrupted in the models of [`LOOM`]; the tests of every day allow two interruptions.
-const LOOM_PREEMPTIONS: &str = "5";
+/// How often a thread may be interrupted in the models of [`LOOM`], for a proof of a minute; the tests of every day
+/// allow two interruptions.
+const LOOM_PREEMPTIONS: &str = "4";
 
 /// Builds the product and the prover optimised, and runs the proofs named, or all.
 ///
