@@ -13,11 +13,19 @@ impl Complaints {
     /// Says what is wrong, unless that was the last thing said, and returns it.
     pub(super) fn about(&mut self, error: &LeaseError, so: &'static str) -> String {
         let why = error.chain();
-        if self.last.as_ref() != Some(&why) {
+        if self.is_new(&why) {
             tracing::warn!("{why}; {so}");
-            self.last = Some(why.clone());
         }
         why
+    }
+
+    /// Remembers what is wrong, and tells whether it is something else than before.
+    fn is_new(&mut self, why: &str) -> bool {
+        let is_new = self.last.as_deref() != Some(why);
+        if is_new {
+            self.last = Some(why.to_owned());
+        }
+        is_new
     }
 
     /// Says that it is over, if anything was wrong.
@@ -38,5 +46,21 @@ impl Complaints {
             tracing::info!(offset_ms, "the clock agrees with that of the lease's place again");
         }
         self.is_clock_off = is_off;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_change_is_said_once() {
+        let mut complaints = Complaints::default();
+        assert!(complaints.is_new("frozen"));
+        assert!(!complaints.is_new("frozen"), "attempts are many, the trouble is one");
+        assert!(complaints.is_new("wrong password"));
+        assert!(complaints.is_new("frozen"), "it came back");
+        complaints.settled();
+        assert!(complaints.is_new("frozen"), "it was over in between");
     }
 }

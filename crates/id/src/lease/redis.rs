@@ -19,7 +19,7 @@ use std::time::Duration;
 use ::redis::{FromRedisValue, RedisError, Script, ScriptInvocation};
 use tokio::time::timeout;
 
-use super::{Candidate, Lease, LeaseError, Renewed, Term, Token, Wish, in_order};
+use super::{Because, Candidate, Lease, LeaseError, Renewed, Term, Token, Wish, in_order};
 use crate::layout::{Layout, WorkerId};
 
 mod link;
@@ -27,6 +27,9 @@ mod url;
 
 use link::Link;
 pub use url::{RedisUrl, RedisUrlError};
+
+/// How far our clock may be ahead of that of Redis when an id is acquired.
+const MAX_AHEAD: Duration = Duration::from_secs(3_600);
 
 /// What a lease in Redis is made with.
 #[derive(Clone, Debug)]
@@ -162,6 +165,7 @@ impl Lease for RedisLease {
     async fn acquire(&mut self, wish: impl Fn() -> Wish + Send + Sync) -> Result<Term, LeaseError> {
         self.held = None;
         let (asked_ms, candidates) = self.candidates(wish().now_ms).await?;
+        bounded(wish().now_ms, asked_ms)?;
         for worker_id in candidates {
             if let Some(term) = self.try_take(worker_id, asked_ms, wish()).await? {
                 return Ok(term);
@@ -209,6 +213,18 @@ impl Settings {
     fn ttl_ms(&self) -> i64 {
         millis(self.ttl)
     }
+}
+
+/// Refuses to write times into Redis that a clock far ahead would make: a floor stays, and every id of the namespace
+/// would wait for it, for years if the clock was years ahead.
+fn bounded(now_ms: i64, place_ms: i64) -> Result<(), LeaseError> {
+    let ahead_ms = now_ms.saturating_sub(place_ms);
+    if ahead_ms <= millis(MAX_AHEAD) {
+        return Ok(());
+    }
+    let source = Box::new(Because(format!("our clock is {} s ahead of its clock", ahead_ms / 1_000)));
+    let hint = "set the clock of this machine, or that of Redis, right";
+    Err(LeaseError::Refused { place: "Redis", hint, source })
 }
 
 fn millis(span: Duration) -> i64 {

@@ -122,6 +122,17 @@ async fn an_id_whose_fence_has_passed_is_preferred() {
     assert_eq!((term.worker_id, term.from_ms), (worker(13), START), "no id lies in the future");
 }
 
+/// A floor stays in Redis, so a clock that is years ahead at a first start would shut the namespace for years.
+#[tokio::test]
+async fn a_clock_far_ahead_writes_nothing() {
+    let server = RedisServer::start(&[]);
+    let in_years = Clock::System.now_ms() + 10 * 365 * 86_400_000;
+    let refused = lease(&server.url(), 1, 9).acquire(|| wish(in_years)).await.unwrap_err().chain();
+    assert!(refused.contains("set the clock of this machine") && refused.contains("s ahead of"), "{refused}");
+    let keys: Vec<String> = ::redis::cmd("KEYS").arg("*").query(&mut server.connect()).unwrap();
+    assert_eq!(keys, Vec::<String>::new(), "nothing has to be cleaned up");
+}
+
 #[tokio::test]
 async fn the_last_id_has_one_winner() {
     let server = RedisServer::start(&[]);
