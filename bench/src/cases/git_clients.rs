@@ -75,7 +75,8 @@ pub(crate) fn ssh_ls_remote(
     alternate(report, case, effort, &all, |peer| {
         let run = || client(peer, &["ls-remote", &url(peer)]).map(drop);
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| (0..EACH).try_for_each(|_| run()))).collect();
+            let threads: Vec<_> =
+                (0..16).map(|_| scope.spawn(|| (0..EACH).try_for_each(|_| run()))).collect();
             threads
                 .into_iter()
                 .try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
