@@ -4,6 +4,7 @@
 //! shell, so that they can be read and tested like everything else.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
+mod clients;
 mod prove;
 mod services;
 mod test;
@@ -20,7 +21,7 @@ usage: cargo xtask TASK
 
   tidy            check what the compiler does not: floors, file sizes, words, where side effects may happen
   test [ARG…]     everything CI runs; arguments go to the test runner, which then runs alone
-  prove [NAME…]   the long proofs, on a release build: crash, race, stall, drain, matrix, loom
+  prove [NAME…]   the long proofs, on a release build: crash, race, stall, drain, soak, matrix, loom
   services        find or start the servers that tests talk to, and print their URLs";
 
 fn main() -> ExitCode {

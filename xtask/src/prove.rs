@@ -48,6 +48,8 @@ fn explore_models(root: &Path) -> Result<()> {
 }
 
 fn prove(root: &Path, services: &Services, names: &[&String]) -> Result<()> {
+    tools::ensure_debian("redis-server", "redis-server")?;
+    tools::ensure_debian("faketime", "faketime")?;
     let mut build = Command::new(env!("CARGO"));
     build.current_dir(root).args(["build", "--release", "-p", "hakata", "-p", "hakata-testkit", "--bins"]);
     tools::run(&mut build)?;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{services, tidy, tools};
+use crate::{clients, services, tidy, tools};
 
 /// Runs all checks and tests; with arguments, only the test runner with those arguments.
 ///
@@ -17,13 +17,16 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     for (program, package) in [("git", "git"), ("ssh", "openssh-client"), ("curl", "curl")] {
         tools::ensure_debian(program, package)?;
     }
+    tools::ensure_debian("redis-server", "redis-server")?;
+    tools::ensure_debian("faketime", "faketime")?;
     tools::ensure_cargo("cargo-nextest")?;
     let services = services::ensure()?;
+    let clients = clients::ensure();
     if arguments.is_empty() {
         checks(root)?;
     }
     let mut tests = cargo(root, &["nextest", "run", "--workspace"]);
-    tests.args(arguments);
+    tests.args(arguments).envs(clients);
     tools::run(tests.envs(services.urls.iter().map(|(name, url)| (name, url))))
 }
 

@@ -8,9 +8,13 @@
 //! directory and names it.
 
 mod database;
+mod fake_clock;
 mod faults;
+mod id_node;
 mod people;
+mod process;
 mod program;
+mod redis_server;
 mod sandbox;
 mod server;
 mod slow_proxy;
@@ -19,9 +23,13 @@ pub mod proof;
 pub mod scenario;
 
 pub use database::{Database, Engine};
+pub use fake_clock::FakeClock;
 pub use faults::crash_points;
+pub use id_node::IdNode;
 pub use people::Person;
+pub use process::Process;
 pub use program::{Output, run, run_with_input, wait_until};
+pub use redis_server::{Kept, RedisServer};
 pub use sandbox::Sandbox;
 pub use server::{Server, ServerOptions};
 pub use slow_proxy::SlowProxy;

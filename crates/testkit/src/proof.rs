@@ -4,9 +4,11 @@ mod crash;
 mod drain;
 mod leftovers;
 mod race;
+mod soak;
 mod stall;
 
 pub use crash::{Crash, Crashed, crash};
 pub use drain::{Drain, drain};
 pub use race::{Race, race};
+pub use soak::{Soak, Soaked, soak};
 pub use stall::{Stall, stall};

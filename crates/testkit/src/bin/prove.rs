@@ -5,16 +5,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use hakata_testkit::proof::{Crash, Crashed, Drain, Race, Stall, crash, drain, race, stall};
+use hakata_testkit::proof::{Crash, Crashed, Drain, Race, Soak, Stall, crash, drain, race, soak, stall};
 use hakata_testkit::{Database, Engine, ServerOptions, crash_points};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let binary = PathBuf::from(arguments.next().context("usage: prove HAKATA [crash|race|stall|drain]…")?);
+    let binary =
+        PathBuf::from(arguments.next().context("usage: prove HAKATA [crash|race|stall|drain|soak]…")?);
     let binary = binary.canonicalize().context("looking for the binary")?;
     let mut names: Vec<String> = arguments.collect();
     if names.is_empty() {
-        names = ["crash", "race", "stall", "drain"].map(str::to_owned).to_vec();
+        names = ["crash", "race", "stall", "drain", "soak"].map(str::to_owned).to_vec();
     }
     for name in names {
         let started = Instant::now();
@@ -25,6 +26,7 @@ fn main() -> Result<()> {
                 stall(&binary, &Stall { n_idle: 500, n_stalled: 200, deadline: Duration::from_secs(30) })?
             }
             "drain" => drain(&binary, &Drain { size_bytes: 50_000_000, bytes_per_second: 5_000_000 })?,
+            "soak" => prove_soak(&binary)?,
             _ => bail!("no proof {name}"),
         }
         println!("{name}: holds, {:.0?}", started.elapsed());
@@ -51,6 +53,19 @@ fn prove_race(binary: &std::path::Path) -> Result<()> {
         let database = Database::create(engine)?;
         race(binary, &Race { n_writers: 32, n_rounds: 20, options: options(database.as_ref()) })?;
         println!("race on {}: 20 rounds of 32 writers, one winner each", engine.name());
+    }
+    Ok(())
+}
+
+fn prove_soak(binary: &std::path::Path) -> Result<()> {
+    let soaked =
+        soak(binary, &Soak { n_ids: 100_000_000, n_servers: 8, n_connections: 2, pause: Duration::ZERO })?;
+    println!(
+        "soak: {} ids over {} connections, none twice, rising on each; {} requests refused without a lease",
+        soaked.n_ids, soaked.n_connections, soaked.n_refused
+    );
+    for (fault, n) in soaked.faults {
+        println!("soak: {n} times {fault}");
     }
     Ok(())
 }
