@@ -44,5 +44,7 @@ pub fn metrics() -> Vec<&'static dyn hakata_runtime::metrics::Metric> {
     let mut all = time_base::metrics();
     all.extend(issue::metrics());
     all.extend(keeper::metrics());
+    all.extend(stats::metrics());
+    all.extend(server::metrics());
     all
 }

@@ -78,7 +78,7 @@ pub const MAX_BLOCK_BYTES: u32 = 1 << 30;
 
 /// The version that clients are told: that of the memcached whose commands are understood, then ours. libmemcached
 /// gives up on a major number of zero.
-pub(crate) const VERSION: &str = concat!("1.6.0-hakata-", env!("CARGO_PKG_VERSION"));
+pub const VERSION: &str = concat!("1.6.0-hakata-", env!("CARGO_PKG_VERSION"));
 
 impl Default for Settings {
     fn default() -> Self {

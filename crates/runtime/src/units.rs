@@ -109,6 +109,10 @@ impl FromStr for Span {
     type Err = ParseUnitError;
 
     fn from_str(text: &str) -> Result<Self, ParseUnitError> {
+        if text == "0" {
+            // The one number that needs no unit.
+            return Ok(Self(Duration::ZERO));
+        }
         let mut total: u64 = 0;
         let mut left = text;
         loop {
@@ -201,6 +205,7 @@ mod tests {
     fn spans_parse_and_print() {
         for (text, ms, shown) in [
             ("0s", 0, "0s"),
+            ("0", 0, "0s"),
             ("250ms", 250, "250ms"),
             ("90s", 90_000, "1m30s"),
             ("1h30m", 5_400_000, "1h30m"),

@@ -43,9 +43,14 @@ impl Health {
         self
     }
 
-    /// Answers `/health/live`, `/health/ready` and `/metrics`; `None` for every other path.
+    /// Answers `/health/live`, `/health/ready`, the same as `/healthz` and `/readyz`, and `/metrics`; `None` for every
+    /// other path.
     pub async fn respond<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
-        let path = request.uri().path();
+        let path = match request.uri().path() {
+            "/healthz" => "/health/live",
+            "/readyz" => "/health/ready",
+            path => path,
+        };
         if !matches!(path, "/health/live" | "/health/ready" | "/metrics") {
             return None;
         }
@@ -114,7 +119,9 @@ mod tests {
     async fn readiness_follows_the_checks_and_the_drain() {
         let shutdown = Shutdown::new(Tasks::new(), Duration::ZERO);
         let health = Health::new(shutdown.clone()).with("database", || async { Ok(()) });
-        assert_eq!(get(&health, "/health/live").await.0, 200);
+        for path in ["/health/live", "/healthz", "/readyz"] {
+            assert_eq!(get(&health, path).await.0, 200, "{path}");
+        }
         let (status, body) = get(&health, "/health/ready").await;
         assert_eq!((status, body.contains(r#""database":"ok""#)), (200, true));
         let slow = health.clone().with("lease", || async { std::future::pending().await });
