@@ -3,6 +3,7 @@
 mod clone;
 mod discovery;
 mod git_clients;
+pub(crate) mod ids;
 mod push;
 
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! The benchmark that Hakata ships: its server beside Git's own ways of serving, in one run.
+//! The benchmark that Hakata ships: its server beside Git's own ways of serving, and beside memcached and Redis for
+//! ids, in one run.
 //!
 //! Every peer and Hakata run on the same machine over the same repositories, in turns, and the CPU time of
 //! everything that a server starts is counted. Rates and wall times are shown; only ratios of CPU within one
@@ -13,7 +14,7 @@ mod peers;
 mod report;
 mod repositories;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -40,6 +41,9 @@ impl Effort {
     }
 }
 
+/// The name of the cases about ids, which need other peers than all the rest.
+const IDS: &str = "ids";
+
 fn main() -> ExitCode {
     match run() {
         Ok(true) => ExitCode::SUCCESS,
@@ -62,10 +66,22 @@ fn run() -> Result<bool> {
     let folder =
         tempfile::Builder::new().prefix("hakata-bench-").tempdir().context("making a working folder")?;
     println!("{}", machine::describe()?);
+    let git = chosen.is_empty() || chosen.iter().any(|wanted| wanted != IDS);
+    let git = !git || compare_git(folder.path(), &binary, effort, &chosen)?;
+    let ids = chosen.is_empty() || chosen.iter().any(|wanted| wanted == IDS);
+    if ids {
+        eprintln!("measuring ids");
+    }
+    let ids = !ids || cases::ids::measure(folder.path(), &binary, effort).context("case ids")?;
+    Ok(git && ids)
+}
+
+/// Runs the cases about repositories; `false` if a goal is missed.
+fn compare_git(folder: &Path, binary: &Path, effort: Effort, chosen: &[String]) -> Result<bool> {
     eprintln!("making repositories");
-    let repositories = repositories::make(folder.path(), effort)?;
+    let repositories = repositories::make(folder, effort)?;
     eprintln!("starting peers");
-    let peers = Peers::start(folder.path(), &binary, &repositories)?;
+    let peers = Peers::start(folder, binary, &repositories)?;
     cases::check_truth(&peers, &repositories)?;
     let mut report = Report::default();
     for (name, case) in cases::ALL {

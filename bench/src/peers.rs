@@ -81,7 +81,7 @@ impl Peers {
 }
 
 /// Waits until something listens.
-fn wait_for(address: &str) -> Result<()> {
+pub(crate) fn wait_for(address: &str) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(20);
     while TcpStream::connect(address).is_err() {
         if Instant::now() > deadline {
@@ -93,6 +93,6 @@ fn wait_for(address: &str) -> Result<()> {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
