@@ -1,6 +1,6 @@
 //! Puts the engines together: database, git, blobs, repositories, and the forge on top of them.
 
-use crate::config::{Server, Settings};
+use crate::config::{Log, Server, Settings};
 use crate::data_dir::{DatabaseLock, LockDatabaseError};
 use crate::output::{Failure, chain};
 use hakata_blob::Blobs;
@@ -11,6 +11,7 @@ use hakata_runtime::blocking::Blocking;
 use hakata_runtime::clock::Clock;
 use hakata_runtime::metrics::{self, Metric};
 use hakata_runtime::tasks::Tasks;
+use hakata_service::log;
 use hakata_store::Db;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -44,6 +45,12 @@ pub(crate) fn runtime(server: &Server) -> Result<Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::failed("starting the runtime", &error))
+}
+
+/// Starts to write log lines.
+pub(crate) fn start_log(log: &Log) -> Result<(), Failure> {
+    let format = if log.json { log::Format::Json } else { log::Format::Text };
+    log::init(format, &log.level).map_err(|error| Failure::failed("starting the log", &error))
 }
 
 impl Engines {
@@ -103,7 +110,7 @@ async fn lock_database(settings: &Settings) -> Result<Option<DatabaseLock>, Fail
     })
 }
 
-async fn open_database(settings: &hakata_store::Settings) -> Result<Db, Failure> {
+pub(crate) async fn open_database(settings: &hakata_store::Settings) -> Result<Db, Failure> {
     let db = Db::open(settings).await.map_err(|error| {
         Failure::failed("opening the database", &error)
             .with_hint("hakata config show --origin tells which is meant")
@@ -129,6 +136,7 @@ pub(crate) fn register_metrics() {
     all.extend(hakata_blob::metrics());
     all.extend(hakata_repository::metrics());
     all.extend(hakata_forge::metrics());
+    all.extend(hakata_id::metrics());
     all.extend(hakata_smart_http::metrics());
     all.extend(hakata_ssh::metrics());
     metrics::register(&all);

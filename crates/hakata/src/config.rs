@@ -5,14 +5,16 @@
 
 mod check;
 pub(crate) mod environment;
+mod id;
 mod keys;
 mod raw;
 mod settings;
 mod show;
 mod value;
 
+pub(crate) use id::{Id, IdListen};
 pub(crate) use raw::Setting;
-pub(crate) use settings::{Listen, Public, Server, Settings};
+pub(crate) use settings::{Listen, Log, Public, Server, Settings};
 pub(crate) use show::{reference, template};
 
 use crate::cli::Place;
@@ -70,6 +72,11 @@ impl Layers {
     /// Tells the data directory, as written.
     pub(crate) fn data(&self) -> &Path {
         Path::new(self.values.get("server.data").text())
+    }
+
+    /// Tells whether nothing sets a key.
+    pub(crate) fn is_default(&self, name: &'static str) -> bool {
+        *self.values.origin(name) == raw::Origin::Default
     }
 
     /// Gives the values as the settings of the parts; `data` is the data directory, absolute.

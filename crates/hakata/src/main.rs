@@ -6,7 +6,6 @@ mod cli;
 mod compose;
 mod config;
 mod data_dir;
-#[cfg_attr(not(test), expect(dead_code, reason = "what serves ids is composed later"))]
 mod id_lease;
 mod output;
 mod reference;
@@ -20,7 +19,7 @@ use serve::Service;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(cli::with_two_hyphens(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return misread(&error),
     };
@@ -40,6 +39,7 @@ fn run(command: Command, place: &Place) -> Result<Answer, Failure> {
         Command::Serve(args) => return serve::run(Service::Everything, &args, place),
         Command::Http(args) => return serve::run(Service::Http, &args, place),
         Command::Ssh(args) => return serve::run(Service::Ssh, &args, place),
+        Command::Id(args) => return serve::run_ids(&args, place),
         Command::Status => return administer::status(place),
         Command::Config(command) => return command.run(place),
         Command::Completion { shell } => return Ok(cli::completion(shell)),

@@ -5,20 +5,23 @@
 
 mod first_user;
 mod handed_over;
+mod ids;
 mod listeners;
 mod reload;
 mod status;
 mod transcript;
 
+pub(crate) use ids::run as run_ids;
+
 use crate::admin_socket::{Request, server as admin_socket};
 use crate::cli::{Place, ServeArgs};
 use crate::compose::{self, Engines};
-use crate::config::{Layers, Listen, Setting, Settings, environment};
+use crate::config::{IdListen, Layers, Listen, Setting, Settings, environment};
 use crate::data_dir::{DataDir, Lock, LockError, ReadyFile, SocketPath};
 use crate::output::{self, Answer, Failure, Format, note};
 use hakata_runtime::{fault, tasks::Tasks};
+use hakata_service::process;
 use hakata_service::shutdown::{Shutdown, Signals};
-use hakata_service::{log, process};
 use listeners::Listeners;
 use serde_json::json;
 use status::Status;
@@ -68,10 +71,11 @@ pub(crate) fn run(service: Service, args: &ServeArgs, place: &Place) -> Result<A
         Failure::failed(format!("opening the data directory {}", layers.data().display()), &error)
     })?;
     let lock = Lock::take_for_server(&dir, PATIENCE).map_err(|error| refused(&error))?;
-    let settings = layers.settings(dir.path());
-    let log_format = if settings.log.json { log::Format::Json } else { log::Format::Text };
-    log::init(log_format, &settings.log.level)
-        .map_err(|error| Failure::failed("starting the log", &error))?;
+    let mut settings = layers.settings(dir.path());
+    if service != Service::Everything {
+        settings.id.listen = IdListen::default();
+    }
+    compose::start_log(&settings.log)?;
     compose::register_metrics();
     let runtime = compose::runtime(&settings.server)?;
     let start = Start {
@@ -100,8 +104,16 @@ async fn serve(mut start: Start) -> Result<Answer, Failure> {
     let engines = Engines::start(&start.settings, &tasks).await?;
     let listeners = Listeners::bind(&start.settings, &start.listen, &start.dir, &engines).await?;
     let has_users = first_user::exists_or_made(&engines.forge).await?;
-    let addresses = listeners.addresses();
-    listeners.serve(&start.settings, &engines, &faces, &tasks, &shutdown);
+    let mut addresses = listeners.addresses();
+    let ids = ids::Ids::bind(&start.settings, &start.dir, Some(&engines.db))?;
+    if let Some(ids) = &ids {
+        ids.tell(&mut addresses);
+    }
+    let ids = ids.map(|ids| ids.serve(&start.settings, &faces, &tasks));
+    listeners.serve(&start.settings, &engines, &faces, &tasks, &shutdown, ids.as_ref());
+    if let Some(ids) = &ids {
+        ids.settle().await;
+    }
     let status = Arc::new(Status::new(&start.dir, &addresses, &engines, &faces, &shutdown));
     let socket = answer_commands(&mut start, &engines, &faces, status)?;
     let ready = start.ready_file.as_deref().map(|path| ReadyFile::write(path, &addresses)).transpose();
@@ -115,6 +127,9 @@ async fn serve(mut start: Start) -> Result<Answer, Failure> {
     let drained =
         tokio::join!(shutdown.run(signals), announce_drain(&shutdown, &faces, start.settings.server.drain)).0;
     drop(ready);
+    if let Some(ids) = ids {
+        ids.stop().await;
+    }
     engines.stop().await;
     tasks.drain(AFTERWARDS).await;
     drop(socket);

@@ -66,7 +66,7 @@ impl Server {
         let _ = std::fs::remove_file(&ready);
         let log = File::options().create(true).append(true).open(sandbox.path().join("server.log"));
         let log = log.context("opening the server's log")?;
-        let mut command = wrapped(sandbox, options);
+        let mut command = wrapped(sandbox, options, "serve");
         command.arg("--ready-file").arg(&ready).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         for (key, address) in ["http", "ssh", "admin"].iter().zip(addresses) {
             command.env(variable(&format!("{key}.address")), address);
@@ -146,8 +146,9 @@ impl Drop for Server {
     }
 }
 
-fn wrapped(sandbox: &Sandbox, options: &ServerOptions) -> Command {
-    let mut server = sandbox.hakata(&["serve"]);
+/// The command that starts a server of a kind, through the wrapper if there is one.
+pub(crate) fn wrapped(sandbox: &Sandbox, options: &ServerOptions, service: &str) -> Command {
+    let mut server = sandbox.hakata(&[service]);
     if let Some(fault) = &options.fault {
         server.args(["--fault", fault]);
     }
@@ -167,6 +168,6 @@ fn wrapped(sandbox: &Sandbox, options: &ServerOptions) -> Command {
 }
 
 /// The environment variable of a configuration key.
-fn variable(key: &str) -> String {
+pub(crate) fn variable(key: &str) -> String {
     format!("HAKATA_{}", key.replace('.', "__").to_uppercase())
 }

@@ -47,15 +47,7 @@ pub(crate) fn check(values: &Values) -> Result<(), Vec<Problem>> {
             );
         }
     }
-    const LISTENERS: [&str; 3] = ["http.address", "ssh.address", "admin.address"];
-    for (n, name) in LISTENERS.into_iter().enumerate() {
-        let address = taken(values, name);
-        if let Some(other) =
-            LISTENERS[..n].iter().find(|other| address.is_some() && taken(values, other) == address)
-        {
-            refuse(name, &format!("is the same address as {other}"));
-        }
-    }
+    check_listeners(values, &mut refuse);
     let branch = format!("refs/heads/{}", values.get("repositories.default_branch").text());
     if RefName::parse(branch.as_bytes()).is_err() {
         refuse("repositories.default_branch", "is not a name that a branch can have");
@@ -71,9 +63,24 @@ pub(crate) fn check(values: &Values) -> Result<(), Vec<Problem>> {
     if values.bytes("limits.object_size") > values.bytes("limits.pack_size") {
         refuse("limits.object_size", "is larger than limits.pack_size, so it could never be reached");
     }
+    crate::config::id::check(values, &mut refuse);
     match problems.is_empty() {
         true => Ok(()),
         false => Err(problems),
+    }
+}
+
+/// Checks that no two listeners want the same place.
+fn check_listeners(values: &Values, refuse: &mut impl FnMut(&'static str, &str)) {
+    const LISTENERS: [&str; 6] =
+        ["http.address", "ssh.address", "admin.address", "id.address", "id.http", "id.grpc"];
+    for (n, name) in LISTENERS.into_iter().enumerate() {
+        let address = taken(values, name);
+        if let Some(other) =
+            LISTENERS[..n].iter().find(|other| address.is_some() && taken(values, other) == address)
+        {
+            refuse(name, &format!("is the same address as {other}"));
+        }
     }
 }
 

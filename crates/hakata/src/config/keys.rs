@@ -18,7 +18,7 @@ pub(crate) struct Key {
 }
 
 /// Section names with what each is about, in the order of the documents.
-pub(crate) const SECTIONS: [(&str, &str); 13] = [
+pub(crate) const SECTIONS: [(&str, &str); 14] = [
     ("server", "The process as a whole."),
     ("http", "The listener for Git over HTTP."),
     ("ssh", "The listener for Git over SSH."),
@@ -31,6 +31,10 @@ pub(crate) const SECTIONS: [(&str, &str); 13] = [
     ("repositories", "New repositories, and the care of all of them."),
     ("limits", "Sizes and counts above which a request is refused with a sentence."),
     ("auth", "Passwords and sign-in."),
+    (
+        "id",
+        "The server of unique integers, alone (`hakata id`) or beside everything else: see docs/id-server.md.",
+    ),
     ("log", "What is written to standard error while serving."),
 ];
 
@@ -43,6 +47,7 @@ const fn secret(name: &'static str, kind: Kind, default: &'static str, doc: &'st
 }
 
 const COUNT: Kind = Kind::Count { least: 1, most: 1_000_000_000 };
+const WORKER: Kind = Kind::AutoCount { least: 0, most: 1023 };
 const AUTO: Kind = Kind::AutoCount { least: 1, most: 65_536 };
 
 /// Every key, by section.
@@ -138,6 +143,27 @@ static KEYS: &[Key] = &[
     key("auth.password_tries", COUNT, "10", "Wrong passwords a minute, for each account and each address."),
     key("auth.passwords_at_once", COUNT, "2", "Passwords checked at once; each takes 19 MiB and a core."),
     key("auth.login_cache", Kind::Span, "1m", "How long a checked password is believed without checking it again."),
+    key("id.address", Kind::Address, "off", "Where ids are served by the memcached protocol; `hakata id` takes 127.0.0.1:11212 if neither this nor id.socket is set."),
+    key("id.socket", Kind::Path, "", "A Unix socket where ids are served by the memcached protocol too."),
+    key("id.socket_mode", Kind::Choice(&["0600", "0660", "0666"]), "0600", "Who may connect to id.socket: its owner, its group, everybody."),
+    key("id.http", Kind::Address, "off", "Where ids are served over HTTP."),
+    key("id.grpc", Kind::Address, "off", "Where ids are served over gRPC, without TLS."),
+    key("id.layout", Kind::Choice(&["standard", "js-safe"]), "standard", "Where the parts of an id lie; js-safe ids are exact in JavaScript, with 64 worker ids and 25,600 ids a second each."),
+    key("id.worker_id", WORKER, "auto", "The worker id of this process and no other; auto leases a free one in id.redis or in a shared database, and is 1 without these."),
+    secret("id.redis", Kind::Text, "", "redis://USER:PASSWORD@HOST:PORT/DB?ns=NAMESPACE, or rediss://: where worker ids are leased."),
+    key("id.min_worker_id", Kind::Count { least: 0, most: 1023 }, "1", "The first worker id that may be leased."),
+    key("id.max_worker_id", WORKER, "auto", "The last worker id that may be leased; auto is the greatest of the layout."),
+    key("id.fence_ahead", Kind::Span, "0s", "How long issuing goes on when the lease cannot be renewed, and how long the next holder waits after a crash; 0s is 10s, or 3s where the worker id is given."),
+    key("id.lease_ttl", Kind::Span, "60s", "How long a worker id stays taken when its holder is gone without giving it back."),
+    key("id.lease_renew", Kind::Span, "1s", "Time between two renewals of the lease."),
+    key("id.lease_patience", Kind::Span, "2s", "How long Redis may take to answer."),
+    key("id.idle_timeout", Kind::Span, "10m", "How long a memcached client may complete no request, or take nothing of its replies, before it is cut; 0s is for ever."),
+    key("id.max_connections", COUNT, "4096", "Memcached connections at once; one more is told so and closed."),
+    key("id.max_connections_per_address", COUNT, "1024", "Memcached connections at once from one address."),
+    key("id.max_wait", Kind::Span, "1s", "How long a request waits for ids when those of the moment are used up or the clock is behind."),
+    key("id.max_keys_per_get", COUNT, "100000", "Keys in one get."),
+    key("id.max_line", Kind::Size, "1MiB", "The longest line of a get."),
+    key("id.max_unsent", Kind::Size, "1MiB", "Replies that a client may leave unread before no more of its requests are."),
     key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines are written."),
     key("log.level", Kind::Text, "info", "What is logged: error, warn, info, debug, trace, or a list such as info,hakata_git=debug."),
 ];

@@ -1,5 +1,6 @@
 //! From values to the settings of every part. Each key is used here, and nowhere else.
 
+use crate::config::id::Id;
 use crate::config::raw::Values;
 use crate::config::value::Value;
 use hakata_names::ObjectFormat;
@@ -42,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) repository: hakata_repository::Settings,
     /// Policy.
     pub(crate) forge: hakata_forge::Settings,
+    /// The id server.
+    pub(crate) id: Id,
     /// Log lines.
     pub(crate) log: Log,
 }
@@ -110,6 +113,7 @@ impl Settings {
             git: git(values, data),
             repository: repository(values, data),
             forge: forge(values),
+            id: Id::new(values),
             log: Log {
                 json: values.get("log.format").text() == "json",
                 level: values.get("log.level").text().to_owned(),
@@ -302,7 +306,7 @@ fn forge(values: &Values) -> hakata_forge::Settings {
 /// Values by the type that a part wants; a key of another kind gives the type's zero, which the test of all keys finds.
 impl Values {
     /// Gives a count; zero for auto.
-    fn count(&self, name: &'static str) -> usize {
+    pub(super) fn count(&self, name: &'static str) -> usize {
         self.count_or(name, 0)
     }
 

@@ -16,6 +16,15 @@ pub(crate) struct Addresses {
     /// Metrics and health.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) admin: Option<String>,
+    /// Ids by the memcached protocol, over TCP or else a Unix socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
+    /// Ids over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id_http: Option<String>,
+    /// Ids over gRPC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id_grpc: Option<String>,
 }
 
 /// A ready file, removed when dropped.

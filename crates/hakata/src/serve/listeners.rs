@@ -5,7 +5,8 @@ use crate::config::{Listen, Settings};
 use crate::data_dir::{Addresses, DataDir};
 use crate::output::{Failure, chain};
 use crate::serve::handed_over::HandedOver;
-use hakata_runtime::tasks::Tasks;
+use crate::serve::ids::Running;
+use hakata_runtime::tasks::{TaskName, Tasks};
 use hakata_service::health::Health;
 use hakata_service::http::{Body, RequestFacts, Server};
 use hakata_service::listener::{self, Address, Connections, Inherited, Listener};
@@ -15,6 +16,7 @@ use hakata_smart_http::SmartHttp;
 use hakata_ssh::HostKeys;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
+use std::future::Future;
 use std::sync::Arc;
 
 /// What the root page says.
@@ -73,6 +75,7 @@ impl Listeners {
             http: self.http.as_ref().map(|(listener, _)| shown(listener)),
             ssh: self.ssh.as_ref().map(|(listener, _)| shown(listener)),
             admin: self.admin.as_ref().map(shown),
+            ..Addresses::default()
         }
     }
 
@@ -85,6 +88,7 @@ impl Listeners {
         faces: &Tasks,
         engines_tasks: &Tasks,
         shutdown: &Shutdown,
+        ids: Option<&Running>,
     ) {
         if let Some((listener, tls)) = self.http {
             let git = Arc::new(SmartHttp::new(engines.forge.clone(), settings.smart_http.clone()));
@@ -94,14 +98,7 @@ impl Listeners {
                 server = server.with_tls(tls.clone());
                 shutdown.on_reload(move || reload(&tls));
             }
-            let server = Arc::new(server);
-            let tasks = faces.clone();
-            faces.spawn("http_accept", async move {
-                let group = tasks.clone();
-                listener
-                    .serve(&tasks, move |connection| server.clone().serve(connection, group.clone()))
-                    .await;
-            });
+            accept("http_accept", listener, server, faces);
         }
         if let Some((listener, keys)) = self.ssh {
             let server = hakata_ssh::Server::new(engines.forge.clone(), &keys, settings.ssh.clone());
@@ -116,17 +113,31 @@ impl Listeners {
         if let Some(listener) = self.admin {
             let db = engines.db.clone();
             let health = Health::new(shutdown.clone()).with("database", move || compose::ping(db.clone()));
-            let handler = move |request: Request<Body>, _| respond_admin(health.clone(), request.map(drop));
-            let server = Arc::new(Server::new("admin", settings.http.clone(), handler));
-            let tasks = engines_tasks.clone();
-            engines_tasks.spawn("admin_accept", async move {
-                let group = tasks.clone();
-                listener
-                    .serve(&tasks, move |connection| server.clone().serve(connection, group.clone()))
-                    .await;
-            });
+            let health = match ids {
+                Some(ids) => ids.ready_with(health),
+                None => health,
+            };
+            serve_admin(listener, health, settings, engines_tasks);
         }
     }
+}
+
+/// Answers metrics and health.
+pub(super) fn serve_admin(listener: Listener, health: Health, settings: &Settings, tasks: &Tasks) {
+    let handler = move |request: Request<Body>, _| respond_admin(health.clone(), request.map(drop));
+    accept("admin_accept", listener, Server::new("admin", settings.http.clone(), handler), tasks);
+}
+
+/// Serves the connections of a listener over HTTP, all as tasks of a group.
+pub(super) fn accept<H, F>(name: TaskName, listener: Listener, server: Server<H>, tasks: &Tasks)
+where
+    H: Fn(Request<Body>, RequestFacts) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let (server, group, serving) = (Arc::new(server), tasks.clone(), tasks.clone());
+    tasks.spawn(name, async move {
+        listener.serve(&serving, move |connection| server.clone().serve(connection, group.clone())).await;
+    });
 }
 
 /// Reads the certificate again; one that cannot be used leaves the old one in place.
@@ -137,7 +148,7 @@ fn reload(tls: &Tls) {
     }
 }
 
-fn bind(
+pub(super) fn bind(
     name: &'static str,
     address: &Address,
     inherited: Option<Inherited>,

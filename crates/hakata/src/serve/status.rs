@@ -48,7 +48,7 @@ impl Status {
         let state = if self.shutdown.is_draining() { "draining" } else { "serving" };
         let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION"));
         let listening = |address: &Option<String>| address.clone().unwrap_or_else(|| "off".to_owned());
-        let Addresses { http, ssh, admin } = &self.addresses;
+        let Addresses { http, ssh, admin, .. } = &self.addresses;
         let lines = [
             format!("hakata {version} is {state} (process {pid}, up {})", Span::new(up)),
             format!("data      {}", self.data.display()),

@@ -73,6 +73,11 @@ impl fmt::Display for Transcript {
         let (web, shell) = (http.clone().unwrap_or_else(off), ssh.clone().unwrap_or_else(off));
         let metrics = self.addresses.admin.clone().unwrap_or_else(off);
         writeln!(f, "  http  {web}   ssh  {shell}   metrics  {metrics}")?;
+        let Addresses { id, id_http, id_grpc, .. } = &self.addresses;
+        if id.is_some() || id_http.is_some() || id_grpc.is_some() {
+            let [id, http, grpc] = [id, id_http, id_grpc].map(|address| address.clone().unwrap_or_else(off));
+            writeln!(f, "  ids   {id}   http  {http}   grpc  {grpc}")?;
+        }
         write!(f, "  db    {}   git  {}", self.database, self.git)?;
         if self.database == "SQLite" {
             f.write_str("   (PostgreSQL, MySQL: hakata config help database)")?;
@@ -121,6 +126,7 @@ mod tests {
                 http: Some("127.0.0.1:3000".to_owned()),
                 ssh: Some("0.0.0.0:2222".to_owned()),
                 admin: Some("127.0.0.1:9090".to_owned()),
+                ..Addresses::default()
             },
             public: Public { http: Some("https://git.example.org".to_owned()), ssh: None },
             is_tls: false,
