@@ -5,6 +5,7 @@
 //! foreign object directory behind it, and every object is hashed again on its way in.
 
 mod config;
+mod links;
 mod refs;
 mod tree;
 
@@ -66,6 +67,12 @@ pub enum ForeignError {
         /// Where it points to.
         outside: PathBuf,
     },
+    /// A part of it is a symbolic link, which could lead anywhere.
+    #[error("{} is a symbolic link, and those are not followed", .path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
     /// A file cannot be read.
     #[error("reading {}", .path.display())]
     Io {
@@ -109,9 +116,9 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// Reads format, `HEAD` and refs. Symbolic links are not followed; symbolic refs other than `HEAD` and refs
-    /// whose names we do not store are skipped and counted. What tags are about is filled in only where
-    /// `packed-refs` says it. Blocks.
+    /// Reads format, `HEAD` and refs. Symbolic refs other than `HEAD`, links in their place, and refs whose names we
+    /// do not store are skipped and counted; any other symbolic link inside is refused, unless objects may come from
+    /// anywhere. What tags are about is filled in only where `packed-refs` says it. Blocks.
     ///
     /// # Errors
     /// Any [`ForeignError`] about the directory.
@@ -125,10 +132,17 @@ impl Foreign {
         let config = config::read(&path)?;
         let format = config::format(&path, &config)?;
         let mut objects = vec![objects];
-        match alternates {
-            Alternates::Inside => check_alternates(&path, &path, &mut objects)?,
-            Alternates::Below(within) => check_alternates(&path, &within, &mut objects)?,
-            Alternates::Anywhere => {}
+        let within = match &alternates {
+            Alternates::Inside => Some(&path),
+            Alternates::Below(within) => Some(within),
+            Alternates::Anywhere => None,
+        };
+        if let Some(within) = within {
+            check_alternates(&path, within, &mut objects)?;
+            if !path.starts_with(within) {
+                return Err(ForeignError::NotARepository { path, what: "it lies behind a symbolic link" });
+            }
+            objects.iter().try_for_each(|directory| links::refuse(directory))?;
         }
         let description = config::description(&path, &config);
         let (head, refs, n_skipped) = refs::read(&path, format)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use hakata_names::{ObjectFormat, Oid, RefName};
 
-use super::{ForeignError, MAX_FILE};
+use super::{ForeignError, MAX_FILE, links};
 use crate::refs::{Head, Ref};
 
 /// Longest `packed-refs` that is read, in bytes.
@@ -45,6 +45,7 @@ pub(super) fn read(path: &Path, format: ObjectFormat) -> Result<(Head, Vec<Ref>,
         read_bounded(&packed, MAX_PACKED).map_err(|source| ForeignError::Io { path: packed, source })?;
     reading.take_packed(&lines.unwrap_or_default());
     let refs = path.join("refs");
+    links::check(&refs)?;
     reading.take_loose(&refs, b"refs", 0).map_err(|source| ForeignError::Io { path: refs, source })?;
     Ok((head, reading.refs.into_values().collect(), reading.n_skipped))
 }

@@ -90,6 +90,38 @@ async fn repositories_that_reach_out_are_refused() {
 }
 
 #[tokio::test]
+async fn links_among_refs_and_objects_lead_nowhere() {
+    let bench = Bench::new().await;
+    let (secret, _) = bench.history(ObjectFormat::Sha1);
+    let secret_object = secret.objects().join("4b/825dc642cb6eb9a060e54bf8d69288fbee4904");
+    let root = std::fs::canonicalize(bench.root.path()).unwrap();
+    let pool = bench.repository(ObjectFormat::Sha1);
+    for place in ["objects", "refs", "objects/pack", "objects/4b", "objects/pack/p.pack", "borrowed"] {
+        let dir = bench.repository(ObjectFormat::Sha1);
+        let link = match place {
+            "borrowed" => {
+                let line = format!("{}\n", pool.objects().display());
+                std::fs::write(dir.objects().join("info/alternates"), line).unwrap();
+                pool.objects().join("4b")
+            }
+            place => dir.path().join(place),
+        };
+        let _ = std::fs::remove_dir_all(&link);
+        let target = if link.extension().is_some() { &secret_object } else { secret.path() };
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        let refused = Foreign::open(dir.path(), Alternates::Below(root.clone()));
+        let is_named =
+            matches!(&refused, Err(ForeignError::Link { path }) if path.file_name() == link.file_name());
+        assert!(is_named, "{place}: {refused:?}");
+    }
+    let outside = Foreign::open(secret.path(), Alternates::Below(pool.path().to_owned()));
+    assert!(
+        matches!(outside, Err(ForeignError::NotARepository { .. })),
+        "a tree ends at its root: {outside:?}"
+    );
+}
+
+#[tokio::test]
 async fn what_is_no_repository_is_named() {
     let bench = Bench::new().await;
     let open = |dir: &GitDir| Foreign::open(dir.path(), Alternates::Inside);
