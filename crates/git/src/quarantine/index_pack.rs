@@ -249,8 +249,14 @@ async fn read_all(stdout: Option<ChildStdout>, said: &mut Vec<u8>) {
     }
 }
 
-/// What git says when there is no room for the pack. Source: strerror(3) in the C locale.
-const DISK_FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+/// How lines of git end when there is no room for the pack. Source: strerror(3) in the C locale.
+const DISK_FULL: [&[u8]; 2] = [b"No space left on device", b"Disk quota exceeded"];
+
+/// Tells a failure of the disk from the same words in an object, which `error: object …` repeats.
+fn is_disk_full(line: &[u8]) -> bool {
+    let is_of_system = line.starts_with(b"fatal: ") || line.starts_with(b"error: unable to ");
+    is_of_system && DISK_FULL.iter().any(|words| line.ends_with(words))
+}
 
 /// Makes a refusal of what git said; `early EOF` means that the client did not send all.
 fn refusal(finished: Finished, fed: Fed, limits: &PackLimits) -> IndexPackError {
@@ -259,6 +265,7 @@ fn refusal(finished: Finished, fed: Fed, limits: &PackLimits) -> IndexPackError 
         return IndexPackError::Child(finished.failed());
     }
     let lines = finished.stderr.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let has_no_room = lines.clone().any(is_disk_full);
     let words = |line: &[u8]| {
         let line = line.strip_prefix(b"fatal: ").or_else(|| line.strip_prefix(b"error: ")).unwrap_or(line);
         escape_controls(line)
@@ -268,9 +275,7 @@ fn refusal(finished: Finished, fed: Fed, limits: &PackLimits) -> IndexPackError 
         Some(limit) if message.contains("pack exceeds maximum allowed size") => {
             IndexPackError::TooLarge { limit }
         }
-        _ if DISK_FULL.iter().any(|words| message.contains(words)) => {
-            IndexPackError::Storage(io::Error::new(io::ErrorKind::StorageFull, message))
-        }
+        _ if has_no_room => IndexPackError::Storage(io::Error::new(io::ErrorKind::StorageFull, message)),
         _ if fed == Fed::All && message.contains("early EOF") => IndexPackError::Truncated,
         _ => IndexPackError::Refused { message },
     }

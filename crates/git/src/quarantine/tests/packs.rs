@@ -119,6 +119,7 @@ async fn malicious_trees_and_modules_are_refused() {
     let inner = testing::object(&dir, "tree", &entry("100644", "config", &blob));
     let option = modules("[submodule \"a\"]\n\tpath = a\n\turl = -u./payload\n");
     let escape = modules("[submodule \"../../x\"]\n\tpath = a\n\turl = https://example.org\n");
+    let alarm = modules("[submodule \"a\"]\n\tpath = a\n\turl = \"-No space left on device\"\n");
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         (".git as a directory", entry("40000", ".git", &inner), "hasDotgit"),
         (".GIT", entry("40000", ".GIT", &inner), "hasDotgit"),
@@ -137,13 +138,14 @@ async fn malicious_trees_and_modules_are_refused() {
         (".gitmodules as a link", entry("120000", ".gitmodules", &blob), "gitmodulesSymlink"),
         (".gitmodules with an option", entry("100644", ".gitmodules", &option), "gitmodulesUrl"),
         (".gitmodules that escapes", entry("100644", ".gitmodules", &escape), "gitmodulesName"),
+        (".gitmodules that raises an alarm", entry("100644", ".gitmodules", &alarm), "gitmodulesUrl"),
     ];
     for (what, tree, message) in cases {
         let tree = testing::object(&dir, "tree", &tree);
         let commit = testing::git(&dir, &["commit-tree", "-m", "x", &tree.to_string()]);
         let commit = Oid::parse_hex(commit.trim().as_bytes()).unwrap();
         let lines: String =
-            [commit, tree, inner, blob, option, escape].iter().map(|oid| format!("{oid}\n")).collect();
+            [commit, tree, inner, blob, option, escape, alarm].iter().map(|oid| format!("{oid}\n")).collect();
         let bytes = testing::pipe(&dir, &["pack-objects", "--stdout", "-q"], lines.as_bytes());
         let refused =
             index(&bench, &quarantine(&bench, None, ObjectFormat::Sha1), &bytes, &PackLimits::default())
