@@ -84,6 +84,17 @@ pub(super) enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    fn of(error: &Error) -> Self {
+        match error.kind() {
+            Kind::Internal => Self::Failed,
+            Kind::Unavailable if error.is_disk_full() => Self::Failed,
+            Kind::Unavailable => Self::Abandoned,
+            _ => Self::Rejected,
+        }
+    }
+}
+
 impl Label for Outcome {
     const KEY: &'static str = "outcome";
 
@@ -162,11 +173,7 @@ impl Measured {
         let outcome = match &result {
             Ok(()) if self.n_refused > 0 => Outcome::Refused,
             Ok(()) => Outcome::Done,
-            Err(error) => match error.kind() {
-                Kind::Internal => Outcome::Failed,
-                Kind::Unavailable => Outcome::Abandoned,
-                _ => Outcome::Rejected,
-            },
+            Err(error) => Outcome::of(error),
         };
         self.write(outcome);
         result.map(|()| self.moved)
@@ -206,5 +213,19 @@ impl Drop for Measured {
         if !self.is_finished {
             self.write(Outcome::Abandoned);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::Outcome;
+    use crate::Error;
+
+    #[test]
+    fn a_full_disk_is_no_client_that_left() {
+        assert_eq!(Outcome::of(&Error::internal(io::Error::from_raw_os_error(28))), Outcome::Failed);
+        assert_eq!(Outcome::of(&Error::repository_not_found()), Outcome::Rejected);
     }
 }
