@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use super::memory::MemoryLease;
-use super::{Lease, LeaseError, Wish};
+use super::{Lease, LeaseError, Term, Wish};
 
 /// How far ahead fences are wanted.
 const AHEAD: Duration = Duration::from_secs(10);
@@ -19,7 +19,7 @@ pub enum Step {
     Acquire(usize, i64),
     /// A holder renews.
     Renew(usize, i64),
-    /// A holder gives the id back, having issued up to a time.
+    /// A holder gives the id back, having issued up to a time, or nothing if its term begins later.
     Release(usize, i64),
     /// Whoever holds the id dies, and its time to live passes.
     Expire,
@@ -35,18 +35,24 @@ pub async fn follows_the_book<L: Lease>(
     mut book: [MemoryLease; HOLDERS],
     expire: impl AsyncFn(),
 ) {
+    let mut begun = [i64::MIN; HOLDERS];
     for (at, step) in steps.iter().enumerate() {
         let wish = |now_ms| Wish { now_ms, ahead: AHEAD };
         let (answer, expected) = match *step {
-            Step::Acquire(who, now_ms) => (
-                heard(leases[who].acquire(|| wish(now_ms)).await.map(|term| (term.from_ms, term.fence_ms))),
-                heard(book[who].acquire(|| wish(now_ms)).await.map(|term| (term.from_ms, term.fence_ms))),
-            ),
+            Step::Acquire(who, now_ms) => {
+                let term = leases[who].acquire(|| wish(now_ms)).await;
+                begun[who] = term.as_ref().map_or(begun[who], |term| term.from_ms);
+                let told = book[who].acquire(|| wish(now_ms)).await;
+                let range = |term: Term| (term.from_ms, term.fence_ms);
+                (heard(term.map(range)), heard(told.map(range)))
+            }
             Step::Renew(who, now_ms) => (
                 heard(leases[who].renew(wish(now_ms)).await.map(|renewed| renewed.fence_ms)),
                 heard(book[who].renew(wish(now_ms)).await.map(|renewed| renewed.fence_ms)),
             ),
             Step::Release(who, next_ms) => {
+                // A generator's next slot never lies before its term, so no release lowers the fence further.
+                let next_ms = next_ms.max(begun[who]);
                 (heard(leases[who].release(next_ms).await), heard(book[who].release(next_ms).await))
             }
             Step::Expire => {
