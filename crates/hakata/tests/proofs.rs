@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hakata_testkit::proof::{Crash, Drain, Race, Stall, crash, drain, race, stall};
+use hakata_testkit::proof::{Crash, Drain, Race, Soak, Stall, crash, drain, race, soak, stall};
 use hakata_testkit::{ServerOptions, crash_points};
 
 fn binary() -> &'static Path {
@@ -35,4 +35,12 @@ fn stalled_handshakes_are_cut_and_leave_nothing() {
 fn transfers_finish_when_the_server_is_told_to_stop() {
     let proof = Drain { size_bytes: 8_000_000, bytes_per_second: 4_000_000 };
     drain(binary(), &proof).expect("the proof holds");
+}
+
+#[test]
+fn no_id_comes_twice_while_leases_processes_and_redis_are_hurt() {
+    let pause = Duration::from_millis(10);
+    let proof = Soak { n_ids: 1_000_000, n_servers: 8, n_connections: 2, pause };
+    let soaked = soak(binary(), &proof).expect("the proof holds");
+    assert!(soaked.n_refused > 0, "servers stopped at their fence: {soaked:?}");
 }
