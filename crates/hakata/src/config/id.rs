@@ -9,9 +9,6 @@ use hakata_service::listener::{Address, ConnectionLimits};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How far the fence lies ahead where another machine is asked for it, and where a file is written.
-const FENCE_AHEAD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3));
-
 /// The settings of the id server.
 #[derive(Debug)]
 pub(crate) struct Id {
@@ -70,11 +67,9 @@ impl Id {
         let worker_id = given(values, "id.worker_id").and_then(|n| WorkerId::new(layout, n).ok());
         let worker = |n: u64| WorkerId::new(layout, n).unwrap_or(layout.max_worker_id());
         let most = given(values, "id.max_worker_id").map_or(layout.max_worker_id(), worker);
-        let ahead = Some(values.duration("id.fence_ahead")).filter(|ahead| !ahead.is_zero());
         let redis = values.some_text("id.redis");
         let is_shared = values.some_text("database.url").is_some_and(|url| !url.starts_with("sqlite:"));
         let is_asked = worker_id.is_none() && (redis.is_some() || is_shared);
-        let usual = if is_asked { FENCE_AHEAD.0 } else { FENCE_AHEAD.1 };
         let per_address = values.count("id.max_connections_per_address");
         Self {
             listen: IdListen {
@@ -97,7 +92,7 @@ impl Id {
             redis: redis.map(|url| Secret::new(url.to_owned())),
             leases_in_database: is_asked && redis.is_none(),
             keeper: keeper::Settings {
-                fence_ahead: ahead.unwrap_or(usual),
+                fence_ahead: values.duration("id.fence_ahead"),
                 renew_every: values.duration("id.lease_renew"),
             },
             ttl: values.duration("id.lease_ttl"),
@@ -197,8 +192,8 @@ mod tests {
             ("redis=redis://h/1?ns=x", ""),
             ("redis=rediscluster://h", "id.redis: a Redis cluster"),
             ("lease_renew=0s", "id.lease_renew: "),
-            ("redis=redis://h lease_renew=5s", ""),
-            ("redis=redis://h lease_renew=6s", "id.lease_renew: "),
+            ("lease_renew=5s fence_ahead=10s", ""),
+            ("lease_renew=6s fence_ahead=10s", "id.lease_renew: "),
             ("lease_renew=2s", "id.lease_renew: "),
             ("lease_ttl=1s", "id.lease_ttl: "),
             ("lease_patience=0s", "id.lease_patience: "),
@@ -215,8 +210,6 @@ mod tests {
     fn defaults_are_those_of_the_crate() {
         let ours = Id::new(&values(""));
         assert_eq!(ours.server, server::Settings::default());
-        assert_eq!(ours.keeper.fence_ahead, Duration::from_secs(3), "a file");
-        assert_eq!(Id::new(&values("redis=redis://h")).keeper.fence_ahead, Duration::from_secs(10));
         assert!(!ours.listen.is_on() && ours.range.1 == Layout::Standard.max_worker_id());
         let given = Id::new(&values("worker_id=5 idle_timeout=0s"));
         assert_eq!((given.keeper.fence_ahead, given.server.idle_timeout), (Duration::from_secs(3), None));

@@ -153,7 +153,7 @@ static KEYS: &[Key] = &[
     secret("id.redis", Kind::Text, "", "redis://USER:PASSWORD@HOST:PORT/DB?ns=NAMESPACE, or rediss://: where worker ids are leased."),
     key("id.min_worker_id", Kind::Count { least: 0, most: 1023 }, "1", "The first worker id that may be leased."),
     key("id.max_worker_id", WORKER, "auto", "The last worker id that may be leased; auto is the greatest of the layout."),
-    key("id.fence_ahead", Kind::Span, "0s", "How long issuing goes on when the lease cannot be renewed, and how long the next holder waits after a crash; 0s is 10s, or 3s where the worker id is given."),
+    key("id.fence_ahead", Kind::Span, "3s", "How long issuing goes on when the lease cannot be renewed, and how long the next holder waits after a crash."),
     key("id.lease_ttl", Kind::Span, "60s", "How long a worker id stays taken when its holder is gone without giving it back."),
     key("id.lease_renew", Kind::Span, "1s", "Time between two renewals of the lease."),
     key("id.lease_patience", Kind::Span, "2s", "How long Redis may take to answer."),
