@@ -1,6 +1,6 @@
 //! The adapters that carry the protocols: memcached over TCP and Unix sockets, HTTP, gRPC.
 //!
-//! They share an [`Issuer`](crate::Issuer) and a [`Stats`]. Each takes admitted connections of a
+//! They share an [`Issuer`] and a [`Stats`]. Each takes admitted connections of a
 //! [`Listener`](hakata_service::listener::Listener); [`grpc`] and [`http`] are functions of a request for its HTTP server.
 
 use std::sync::Arc;
