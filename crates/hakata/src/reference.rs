@@ -10,7 +10,7 @@ pub(crate) fn metrics_page() -> String {
     let mut text = String::from(
         "# Metrics\n\n\
          <!-- Made by `hakata reference metrics`; a test fails when this page is stale. -->\n\n\
-         `GET /metrics` on the admin listener (`127.0.0.1:9090` unless configured) answers in the OpenMetrics text format,\n\
+         `GET /metrics` on the admin listener (`127.0.0.1:9090` unless configured or taken) answers in the OpenMetrics text format,\n\
          which Prometheus reads. Times are in seconds, sizes in bytes. A histogram has `_bucket`, `_sum` and `_count`. Labels\n\
          take few values and never name a repository, a person, a path or a ref. A metric that did not move yet is shown too;\n\
          the series of a labelled one appear when they first move.\n\n\

@@ -108,13 +108,13 @@ fn a_killed_server_leaves_nothing_in_the_way() -> Result<()> {
     Ok(())
 }
 
-/// Starts a server on any data directory and waits until it is ready.
-fn start_on(sandbox: &Sandbox, data: &Path) -> Result<Child> {
-    let ready = sandbox.path().join("long.json");
+/// Starts a server on any data directory, with free ports for the flags, and waits until it is ready.
+fn start_on(sandbox: &Sandbox, data: &Path, flags: &[&str]) -> Result<Child> {
+    let ready = sandbox.path().join("ready.json");
     let _ = std::fs::remove_file(&ready);
     let mut command = sandbox.bare_hakata();
     command.arg("serve").arg("--data").arg(data).arg("--ready-file").arg(&ready);
-    for flag in ["--http", "--ssh", "--admin"] {
+    for flag in flags {
         command.args([flag, "127.0.0.1:0"]);
     }
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
@@ -127,11 +127,32 @@ fn start_on(sandbox: &Sandbox, data: &Path) -> Result<Child> {
 }
 
 #[test]
+fn servers_for_which_nobody_chose_a_port_for_metrics_get_along() -> Result<()> {
+    let sandbox = sandbox()?;
+    let mut seen = Vec::new();
+    let mut running = Vec::new();
+    for name in ["one", "two"] {
+        running.push(start_on(&sandbox, &sandbox.path().join(name), &["--http", "--ssh"])?);
+        let ready = std::fs::read_to_string(sandbox.path().join("ready.json"))?;
+        let ready: serde_json::Value = serde_json::from_str(&ready)?;
+        let admin = ready["admin"].as_str().context("metrics are somewhere")?.to_owned();
+        assert_eq!(get(&admin, "/health/live")?.0, "200", "at {admin}");
+        seen.push(admin);
+    }
+    for mut server in running {
+        kill_process(Pid::from_child(&server), Signal::TERM)?;
+        assert!(server.wait()?.success(), "SIGTERM ends with 0");
+    }
+    assert_ne!(seen[0], seen[1]);
+    Ok(())
+}
+
+#[test]
 fn a_long_data_path_gets_a_socket_of_its_own() -> Result<()> {
     let sandbox = sandbox()?;
     let long = sandbox.path().join("d".repeat(120));
     let user = |words: &[&str]| run(sandbox.bare_hakata().arg("user").args(words).arg("--data").arg(&long));
-    let mut killed = start_on(&sandbox, &long)?;
+    let mut killed = start_on(&sandbox, &long, &["--http", "--ssh", "--admin"])?;
     let added = user(&["add", "aiko"]);
     let lock = std::fs::read_to_string(long.join("lock"));
     killed.kill()?;
@@ -144,7 +165,7 @@ fn a_long_data_path_gets_a_socket_of_its_own() -> Result<()> {
     assert!(folder.exists(), "a killed server cleans nothing up");
     user(&["list"])?.expect_success("user list beside a stale socket")?;
     assert!(!folder.exists(), "the next to come removes what the killed one left: {}", folder.display());
-    let mut again = start_on(&sandbox, &long)?;
+    let mut again = start_on(&sandbox, &long, &["--http", "--ssh", "--admin"])?;
     kill_process(Pid::from_child(&again), Signal::TERM)?;
     assert!(again.wait()?.success(), "SIGTERM ends with 0");
     Ok(())

@@ -82,7 +82,7 @@ static KEYS: &[Key] = &[
     key("ssh.idle_timeout", Kind::Span, "10m", "How long a connection may be silent."),
     key("ssh.keepalive", Kind::Span, "30s", "Silence after which a client is asked whether it is still there."),
     key("ssh.keepalive_tries", COUNT, "3", "Unanswered questions after which it is not."),
-    key("admin.address", Kind::Address, "127.0.0.1:9090", "Where /metrics and /health listen."),
+    key("admin.address", Kind::Address, "127.0.0.1:9090", "Where /metrics and /health listen. If nobody chose it and it is taken, a free port is."),
     key("connections.total", COUNT, "4096", "Connections at once, over all listeners."),
     key("connections.per_address", COUNT, "64", "Connections at once from one address that have not signed in or sent a request."),
     key("connections.per_address_total", COUNT, "1024", "Connections at once from one address."),

@@ -1,7 +1,7 @@
 //! From values to the settings of every part. Each key is used here, and nowhere else.
 
 use crate::config::id::Id;
-use crate::config::raw::Values;
+use crate::config::raw::{Origin, Values};
 use crate::config::value::Value;
 use hakata_names::ObjectFormat;
 use hakata_runtime::units::ByteSize;
@@ -71,6 +71,8 @@ pub(crate) struct Listen {
     pub(crate) ssh: Option<Address>,
     /// Metrics and health.
     pub(crate) admin: Option<Address>,
+    /// Whether somebody chose the address for metrics and health.
+    pub(crate) is_admin_chosen: bool,
 }
 
 /// What people are told to connect to.
@@ -100,6 +102,7 @@ impl Settings {
                 http: values.address("http.address"),
                 ssh: values.address("ssh.address"),
                 admin: values.address("admin.address"),
+                is_admin_chosen: !matches!(values.origin("admin.address"), Origin::Default),
             },
             public: Public { http: public(values, "http.public_url"), ssh: public(values, "ssh.public_url") },
             sockets: sockets(values),

@@ -9,7 +9,7 @@ use crate::serve::ids::Running;
 use hakata_runtime::tasks::{TaskName, Tasks};
 use hakata_service::health::Health;
 use hakata_service::http::{Body, RequestFacts, Server};
-use hakata_service::listener::{self, Address, Connections, Inherited, Listener};
+use hakata_service::listener::{self, Address, BindError, Connections, Inherited, Listener};
 use hakata_service::shutdown::Shutdown;
 use hakata_service::tls::Tls;
 use hakata_smart_http::SmartHttp;
@@ -17,6 +17,8 @@ use hakata_ssh::HostKeys;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use std::future::Future;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What the root page says.
@@ -59,7 +61,7 @@ impl Listeners {
             tls.map_err(|error| Failure::failed("loading the certificate of the HTTP listener", &error))?;
         let http = bind("http", &listen.http, &connections)?.map(|listener| (listener, tls));
         let ssh = bind("ssh", &listen.ssh, &connections)?;
-        let admin = bind("admin", &listen.admin, &own)?;
+        let admin = bind_admin(listen, handed_over.take("admin"), settings, &own)?;
         handed_over.end()?;
         let ssh = match ssh {
             None => None,
@@ -162,10 +164,40 @@ pub(super) fn bind(
         Some(socket) => Listener::adopt(name, socket, &sockets, connections.clone()),
         None => Listener::bind(name, address, &sockets, connections.clone()),
     };
-    bound.map_err(|error| {
-        Failure::failed(format!("listening for {name}"), &error)
-            .with_hint(format!("choose another address: {name}.address"))
-    })
+    bound.map_err(|error| cannot_listen(name, &error))
+}
+
+/// Binds the listener of metrics and health. Where nobody chose its address and another program has it, as a second
+/// Hakata or a Prometheus, a free port will do: nothing that was asked for is missing then.
+pub(super) fn bind_admin(
+    listen: &Listen,
+    inherited: Option<Inherited>,
+    settings: &Settings,
+    connections: &Connections,
+) -> Result<Option<Listener>, Failure> {
+    let Some(address) = &listen.admin else { return Ok(None) };
+    let own = match address {
+        Address::Tcp(own) if inherited.is_none() && !listen.is_admin_chosen => *own,
+        _ => return bind("admin", address, inherited, settings, connections).map(Some),
+    };
+    let open = |address| Listener::bind("admin", &address, &settings.sockets, connections.clone());
+    let bound = match open(Address::Tcp(own)) {
+        Err(BindError::Bind { source, .. }) if source.kind() == ErrorKind::AddrInUse => {
+            let free = open(Address::Tcp(SocketAddr::new(own.ip(), 0)));
+            if let Ok(listener) = &free {
+                let (address, taken) = (listener.local_address(), own);
+                tracing::warn!(%address, %taken, "metrics and health are on another port: theirs is taken");
+            }
+            free
+        }
+        bound => bound,
+    };
+    bound.map(Some).map_err(|error| cannot_listen("admin", &error))
+}
+
+fn cannot_listen(name: &str, error: &BindError) -> Failure {
+    Failure::failed(format!("listening for {name}"), error)
+        .with_hint(format!("choose another address: {name}.address"))
 }
 
 /// Opens the host keys; the first start makes them, which takes seconds of computing.

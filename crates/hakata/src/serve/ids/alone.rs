@@ -69,8 +69,7 @@ async fn serve(start: Start) -> Result<Answer, Failure> {
     let ids = Ids::bind(&settings, &dir, db.as_ref())?
         .ok_or_else(|| Failure::usage("every listener for ids is off").with_hint("set id.address"))?;
     let own = Connections::new(settings.connections.clone());
-    let admin = settings.listen.admin.as_ref();
-    let admin = admin.map(|address| listeners::bind("admin", address, None, &settings, &own)).transpose()?;
+    let admin = listeners::bind_admin(&settings.listen, None, &settings, &own)?;
     let mut addresses = Addresses {
         admin: admin.as_ref().map(|admin| admin.local_address().to_string()),
         ..Addresses::default()
