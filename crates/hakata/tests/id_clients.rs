@@ -10,19 +10,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hakata_id::client::{Client, Endpoint, Settings};
-use hakata_testkit::{IdNode, Output, Sandbox, ServerOptions, run, wait_until};
+use hakata_testkit::{IdServer, Output, Sandbox, ServerOptions, run, wait_until};
 
 fn sandbox() -> Sandbox {
     Sandbox::new(env!("CARGO_BIN_EXE_hakata")).expect("a sandbox")
 }
 
 /// A server of its own worker id, and where it listens.
-fn server(sandbox: &Sandbox) -> (IdNode, String) {
+fn server(sandbox: &Sandbox) -> IdServer {
     let settings = vec![("id.worker_id".to_owned(), "7".to_owned())];
     let options = ServerOptions { settings, ..ServerOptions::default() };
-    let server = IdNode::start(sandbox, "ids", &options).expect("a server");
-    let address = server.address().expect("it listens");
-    (server, address)
+    IdServer::start_as(sandbox, "ids", &options).expect("a server")
 }
 
 /// Whether `./test` could not install a client: then its test says so and passes.
@@ -49,9 +47,9 @@ fn python() -> PathBuf {
 /// Runs one of the scripts beside this file.
 fn script(interpreter: &Path, name: &str) {
     let sandbox = sandbox();
-    let (_server, address) = server(&sandbox);
+    let server = server(&sandbox);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/id_clients").join(name);
-    let output = play(Command::new(interpreter).arg(path).arg(address));
+    let output = play(Command::new(interpreter).arg(path).arg(&server.id));
     let output = output.expect_success(name).expect("the client is content");
     assert!(output.stdout.ends_with(" ids, each once\n"), "the script came to its end: {output:?}");
 }
@@ -66,8 +64,8 @@ fn memccapable_passes_all_cases_that_need_no_stored_value() {
         return;
     }
     let sandbox = sandbox();
-    let (_server, address) = server(&sandbox);
-    let (host, port) = address.rsplit_once(':').expect("host and port");
+    let server = server(&sandbox);
+    let (host, port) = server.id.rsplit_once(':').expect("host and port");
     for case in [
         "ascii version",
         "ascii quit",
@@ -93,8 +91,8 @@ fn memcstat_memcping_and_memccat_work_in_both_protocols() {
         return;
     }
     let sandbox = sandbox();
-    let (_server, address) = server(&sandbox);
-    let servers = format!("--servers={address}");
+    let server = server(&sandbox);
+    let servers = format!("--servers={}", server.id);
     let stat = play(Command::new("memcstat").arg(&servers)).expect_success("memcstat").expect("statistics");
     for name in ["pid: ", "version: ", "curr_connections: ", "cmd_get: ", "get_hits: "] {
         assert!(stat.stdout.contains(name), "memcstat shows {name}: {stat:?}");
@@ -178,10 +176,10 @@ fn a_rolling_restart_fails_no_fetch_and_repeats_no_id() {
         let mut settings = vec![("id.worker_id".to_owned(), worker_id.to_owned())];
         settings.push(("id.address".to_owned(), address.to_owned()));
         let options = ServerOptions { settings, ..ServerOptions::default() };
-        IdNode::start(&sandbox, name, &options).expect("a server")
+        IdServer::start_as(&sandbox, name, &options).expect("a server")
     };
     let mut servers = [start("a", "1", "127.0.0.1:0"), start("b", "2", "127.0.0.1:0")];
-    let addresses = servers.each_ref().map(|server| server.address().expect("it listens"));
+    let addresses = servers.each_ref().map(|server| server.id.clone());
     let endpoints = addresses.each_ref().map(|address| Endpoint::Tcp(address.clone()));
     let client = Client::new(endpoints, Settings::default()).expect("there are servers");
     let fetching = Fetching { client, is_over: AtomicBool::new(false), n_fetches: AtomicUsize::new(0) };
@@ -196,7 +194,7 @@ fn a_rolling_restart_fails_no_fetch_and_repeats_no_id() {
                 servers.iter_mut().zip([("a", "1", &addresses[0]), ("b", "2", &addresses[1])])
             {
                 fetching.wait_for_more();
-                server.process().stop().expect("a clean end");
+                server.stop().expect("a clean end");
                 fetching.wait_for_more();
                 *server = start(name, worker_id, address);
             }

@@ -47,7 +47,7 @@ fn a_stop_answers_what_arrived_and_gives_the_lease_back() -> Result<()> {
     for mut talk in idle {
         assert_eq!(talk.rest()?, b"", "an idle connection is closed without a word");
     }
-    assert!(sandbox.log().contains("stopped: everything was finished"), "{}", sandbox.log());
+    assert!(server.log().contains("stopped: everything was finished"), "{}", server.log());
     let start = Instant::now();
     let again = IdServer::start(&sandbox, &options(&[]))?;
     let id = again.fetch().context("a stop in good order leaves nothing to wait for")?;
@@ -64,18 +64,18 @@ fn a_second_signal_cuts_and_hangups_do_not_kill() -> Result<()> {
     let sandbox = sandbox()?;
     let mut server = IdServer::start(&sandbox, &options(&[("id.idle_timeout", "0s")]))?;
     server.signal(Signal::HUP)?;
-    wait_until("the reload", LIMIT, || sandbox.log().contains("the configuration read again is the same"))?;
+    wait_until("the reload", LIMIT, || server.log().contains("the configuration read again is the same"))?;
     let mut deaf = server.connect()?;
     deaf.set_write_timeout(Duration::from_millis(200))?;
     let request = format!("get{}\r\n", " k".repeat(30_000));
     // Until the server reads no more: there are replies that it cannot get rid of.
     while deaf.send(request.as_bytes()).is_ok() {}
     server.signal(Signal::TERM)?;
-    wait_until("the drain", LIMIT, || sandbox.log().contains("stopping: "))?;
+    wait_until("the drain", LIMIT, || server.log().contains("stopping: "))?;
     ensure!(server.connect().is_err(), "a server that stops accepts nobody");
     server.signal(Signal::TERM)?;
     assert_eq!(server.wait()?, Some(0));
-    assert!(sandbox.log().contains("stopped: 1 cut"), "{}", sandbox.log());
+    assert!(server.log().contains("stopped: 1 cut"), "{}", server.log());
     Ok(())
 }
 

@@ -123,7 +123,7 @@ fn without_descriptors_it_serves_who_is_there_and_then_others() -> Result<()> {
         }
     }
     ensure!((10..40).contains(&served.len()), "{} of 60 are served by 40 descriptors", served.len());
-    let (start, log) = (Instant::now(), sandbox.log());
+    let (start, log) = (Instant::now(), server.log());
     while start.elapsed() < Duration::from_secs(2) {
         for client in &mut served {
             client.fetch().context("who is there is served")?;
@@ -243,7 +243,7 @@ fn a_client_that_is_gone_in_the_middle_of_a_reply_is_no_error() -> Result<()> {
     wait_for(&server, TASKS, 0.0)?;
     let mut talk: Talk = server.connect()?;
     talk.fetch()?;
-    let log = sandbox.log();
+    let log = server.log();
     ensure!(!log.contains("ERROR") && !log.contains("WARN"), "clients that leave fill the log: {log}");
     Ok(())
 }

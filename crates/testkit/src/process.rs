@@ -10,8 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait_until;
 
-/// How long a process may take to end.
-const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// How long a process may take to end once nothing runs.
+const STOP_LIMIT: Duration = Duration::from_secs(90);
 
 /// A running process.
 pub struct Process {
@@ -44,29 +44,37 @@ impl Process {
         kill_process(pid, signal).context("signalling a process")
     }
 
-    /// Asks the process to stop; it must end with status 0.
+    /// Asks the process to stop and waits; it must end with status 0.
     ///
     /// # Errors
     /// If it does not end in time or with another status.
     pub fn stop(&mut self) -> Result<()> {
         self.signal(Signal::TERM)?;
-        let mut status = None;
-        wait_until("a process's end", STOP_LIMIT, || {
-            status = self.child.try_wait().ok().flatten();
-            status.is_some()
-        })?;
-        let code = status.and_then(|status| status.code());
+        let code = self.wait()?;
         ensure!(code == Some(0), "a process ended with {code:?} after SIGTERM");
         Ok(())
     }
 
-    /// Kills the process on the spot, stopped or not.
+    /// Kills the process on the spot, stopped or not, as a power cut would.
     ///
     /// # Errors
     /// If it cannot be waited for.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill().context("killing a process")?;
         self.child.wait().context("waiting for a killed process").map(drop)
+    }
+
+    /// Waits for the process's end; `None` if a signal ended it.
+    ///
+    /// # Errors
+    /// If it does not end in time.
+    pub fn wait(&mut self) -> Result<Option<i32>> {
+        let mut status = None;
+        wait_until("a process's end", STOP_LIMIT, || {
+            status = self.child.try_wait().ok().flatten();
+            status.is_some()
+        })?;
+        Ok(status.and_then(|status| status.code()))
     }
 
     /// Whether the process has ended.

@@ -1,19 +1,15 @@
 //! A running `hakata serve`.
 
-use std::fs::File;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 
-use crate::{Sandbox, wait_until};
+use crate::{Process, Sandbox, wait_until};
 
 /// How long a start may take, migrations included.
 const START_LIMIT: Duration = Duration::from_secs(60);
-
-/// How long a stop may take once nothing runs.
-const STOP_LIMIT: Duration = Duration::from_secs(90);
 
 /// How to start a server.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +31,7 @@ impl ServerOptions {
 
 /// A server process, killed on drop.
 pub struct Server {
-    child: Child,
+    process: Process,
     /// Address of the HTTP listener, `127.0.0.1:PORT`.
     pub http: String,
     /// Address of the SSH listener.
@@ -64,31 +60,26 @@ impl Server {
     fn start_at(sandbox: &Sandbox, options: &ServerOptions, addresses: [&str; 3]) -> Result<Self> {
         let ready = sandbox.path().join("ready.json");
         let _ = std::fs::remove_file(&ready);
-        let log = File::options().create(true).append(true).open(sandbox.path().join("server.log"));
-        let log = log.context("opening the server's log")?;
-        let mut command = wrapped(sandbox, options, "serve");
-        command.arg("--ready-file").arg(&ready).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut command = wrapped(sandbox.hakata(&["serve"]), sandbox, options);
+        command.arg("--ready-file").arg(&ready);
         for (key, address) in ["http", "ssh", "admin"].iter().zip(addresses) {
             command.env(variable(&format!("{key}.address")), address);
         }
         command.envs(options.environment());
-        let mut child = command.spawn().context("starting the server")?;
-        let started = wait_until("a ready server", START_LIMIT, || {
-            ready.exists() || child.try_wait().is_ok_and(|status| status.is_some())
-        });
+        let log = sandbox.path().join("server.log");
+        let mut process = Process::spawn(&mut command, &log).context("starting the server")?;
+        let started = wait_until("a ready server", START_LIMIT, || ready.exists() || process.has_ended());
         if started.is_err() || !ready.exists() {
-            let _ = child.kill();
-            let _ = child.wait();
             bail!("the server did not start:\n{}", sandbox.log());
         }
         let addresses: serde_json::Value = serde_json::from_slice(&std::fs::read(&ready)?)?;
         let address = |key: &str| addresses[key].as_str().unwrap_or_default().to_owned();
-        Ok(Self { child, http: address("http"), ssh: address("ssh"), admin: address("admin") })
+        Ok(Self { process, http: address("http"), ssh: address("ssh"), admin: address("admin") })
     }
 
     /// The server's process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.pid()
     }
 
     /// Sends a signal.
@@ -96,8 +87,7 @@ impl Server {
     /// # Errors
     /// If the process is gone.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = Pid::from_raw(self.child.id().cast_signed()).context("a process id is positive")?;
-        kill_process(pid, signal).context("signalling the server")
+        self.process.signal(signal)
     }
 
     /// Asks the server to stop and waits; it must end with status 0.
@@ -105,19 +95,15 @@ impl Server {
     /// # Errors
     /// If it does not end in time or with another status.
     pub fn stop(&mut self) -> Result<()> {
-        self.signal(Signal::TERM)?;
-        let code = self.wait()?;
-        ensure!(code == Some(0), "the server ended with {code:?} after SIGTERM");
-        Ok(())
+        self.process.stop()
     }
 
-    /// Kills the server on the spot, as a power cut would.
+    /// Kills the server on the spot.
     ///
     /// # Errors
     /// If it cannot be waited for.
     pub fn kill(&mut self) -> Result<()> {
-        self.child.kill().context("killing the server")?;
-        self.wait().map(drop)
+        self.process.kill()
     }
 
     /// Waits for the server's end; `None` if a signal ended it.
@@ -125,30 +111,17 @@ impl Server {
     /// # Errors
     /// If it does not end in time.
     pub fn wait(&mut self) -> Result<Option<i32>> {
-        let mut status = None;
-        wait_until("the server's end", STOP_LIMIT, || {
-            status = self.child.try_wait().ok().flatten();
-            status.is_some()
-        })?;
-        Ok(status.and_then(|status| status.code()))
+        self.process.wait()
     }
 
     /// Whether the server has ended.
     pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().is_ok_and(|status| status.is_some())
+        self.process.has_ended()
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The command that starts a server of a kind, through the wrapper if there is one.
-pub(crate) fn wrapped(sandbox: &Sandbox, options: &ServerOptions, service: &str) -> Command {
-    let mut server = sandbox.hakata(&[service]);
+/// A command that starts a server with the fault that is asked for, through the wrapper if there is one.
+pub(crate) fn wrapped(mut server: Command, sandbox: &Sandbox, options: &ServerOptions) -> Command {
     if let Some(fault) = &options.fault {
         server.args(["--fault", fault]);
     }
