@@ -84,7 +84,8 @@ impl Lease for SqlLease {
             if let Some(Held { fence_at, found_at, database_ms }) = self.within(taking).await? {
                 self.held = Some((worker_id, token));
                 let from_ms = wish.now_ms.max(found_at);
-                return Ok(Term { worker_id, from_ms, fence_ms: fence_at, place_ms: Some(database_ms) });
+                let place_ms = Some(database_ms);
+                return Ok(Term { worker_id, from_ms, fence_ms: fence_at, place_ms, lost: None });
             }
         }
         Err(LeaseError::Taken { least: self.settings.least, most: self.settings.most })

@@ -30,6 +30,9 @@ use complaints::Complaints;
 /// How long giving a lease back may take at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// What follows for now from the loss of fences.
+const UNTIL_PASSED: &str = "no ids are issued until every fence that may have been lost has passed";
+
 /// How a lease is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
@@ -56,7 +59,7 @@ pub enum Standing {
         from_ms: i64,
         /// Ids of times from here on may not.
         fence_ms: i64,
-        /// Why the last attempt to raise the fence came to nothing, if it did.
+        /// Why the last attempt to raise the fence came to nothing, or why issuing has not begun, if so.
         trouble: Option<String>,
     },
     /// The lease was given back, and none is sought any more.
@@ -165,7 +168,7 @@ impl<L: Lease> Keeping<L> {
     }
 
     fn begin(&mut self, term: Term) {
-        let Term { worker_id, from_ms, fence_ms, place_ms } = term;
+        let Term { worker_id, from_ms, fence_ms, place_ms, lost } = term;
         let layout = self.generator.layout();
         // The first tick that lies wholly behind: times of a place need not be ticks of the layout.
         let tick_ms = i64::try_from(layout.tick_ms()).unwrap_or(1);
@@ -176,15 +179,26 @@ impl<L: Lease> Keeping<L> {
         measure::began(&self.time, layout, fence_ms);
         let wait_ms = from_ms.saturating_sub(now_ms).max(0);
         tracing::info!(worker_id = worker_id.get(), wait_ms, "acquired a worker id");
-        if wait_ms > i64::try_from(self.settings.fence_ahead.as_millis()).unwrap_or(i64::MAX) {
+        if let Some(why) = lost {
+            let worker_id = worker_id.get();
+            tracing::warn!(worker_id, wait_ms, "{why}: {UNTIL_PASSED}");
+        } else if wait_ms > i64::try_from(self.settings.fence_ahead.as_millis()).unwrap_or(i64::MAX) {
+            let worker_id = worker_id.get();
             tracing::warn!(
-                worker_id = worker_id.get(),
+                worker_id,
                 wait_ms,
-                "ids begin only when the clock has reached the fence of an earlier holder, or after fences were lost"
+                "ids begin when the clock has reached the fence of an earlier holder"
             );
         }
         self.compare(place_ms);
-        self.standing.send_replace(Standing::Held { worker_id, from_ms, fence_ms, trouble: None });
+        self.stand(term, fence_ms);
+    }
+
+    /// Tells that the lease is held, and why there are no ids yet if fences were lost.
+    fn stand(&self, term: Term, fence_ms: i64) {
+        let Term { worker_id, from_ms, lost, .. } = term;
+        let trouble = lost.filter(|_| self.now_ms() < from_ms).map(|why| format!("{why}: {UNTIL_PASSED}"));
+        self.standing.send_replace(Standing::Held { worker_id, from_ms, fence_ms, trouble });
     }
 
     /// Renews until the lease is lost or the group drains.
@@ -232,8 +246,7 @@ impl<L: Lease> Keeping<L> {
         measure::renewed(fence_ms);
         self.complaints.settled();
         self.compare(place_ms);
-        let Term { worker_id, from_ms, .. } = term;
-        self.standing.send_replace(Standing::Held { worker_id, from_ms, fence_ms, trouble: None });
+        self.stand(term, fence_ms);
     }
 
     /// Stops the generator, and tells the first time of which it issued nothing.

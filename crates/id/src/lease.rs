@@ -82,6 +82,8 @@ pub struct Term {
     pub fence_ms: i64,
     /// The place's own clock, if it has one.
     pub place_ms: Option<i64>,
+    /// Why fences may have been lost, if `from_ms` is for that.
+    pub lost: Option<&'static str>,
 }
 
 /// What a renewal brought.

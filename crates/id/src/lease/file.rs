@@ -118,23 +118,17 @@ impl Lease for FileLease {
             self.reopen().await?;
         }
         let wish = wish();
-        let (dir, worker_id) = (self.place.dir.display(), self.place.worker_id);
-        let from_ms = match &self.found {
-            Found::First => wish.now_ms,
-            Found::Fence(fence_ms) => wish.now_ms.max(*fence_ms),
-            Found::Suspect(why) => {
-                tracing::warn!(
-                    directory = %dir, worker_id = worker_id.get(), wait_ms = wish.ahead.as_millis(),
-                    "the fence of the worker id is lost ({why}): waiting until it has certainly passed"
-                );
-                // The fence was ours and by this clock, unlike in a place that many hosts share.
-                wish.fence_ms()
-            }
+        let worker_id = self.place.worker_id;
+        let (from_ms, lost) = match &self.found {
+            Found::First => (wish.now_ms, None),
+            Found::Fence(fence_ms) => (wish.now_ms.max(*fence_ms), None),
+            // The fence was ours and by this clock, unlike in a place that many hosts share.
+            Found::Suspect(why) => (wish.fence_ms(), Some(*why)),
         };
         let fence_ms = from_ms.max(wish.fence_ms());
         self.on_file(move |file| file.write(fence_ms)).await?;
         self.found = Found::Fence(fence_ms);
-        Ok(Term { worker_id, from_ms, fence_ms, place_ms: None })
+        Ok(Term { worker_id, from_ms, fence_ms, place_ms: None, lost })
     }
 
     async fn renew(&mut self, wish: Wish) -> Result<Renewed, LeaseError> {

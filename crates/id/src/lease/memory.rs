@@ -3,7 +3,7 @@
 //! [`Book`] is the reference: the scripts for Redis and the statements for SQL must answer as it does, and the model in
 //! `tests/lease` explores it. Behind the feature `testing`, for dev-dependencies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, ready};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub struct Book<T> {
     ids: BTreeMap<u16, Entry<T>>,
     /// The run of the place for which the floor was set, and the fence that every id has at least.
     floor: Option<(u8, i64)>,
+    /// Which ids had a fence since the floor was set, so that one that is missing was lost.
+    known: BTreeSet<u16>,
     /// Which run of the place this is: another one may have lost what was written in the one before.
     run: u8,
     expiry: Expiry,
@@ -63,7 +65,7 @@ pub struct Act {
 impl<T: Clone + PartialEq> Book<T> {
     /// Makes an empty book, in which nobody has issued anything.
     pub fn new(expiry: Expiry) -> Self {
-        Self { ids: BTreeMap::new(), floor: None, run: 0, expiry }
+        Self { ids: BTreeMap::new(), floor: None, known: BTreeSet::new(), run: 0, expiry }
     }
 
     /// Makes an empty book of a place that loses nothing, so that a missing fence was never there.
@@ -88,7 +90,9 @@ impl<T: Clone + PartialEq> Book<T> {
         };
         self.floor = Some((self.run, floor));
         let entry = self.ids.entry(act.worker_id).or_insert(Entry { lease: None, fence_ms: None });
-        let from = act.now_ms.max(floor).max(entry.fence_ms.unwrap_or(i64::MIN));
+        let had_one = !self.known.insert(act.worker_id);
+        let missing = if had_one { act.after_loss_ms } else { i64::MIN };
+        let from = act.now_ms.max(floor).max(entry.fence_ms.unwrap_or(missing));
         let fence = entry.fence_ms.unwrap_or(i64::MIN).max(act.fence_ms);
         *entry = Entry { lease: Some((token, act.place_ms + act.ttl_ms)), fence_ms: Some(fence) };
         Some((from, fence))
@@ -138,9 +142,17 @@ impl<T: Clone + PartialEq> Book<T> {
         }
     }
 
+    /// Loses one fence, as a Redis that evicts keys.
+    pub fn delete_fence(&mut self, worker_id: u16) {
+        if let Some(entry) = self.ids.get_mut(&worker_id) {
+            entry.fence_ms = None;
+        }
+    }
+
     /// Loses everything, as a Redis that was restarted without its file.
     pub fn lose(&mut self) {
         self.ids.clear();
+        self.known.clear();
         self.floor = None;
         self.run += 1;
     }
@@ -252,7 +264,7 @@ impl MemoryLease {
             if let Some((from_ms, fence_ms)) = taken {
                 drop(book);
                 self.held = Some((worker_id, token, fence_ms));
-                return Ok(Term { worker_id, from_ms, fence_ms, place_ms: Some(place_ms) });
+                return Ok(Term { worker_id, from_ms, fence_ms, place_ms: Some(place_ms), lost: None });
             }
         }
         Err(LeaseError::Taken { least: self.least, most: self.most })

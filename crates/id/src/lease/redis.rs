@@ -3,12 +3,13 @@
 //! ```text
 //! NS:id:N        token of the holder        expires with the lease     katsubushi's own key
 //! NS:fence:N     milliseconds since 1970    stays
-//! NS:id-floor    run, fence                 stays                      least fence of every id
+//! NS:id-floor    run, fence, had:N          stays                      least fence of every id, and who had one
 //! ```
 //!
 //! Each act is one script, so a lease and its fence change in one step. Redis may lose data, and says so: a floor that is
 //! missing, or that names another run of Redis than the one that answers, means that fences may be missing or old. Then
-//! the next to acquire any id raises the floor, and nobody who comes later begins below it. So the first start in an
+//! the next to acquire any id raises the floor, and nobody who comes later begins below it. A fence that is missing
+//! although the floor says that there was one (deleted by hand, evicted) counts as lost for its id. So the first start in an
 //! empty Redis waits for twice `id.fence_ahead`; whoever holds a lease that survived goes on without a pause.
 //!
 //! Beside katsubushi: it sets `NS:id:N` with NX, as we do, so neither takes an id that the other one holds. But it knows
@@ -153,11 +154,16 @@ impl RedisLease {
         script.key(format!("{}:id-floor", self.settings.namespace()));
         script.arg(token.current()).arg(self.settings.ttl_ms()).arg(wish.now_ms).arg(wish.fence_ms());
         script.arg(wish.after_loss_ms(patience)).arg(run_id).arg(asked_ms).arg(millis(patience));
-        let Some((from_ms, fence_ms, place_ms)) = self.run::<Option<(i64, i64, i64)>>(&script).await? else {
-            return Ok(None);
-        };
+        script.arg(worker_id.get());
+        let answer = self.run::<Option<(i64, i64, i64, i64)>>(&script).await?;
+        let Some((from_ms, fence_ms, place_ms, lost)) = answer else { return Ok(None) };
         self.held = Some(Held { worker_id, token, fence_ms });
-        Ok(Some(Term { worker_id, from_ms, fence_ms, place_ms: Some(place_ms) }))
+        let lost = match lost {
+            0 => None,
+            1 => Some("Redis is new to these ids, was emptied or was started again"),
+            _ => Some("Redis has lost the fence of this worker id alone, by hand or by evicting it"),
+        };
+        Ok(Some(Term { worker_id, from_ms, fence_ms, place_ms: Some(place_ms), lost }))
     }
 }
 

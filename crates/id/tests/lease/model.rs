@@ -35,10 +35,20 @@ struct Setting {
     /// Answers lost and waits given up by all holders together.
     delays: u8,
     losses: u8,
-    /// Whether a loss is a return to an earlier state instead of an empty place.
-    restores: bool,
+    /// What a loss is.
+    loss: Loss,
     expiry: Expiry,
     broken: Broken,
+}
+
+/// What a place loses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    Everything,
+    /// What was written since an earlier state.
+    SinceSaved,
+    /// The fence alone.
+    Fence,
 }
 
 /// A rule that is broken on purpose, to see that the model finds out.
@@ -260,20 +270,21 @@ impl Explorer {
     }
 
     fn harm_place(&mut self, state: &State) -> Result<(), ()> {
-        if self.setting.restores && state.saved.is_none() {
+        if self.setting.loss == Loss::SinceSaved && state.saved.is_none() {
             let next = State { saved: Some(state.book.clone()), ..state.clone() };
             self.step(next, || "the place writes a file".to_owned())?;
         }
         if state.losses < self.setting.losses {
             let mut next = state.clone();
             next.losses += 1;
-            match (self.setting.restores, &state.saved) {
-                (false, _) if self.setting.broken == Broken::LossUnnoticed => {
+            match (self.setting.loss, &state.saved) {
+                (Loss::Everything | Loss::Fence, _) if self.setting.broken == Broken::LossUnnoticed => {
                     next.book = Book::durable(self.setting.expiry);
                 }
-                (false, _) => next.book.lose(),
-                (true, Some(saved)) => next.book.restore(saved.clone()),
-                (true, None) => return Ok(()),
+                (Loss::Everything, _) => next.book.lose(),
+                (Loss::Fence, _) => next.book.delete_fence(ID),
+                (Loss::SinceSaved, Some(saved)) => next.book.restore(saved.clone()),
+                (Loss::SinceSaved, None) => return Ok(()),
             }
             self.step(next, || "the place loses what it had".to_owned())?;
         }
@@ -345,7 +356,7 @@ const BASE: Setting = Setting {
     crashes: 1,
     delays: 1,
     losses: 0,
-    restores: false,
+    loss: Loss::Everything,
     expiry: Expiry::Forgets,
     broken: Broken::Nothing,
 };
@@ -403,7 +414,8 @@ fn no_time_is_issued_twice_by_three_holders() {
 fn no_time_is_issued_twice_after_a_loss() {
     for skews in [&[1, 0], &[0, 1]] {
         holds("a place that was emptied", Setting { skews, ..LOSSY });
-        let old_file = Setting { skews, restores: true, ..LOSSY };
+        holds("a place that lost one fence", Setting { skews, loss: Loss::Fence, crashes: 1, ..LOSSY });
+        let old_file = Setting { skews, loss: Loss::SinceSaved, ..LOSSY };
         holds(
             "a place that returned to an old file",
             Setting { until: if IS_DEEP { 7 } else { 5 }, ..old_file },
@@ -424,6 +436,8 @@ fn each_broken_rule_is_found() {
     is_found("late answers after a loss", lossy(Broken::AnswersLate));
     is_found("a short wait after a loss", lossy(Broken::ShortWait));
     is_found("a loss that nobody notices", lossy(Broken::LossUnnoticed));
+    let one_fence = Setting { loss: Loss::Fence, crashes: 1, ..lossy(Broken::LossUnnoticed) };
+    is_found("one lost fence that nobody notices", one_fence);
 }
 
 /// With fences a blind release costs availability only: a comparison is for that, and for places that lost theirs.

@@ -122,6 +122,24 @@ async fn an_id_whose_fence_has_passed_is_preferred() {
     assert_eq!((term.worker_id, term.from_ms), (worker(13), START), "no id lies in the future");
 }
 
+/// A Redis that evicts keys, or an operator who deletes one, takes a fence and leaves the floor.
+#[tokio::test]
+async fn a_fence_that_is_lost_alone_is_noticed() {
+    let server = RedisServer::start(&[]);
+    settle(&server).await;
+    let mut first = lease(&server.url(), 7, 7);
+    let fence_ms = first.acquire(|| wish(START)).await.unwrap().fence_ms;
+    server.run(&["DEL", "test:fence:7", "test:id:7"]);
+    // Its clock is behind that of the first holder, which may go on to the fence that it knows.
+    let behind = START - 5_000;
+    let term = lease(&server.url(), 7, 7).acquire(|| wish(behind)).await.unwrap();
+    assert!(term.from_ms >= fence_ms, "{} is below the fence {fence_ms} that was lost", term.from_ms);
+    assert_eq!(term.from_ms, wish(behind).after_loss_ms(PATIENCE), "as after any loss");
+    assert!(term.lost.is_some_and(|why| why.contains("this worker id alone")), "{:?}", term.lost);
+    let never_held = lease(&server.url(), 8, 8).acquire(|| wish(START)).await.unwrap();
+    assert_eq!((never_held.from_ms, never_held.lost), (START, None), "others need not wait");
+}
+
 /// A floor stays in Redis, so a clock that is years ahead at a first start would shut the namespace for years.
 #[tokio::test]
 async fn a_clock_far_ahead_writes_nothing() {

@@ -79,9 +79,13 @@ impl FenceFile {
         let found = match (read, word) {
             (Ok(record), _) => return Ok(Found::Fence(record.fence_ms)),
             (Err(Unread::Empty), Word::Never) => return Ok(Found::First),
-            (Err(Unread::Empty), Word::Had) => Found::Suspect("its file is missing or empty"),
-            (Err(Unread::Empty), Word::Unknown) => Found::Suspect("the list of known worker ids is missing"),
-            (Err(Unread::Damaged), _) => Found::Suspect("its file is damaged"),
+            (Err(Unread::Empty), Word::Had) => {
+                Found::Suspect("the fence file of this worker id is missing or empty")
+            }
+            (Err(Unread::Empty), Word::Unknown) => {
+                Found::Suspect("the list of known worker ids beside the fence files is missing")
+            }
+            (Err(Unread::Damaged), _) => Found::Suspect("the fence file of this worker id is damaged"),
         };
         // The remains may be longer than a record.
         self.file.set_len(0)?;
