@@ -1,5 +1,7 @@
 //! The one number that makes ids unique within a process.
 
+use std::time::Duration;
+
 use crate::layout::{Layout, Slot, WorkerId};
 use crate::sync::{AtomicU64, Mutex, Ordering, PoisonError};
 
@@ -12,10 +14,20 @@ use crate::sync::{AtomicU64, Mutex, Ordering, PoisonError};
 /// fence = first slot that may not be issued; 0 is "no lease"
 /// ```
 ///
-/// `next_slot` never falls, whatever the clock or the leases do.
+/// `next_slot` never falls, whatever the clock or the leases do. It may run ahead of time, by the bound of
+/// [`Generator::borrowing`] and never to the fence or behind it:
+///
+/// ```text
+///        now          now + borrow       fence
+///   ======|=============|- - - - - - - - -|
+///   issued by time      the last tick      nothing, whatever the clock says
+///                       that is lent
+/// ```
 #[derive(Debug)]
 pub struct Generator {
     layout: Layout,
+    /// How far ahead of time ids may lie, in slots; whole ticks.
+    borrow: u64,
     state: AtomicU64,
     fence: AtomicU64,
     /// Held by the calls that change the lease, so that one of them cannot undo half of another.
@@ -27,7 +39,8 @@ pub struct Generator {
 pub enum Reservation {
     /// These are the caller's; at least one, at most as many as were asked for, rising.
     Ids(Ids),
-    /// The tick is used up, or time lies behind what was issued: ask again when it reaches this slot.
+    /// The tick is used up and what may be borrowed, or time lies behind what was issued: ask again when it reaches
+    /// this slot.
     Wait(Slot),
     /// There is no lease, or its fence is reached.
     Fenced,
@@ -40,6 +53,14 @@ pub enum Reservation {
 pub struct Ids {
     next: u64,
     left: u32,
+    is_borrowed: bool,
+}
+
+impl Ids {
+    /// Tells whether their tick has not begun yet.
+    pub fn is_borrowed(&self) -> bool {
+        self.is_borrowed
+    }
 }
 
 impl Iterator for Ids {
@@ -65,10 +86,23 @@ impl Generator {
     pub fn new(layout: Layout) -> Self {
         Self {
             layout,
+            borrow: 0,
             state: AtomicU64::new(layout.ids_per_tick()),
             fence: AtomicU64::new(0),
             lease: Mutex::new(()),
         }
+    }
+
+    /// Lets it issue ids of ticks that have not begun, up to `ahead` of time and always below the fence, when those of
+    /// the current tick are used up. What is less than a tick is no use.
+    #[must_use]
+    pub fn borrowing(self, ahead: Duration) -> Self {
+        Self { borrow: self.layout.slots_within(ahead), ..self }
+    }
+
+    /// How far ahead of time its ids may lie, in milliseconds.
+    pub fn borrow_ms(&self) -> u64 {
+        self.borrow / self.layout.ids_per_tick() * self.layout.tick_ms()
     }
 
     /// The layout of its ids.
@@ -76,16 +110,17 @@ impl Generator {
         self.layout
     }
 
-    /// Takes up to `n` slots, none before `now` and none behind its tick. Costs one compare-and-swap.
+    /// Takes up to `n` slots of one tick: that of `now`, or one that may be borrowed. Costs one compare-and-swap.
     pub fn reserve(&self, now: Slot, n: u32) -> Reservation {
         let tick_end = self.layout.next_tick(now).get();
+        let reach = tick_end.saturating_add(self.borrow).min(self.layout.end().get());
         let mut state = self.state.load(Ordering::Acquire);
         loop {
             // After the state: whoever changes the lease lowers the fence before the state that comes with it.
             let fence = self.fence.load(Ordering::Acquire);
             let (worker, next) = self.unpack(state);
             let base = next.max(now.get());
-            let limit = fence.min(tick_end).min(self.layout.end().get());
+            let limit = fence.min(reach).min(self.layout.next_tick(Slot::new(base)).get());
             let Some(room) = limit.checked_sub(base).filter(|room| *room > 0) else {
                 return self.refuse(base, fence);
             };
@@ -94,7 +129,8 @@ impl Generator {
             let after = self.pack(worker, base + taken);
             match self.state.compare_exchange_weak(state, after, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
-                    return Reservation::Ids(Ids { next: first, left: u32::try_from(taken).unwrap_or(n) });
+                    let left = u32::try_from(taken).unwrap_or(n);
+                    return Reservation::Ids(Ids { next: first, left, is_borrowed: base >= tick_end });
                 }
                 Err(now_there) => state = now_there,
             }
@@ -153,6 +189,12 @@ impl Generator {
         self.fence() != Slot::ZERO
     }
 
+    /// Tells whether a term runs and everything below its fence is issued.
+    pub fn is_used_up(&self) -> bool {
+        let fence = self.fence();
+        fence != Slot::ZERO && self.next_slot() >= fence
+    }
+
     /// Names why nothing could be taken at `base`.
     fn refuse(&self, base: u64, fence: u64) -> Reservation {
         if fence != 0 && base >= self.layout.end().get() {
@@ -160,7 +202,7 @@ impl Generator {
         } else if base >= fence {
             Reservation::Fenced
         } else {
-            Reservation::Wait(self.layout.tick_start(Slot::new(base)))
+            Reservation::Wait(self.layout.tick_start(Slot::new(base)).minus(self.borrow))
         }
     }
 

@@ -11,12 +11,15 @@ use crate::time_base::TimeBase;
 
 static ISSUED: Counter = Counter::new("hakata_id_issued_total", "Ids issued");
 
+static BORROWED: Counter =
+    Counter::new("hakata_id_borrowed_total", "Ids issued of ticks that had not begun, as id.borrow allows");
+
 static REFUSALS: CounterFamily<Reason> =
     CounterFamily::new("hakata_id_refusals_total", "Times that no id could be issued at once");
 
 /// Lists the metrics of this module.
 pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&ISSUED, &REFUSALS]
+    vec![&ISSUED, &BORROWED, &REFUSALS]
 }
 
 /// Readings of the clock that one call takes while others empty each tick that begins.
@@ -45,7 +48,7 @@ pub enum Refusal {
     /// The layout cannot carry times as late as now.
     #[error("the range of ids has come to its end")]
     Exhausted,
-    /// The ids of this tick are used up: ask again after this time.
+    /// The ids of this tick are used up, and those that may be borrowed: ask again after this time.
     #[error("no ids for {0:?}")]
     Wait(Duration),
 }
@@ -66,7 +69,7 @@ impl Issuer {
         &self.time
     }
 
-    /// Gives up to `n` ids of the current tick to `each`, in rising order, and returns how many; never waits.
+    /// Gives up to `n` ids of one tick to `each`, in rising order, and returns how many; never waits.
     ///
     /// Costs one reading of the clock and one compare-and-swap, however many ids it gives.
     ///
@@ -81,6 +84,9 @@ impl Issuer {
                 self.time.pin();
                 let issued = u32::try_from(ids.len()).unwrap_or(n);
                 ISSUED.add(u64::from(issued));
+                if ids.is_borrowed() {
+                    BORROWED.add(u64::from(issued));
+                }
                 ids.for_each(each);
                 Ok(issued)
             }
@@ -221,6 +227,28 @@ mod tests {
         hands.advance(Duration::from_micros(750));
         assert_eq!(issuer.try_issue(1, |_| ()), Ok(1));
         assert_eq!(issuer.try_issue(0, |_| panic!("none was asked for")), Ok(0));
+    }
+
+    #[test]
+    fn borrowed_ticks_come_in_order_and_end_at_the_bound() {
+        let hands = Hands::new(START);
+        let time = TimeBase::scripted(LAYOUT, hands.clone());
+        let generator = Generator::new(LAYOUT).borrowing(Duration::from_micros(2_900));
+        assert_eq!(generator.borrow_ms(), 2, "whole ticks only");
+        let worker = WorkerId::new(LAYOUT, 7).expect("a worker id");
+        generator.start(worker, time.now(), LAYOUT.end());
+        let issuer = Issuer::new(Arc::new(generator), Arc::new(time), Duration::from_secs(1));
+        let (mut ids, before) = (Vec::new(), BORROWED.get());
+        for _ in 0..3 {
+            assert_eq!(issuer.try_issue(9_000, |id| ids.push(id)), Ok(4_096), "a tick at once");
+        }
+        assert!(ids.is_sorted_by(|a, b| a < b), "they rise over the ticks");
+        assert_eq!((ids[12_287] >> 22) - (ids[0] >> 22), 2, "one tick after the other");
+        assert!(BORROWED.get() - before >= 2 * 4_096, "those that had not begun are counted");
+        let next = Err(Refusal::Wait(Duration::from_millis(1)));
+        assert_eq!(issuer.try_issue(1, |_| ()), next, "the bound moves with time");
+        hands.advance(Duration::from_millis(1));
+        assert_eq!(issuer.try_issue(9_000, |_| ()), Ok(4_096), "by a tick");
     }
 
     #[test]

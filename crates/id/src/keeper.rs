@@ -67,10 +67,10 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// Tells whether ids of a time may be issued: what health depends on, since a lease that cannot be renewed is held
-    /// for a while without being good for anything.
-    pub fn is_serving(&self, now_ms: i64) -> bool {
-        matches!(self, Standing::Held { from_ms, fence_ms, .. } if (*from_ms..*fence_ms).contains(&now_ms))
+    /// Tells whether ids may be issued at a time, up to `reach_ms` if some are borrowed: what health depends on, since a
+    /// lease that cannot be renewed is held for a while without being good for anything.
+    pub fn is_serving(&self, now_ms: i64, reach_ms: i64) -> bool {
+        matches!(self, Standing::Held { from_ms, fence_ms, .. } if *from_ms <= reach_ms && now_ms < *fence_ms)
     }
 }
 

@@ -180,6 +180,12 @@ impl Layout {
         u64::try_from(ticks).unwrap_or(u64::MAX).saturating_mul(self.ids_per_tick())
     }
 
+    /// Tells how many slots of whole ticks fit into a span of time.
+    pub fn slots_within(self, span: std::time::Duration) -> u64 {
+        let ticks = span.as_millis() / u128::from(self.tick_ms());
+        u64::try_from(ticks).unwrap_or(u64::MAX).saturating_mul(self.ids_per_tick()).min(self.end().get())
+    }
+
     /// The layout as configuration and file names write it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -381,5 +387,13 @@ mod tests {
         assert_eq!((spans(Layout::Standard, 0), spans(Layout::Standard, 10_000)), (0, 10_000 << 12));
         assert_eq!((spans(Layout::JsSafe, 1), spans(Layout::JsSafe, 3_000)), (1 << 8, 300 << 8));
         assert_eq!(Layout::Standard.slots_in(std::time::Duration::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn whole_ticks_fit_into_spans() {
+        let within = |layout: Layout, us| layout.slots_within(std::time::Duration::from_micros(us));
+        assert_eq!((within(Layout::Standard, 999), within(Layout::Standard, 2_999)), (0, 2 << 12));
+        assert_eq!((within(Layout::JsSafe, 9_999), within(Layout::JsSafe, 29_999)), (0, 2 << 8));
+        assert_eq!(Layout::Standard.slots_within(std::time::Duration::MAX), Layout::Standard.end().get());
     }
 }

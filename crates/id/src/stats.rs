@@ -85,12 +85,19 @@ impl Stats {
     /// If not: why, in a few words.
     pub fn ready(&self) -> Result<(), String> {
         let standing = self.standing.borrow();
+        let generator = self.issuer.generator();
+        let now_ms = self.now_ms();
+        let reach_ms = now_ms.saturating_add_unsigned(generator.borrow_ms());
         match &*standing {
-            standing if standing.is_serving(self.now_ms()) => Ok(()),
-            Standing::Held { from_ms, .. } if self.now_ms() < *from_ms => {
+            // What may be issued up to the fence can be borrowed before time reaches it.
+            Standing::Held { trouble, .. } if generator.is_used_up() => {
+                Err(trouble.clone().unwrap_or_else(|| "the fence is reached".to_owned()))
+            }
+            standing if standing.is_serving(now_ms, reach_ms) => Ok(()),
+            Standing::Held { trouble: Some(why), .. } => Err(why.clone()),
+            Standing::Held { from_ms, .. } if reach_ms < *from_ms => {
                 Err("the fence of an earlier holder has not passed".to_owned())
             }
-            Standing::Held { trouble: Some(why), .. } => Err(why.clone()),
             Standing::Held { trouble: None, .. } => Err("the fence is reached".to_owned()),
             Standing::Seeking { why: Some(why) } => Err(why.clone()),
             Standing::Seeking { why: None } => Err("no lease yet".to_owned()),
@@ -229,6 +236,27 @@ mod tests {
         let values: Vec<String> = report.lines().into_iter().skip(3).map(|(_, value)| value).collect();
         assert_eq!(values, [VERSION, "0", "1", "7", "5", "2", "7", "5", "3000", "0"]);
         assert_eq!(stats.issuer.generator().worker_id(), None, "counting issues nothing");
+    }
+
+    #[test]
+    fn readiness_counts_what_can_be_borrowed() {
+        let (time, borrow) =
+            (TimeBase::scripted(Layout::Standard, Hands::new(NOW)), Duration::from_millis(5));
+        let generator = Arc::new(Generator::new(Layout::Standard).borrowing(borrow));
+        let (sender, standing) = watch::channel(held(NOW + 5, NOW + 8));
+        let issuer = Issuer::new(generator.clone(), Arc::new(time), Duration::from_secs(1));
+        let stats = Stats::new(issuer.clone(), standing);
+        let worker = WorkerId::new(Layout::Standard, 7).unwrap();
+        let slot = |ms| Layout::Standard.slot_at(ms).unwrap();
+        generator.start(worker, slot(NOW + 5), slot(NOW + 6));
+        assert_eq!(stats.ready(), Ok(()), "the first id can be borrowed");
+        assert_eq!(issuer.try_issue(5_000, |_| ()), Ok(4_096));
+        assert_eq!(stats.ready(), Err("the fence is reached".to_owned()), "long before time does");
+        assert_eq!(issuer.try_issue(1, |_| ()), Err(crate::Refusal::NoLease));
+        generator.raise_fence(slot(NOW + 7));
+        assert_eq!(stats.ready(), Ok(()));
+        sender.send_replace(held(NOW + 6, NOW + 8));
+        assert_eq!(stats.ready(), Err("the fence of an earlier holder has not passed".to_owned()));
     }
 
     #[test]

@@ -48,6 +48,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 /// One process, and what outlives it.
 struct World {
     layout: Layout,
+    /// How far ahead of time a process may issue.
+    borrow: Duration,
     hands: Arc<Hands>,
     issuer: Issuer,
     /// The durable fence of each worker id.
@@ -58,11 +60,11 @@ struct World {
 }
 
 impl World {
-    fn new(layout: Layout) -> Self {
+    fn new(layout: Layout, borrow: Duration) -> Self {
         let hands = Hands::new(START);
-        let issuer = process(layout, &hands);
-        let mut world =
-            Self { layout, hands, issuer, fences: [Slot::ZERO; 4], issued: BTreeSet::new(), last: 0 };
+        let issuer = process(layout, borrow, &hands);
+        let (fences, issued) = ([Slot::ZERO; 4], BTreeSet::new());
+        let mut world = Self { layout, borrow, hands, issuer, fences, issued, last: 0 };
         world.acquire(1);
         world
     }
@@ -94,7 +96,7 @@ impl World {
             }
             Act::Crash => {
                 let worker = self.issuer.generator().worker_id().expect("a term runs");
-                self.issuer = process(self.layout, &self.hands);
+                self.issuer = process(self.layout, self.borrow, &self.hands);
                 self.last = 0;
                 self.acquire(worker.get());
             }
@@ -114,6 +116,8 @@ impl World {
         prop_assert_eq!(ids.len(), answer.unwrap_or(0) as usize);
         let worker = self.issuer.generator().worker_id().expect("a term runs");
         let fence = self.fences[usize::from(worker.get())];
+        let now = self.layout.next_tick(self.issuer.time().now());
+        let reach = now.plus(self.layout.slots_within(self.borrow));
         for id in ids {
             prop_assert!(i64::try_from(id).is_ok_and(|id| id > 0), "{id} is not positive");
             prop_assert!(id > self.last, "{id} does not rise above {}", self.last);
@@ -122,21 +126,28 @@ impl World {
             prop_assert_eq!(parts.worker_id, worker);
             let slot = self.layout.slot_at(parts.unix_ms).expect("its time").plus(parts.sequence);
             prop_assert!(slot < fence, "{slot} is not below the fence {fence}");
+            prop_assert!(slot < reach, "{slot} is further ahead than {:?}: {reach}", self.borrow);
             prop_assert!(self.issued.insert(id), "{id} was issued twice");
         }
         Ok(())
     }
 }
 
-fn process(layout: Layout, hands: &Arc<Hands>) -> Issuer {
+fn process(layout: Layout, borrow: Duration, hands: &Arc<Hands>) -> Issuer {
     let time = TimeBase::scripted(layout, hands.clone());
-    Issuer::new(Arc::new(Generator::new(layout)), Arc::new(time), Duration::from_secs(1))
+    let generator = Generator::new(layout).borrowing(borrow);
+    Issuer::new(Arc::new(generator), Arc::new(time), Duration::from_secs(1))
 }
 
 proptest! {
     #[test]
-    fn no_id_comes_twice(layout in prop_oneof![Just(Layout::Standard), Just(Layout::JsSafe)], acts in acts()) {
-        let mut world = World::new(layout);
+    fn no_id_comes_twice(
+        layout in prop_oneof![Just(Layout::Standard), Just(Layout::JsSafe)],
+        // To the fence and behind it, too: the bound alone keeps nothing apart.
+        borrow in prop_oneof![2 => Just(0), 2 => 1_u64..40, 1 => 500_u64..5_000],
+        acts in acts(),
+    ) {
+        let mut world = World::new(layout, Duration::from_millis(borrow));
         for act in acts {
             world.play(act)?;
         }
@@ -146,7 +157,7 @@ proptest! {
 #[test]
 fn scripts_do_issue_ids() {
     // The property above would hold for a generator that refuses everything.
-    let mut world = World::new(Layout::Standard);
+    let mut world = World::new(Layout::Standard, Duration::ZERO);
     for act in [Act::Issue(5_000), Act::Advance(1_000), Act::Issue(10), Act::Crash, Act::Advance(3_001_000)] {
         world.play(act).expect("a script that holds");
     }
@@ -155,8 +166,25 @@ fn scripts_do_issue_ids() {
 }
 
 #[test]
+fn what_is_borrowed_outlives_a_stop_and_a_crash() {
+    let mut world = World::new(Layout::Standard, Duration::from_millis(500));
+    for _ in 0..300 {
+        world.play(Act::Issue(5_000)).expect("a tick that has not begun");
+    }
+    assert_eq!(world.issued.len(), 300 * 4_096, "300 ms of ids within one moment");
+    world.play(Act::Move(1)).expect("a stop in good order, and the same worker id again");
+    world.play(Act::Issue(1)).expect("an id behind those that were borrowed");
+    assert_eq!(world.issued.len(), 300 * 4_096 + 1, "whoever may borrow need not wait for what was borrowed");
+    world.play(Act::Crash).expect("a restart");
+    let wait = world.issuer.try_issue(1, |_| ()).expect_err("the fence of the process before lies ahead");
+    assert!(matches!(wait, Refusal::Behind { by } if by > AHEAD - Duration::from_millis(500)), "{wait:?}");
+    world.play(Act::Advance(3_000_000)).expect("three seconds");
+    world.play(Act::Issue(1)).expect("an id behind the fence");
+}
+
+#[test]
 fn a_start_behind_the_fence_waits_for_it() {
-    let mut world = World::new(Layout::Standard);
+    let mut world = World::new(Layout::Standard, Duration::ZERO);
     world.play(Act::Issue(1)).expect("one id");
     world.play(Act::Crash).expect("a restart");
     let wait = world.issuer.try_issue(1, |_| ()).expect_err("the fence of the process before lies ahead");

@@ -18,6 +18,7 @@ mod sync {
 }
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use generator::{Generator, Reservation};
 use layout::{Layout, Parts, Slot, WorkerId};
@@ -128,6 +129,47 @@ fn each_term_keeps_to_its_own_fence() {
                 assert!(slot_of(id) >= tick(6), "the new term starts in a tick of its own");
             }
         }
+    });
+}
+
+#[test]
+fn what_is_borrowed_ends_at_the_bound_and_at_the_fence() {
+    explore(|| {
+        let borrow = Duration::from_millis(1);
+        let generator = Arc::new(Generator::new(LAYOUT).borrowing(borrow));
+        // Two slots are left in the tick, and the fence lies within the one that may be borrowed.
+        generator.start(worker(1), tick(6).minus(2), tick(6).plus(3));
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let generator = generator.clone();
+                thread::spawn(move || ask(&generator, tick(5), 2))
+            })
+            .collect();
+        let (_, next) = generator.stop().expect("a term ran");
+        let ids: Vec<u64> = threads.into_iter().flat_map(|thread| thread.join().expect("a thread")).collect();
+        assert_unique(&ids);
+        for id in ids {
+            assert!(slot_of(id) < next, "the fence is lowered to {next}, however far was borrowed");
+            assert!(slot_of(id) < tick(6).plus(3), "the fence holds for what is borrowed");
+        }
+    });
+}
+
+#[test]
+fn a_raised_fence_lends_no_more_than_the_bound() {
+    explore(|| {
+        let generator = Arc::new(Generator::new(LAYOUT).borrowing(Duration::from_millis(1)));
+        generator.start(worker(1), tick(7).minus(1), tick(7).minus(1));
+        let raising = generator.clone();
+        let raise = thread::spawn(move || raising.raise_fence(tick(9)));
+        let asking = generator.clone();
+        let other = thread::spawn(move || ask(&asking, tick(5), 1));
+        let mut ids = ask(&generator, tick(5), 1);
+        raise.join().expect("a thread");
+        ids.extend(other.join().expect("a thread"));
+        assert_unique(&ids);
+        assert!(ids.iter().all(|id| slot_of(*id) < tick(7)), "a tick ahead of time at most: {ids:?}");
+        assert!(ids.len() <= 1, "the bound leaves one slot");
     });
 }
 

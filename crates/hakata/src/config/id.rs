@@ -34,6 +34,8 @@ pub(crate) struct Id {
     pub(crate) ttl: Duration,
     /// How long Redis may take to answer.
     pub(crate) patience: Duration,
+    /// How far ahead of time ids may be issued.
+    pub(crate) borrow: Duration,
     /// How long a request waits for ids.
     pub(crate) max_wait: Duration,
     /// The memcached protocol.
@@ -97,6 +99,7 @@ impl Id {
             },
             ttl: values.duration("id.lease_ttl"),
             patience: values.duration("id.lease_patience"),
+            borrow: values.duration("id.borrow"),
             max_wait: values.duration("id.max_wait"),
             server: memcached_server(values),
         }
@@ -149,11 +152,16 @@ pub(super) fn check(values: &Values, refuse: &mut impl FnMut(&'static str, &str)
         refuse("id.redis", &error.to_string());
     }
     let settings = Id::new(values);
-    if settings.keeper.renew_every.is_zero() || settings.keeper.renew_every * 2 > settings.keeper.fence_ahead
-    {
+    let keeper::Settings { fence_ahead, renew_every } = settings.keeper;
+    let two_renewals = renew_every.saturating_mul(2);
+    if renew_every.is_zero() || two_renewals > fence_ahead {
         refuse("id.lease_renew", "must be above 0s, and half of id.fence_ahead at most");
     }
-    if settings.ttl < settings.keeper.renew_every * 2 {
+    // What is borrowed never reaches the fence then, even if a renewal comes late: borrowing costs nobody an id.
+    if settings.borrow > fence_ahead.saturating_sub(two_renewals) {
+        refuse("id.borrow", "must be at most id.fence_ahead less twice id.lease_renew");
+    }
+    if settings.ttl < two_renewals {
         refuse("id.lease_ttl", "must be at least twice id.lease_renew");
     }
     if settings.patience.is_zero() {
@@ -195,6 +203,9 @@ mod tests {
             ("lease_renew=5s fence_ahead=10s", ""),
             ("lease_renew=6s fence_ahead=10s", "id.lease_renew: "),
             ("lease_renew=2s", "id.lease_renew: "),
+            ("borrow=1s", ""),
+            ("borrow=1001ms", "id.borrow: "),
+            ("borrow=1s lease_renew=5s fence_ahead=10s", "id.borrow: "),
             ("lease_ttl=1s", "id.lease_ttl: "),
             ("lease_patience=0s", "id.lease_patience: "),
             ("max_line=2047B", "id.max_line: "),

@@ -160,6 +160,7 @@ static KEYS: &[Key] = &[
     key("id.idle_timeout", Kind::Span, "10m", "How long a memcached client may complete no request, or take nothing of its replies, before it is cut; 0s is for ever."),
     key("id.max_connections", COUNT, "4096", "Memcached connections at once; one more is told so and closed."),
     key("id.max_connections_per_address", COUNT, "1024", "Memcached connections at once from one address."),
+    key("id.borrow", Kind::Span, "0s", "How far ahead of time ids may be issued when more are asked for than the moment has; 0s waits instead. At most id.fence_ahead less twice id.lease_renew."),
     key("id.max_wait", Kind::Span, "1s", "How long a request waits for ids when those of the moment are used up or the clock is behind."),
     key("id.max_keys_per_get", COUNT, "100000", "Keys in one get."),
     key("id.max_line", Kind::Size, "1MiB", "The longest line of a get."),

@@ -116,7 +116,7 @@ impl Ids {
     /// [`Running::stop`] ends when the connections are gone.
     pub(crate) fn serve(self, settings: &Settings, faces: &Tasks, engines: &Tasks) -> Running {
         let id = &settings.id;
-        let generator = Arc::new(Generator::new(id.layout));
+        let generator = Arc::new(Generator::new(id.layout).borrowing(id.borrow));
         let issuer = Issuer::new(generator, Arc::new(TimeBase::system(id.layout)), id.max_wait);
         let keeping = engines.child();
         let keeper = match self.place {

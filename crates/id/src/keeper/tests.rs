@@ -162,11 +162,12 @@ async fn an_outage_issues_up_to_the_fence_and_heals() {
     assert!(process.id().is_some(), "the place may be away for as long as the fence lies ahead");
     world.pass(Duration::from_millis(100), &[&process]).await;
     assert_eq!(process.issuer.try_issue(1, |_| ()), Err(crate::Refusal::NoLease), "and not for longer");
-    assert!(!process.standing().is_serving(START + 10_050), "health knows");
+    assert!(!process.standing().is_serving(START + 10_050, START + 10_050), "health knows");
     world.place.set_outage(false);
     world.pass(Duration::from_secs(4), &[&process]).await;
     assert!(process.id().is_some(), "the lease was still ours");
-    assert!(process.standing().is_serving(world.clock.now_ms()));
+    let now_ms = world.clock.now_ms();
+    assert!(process.standing().is_serving(now_ms, now_ms));
 }
 
 /// SIGSTOP for longer than the lease lasts, then SIGCONT.

@@ -2,9 +2,9 @@
 //!
 //! The place is [`Book`], which real places are held to elsewhere. What a holder does is what the keeper and the
 //! generator do, reduced to their rules: it asks, waits for an answer or gives up, issues any time between where it may
-//! begin and its fence that its clock has reached, dies, or gives the id back. Messages arrive late, answers are lost,
-//! the place loses everything or returns to an older state, clocks differ, and anybody pauses at any point, since in each
-//! state everything that can happen is tried.
+//! begin and its fence that its clock has reached or that it borrows, dies, or gives the id back. Messages arrive late,
+//! answers are lost, the place loses everything or one fence or returns to an older state, clocks differ, and anybody
+//! pauses at any point, since in each state everything that can happen is tried.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -24,6 +24,8 @@ struct Setting {
     skews: &'static [i64],
     /// How far ahead fences lie.
     ahead: i64,
+    /// How far ahead of its clock a holder issues.
+    borrow: i64,
     ttl: i64,
     /// When the place's clock stops.
     until: i64,
@@ -69,6 +71,10 @@ enum Broken {
     LossUnnoticed,
     /// The fence is lowered below what was issued.
     LowersTooFar,
+    /// What is borrowed does not end at the fence.
+    BorrowsPastFence,
+    /// The fence is lowered to the holder's clock, although more was borrowed.
+    ForgetsBorrowed,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -174,8 +180,9 @@ impl Explorer {
     /// chances of a clash; to issue them late, by a clock that was read long ago, is to clash with the same others.
     fn issue(&mut self, state: &State, who: usize) -> Result<(), ()> {
         let Some(term) = &state.holders[who].term else { return Ok(()) };
-        let now = state.clock + self.setting.skews[who];
-        let times = term.from..now.min(term.fence - 1) + 1;
+        let reach = state.clock + self.setting.skews[who] + self.setting.borrow;
+        let fence = if self.setting.broken == Broken::BorrowsPastFence { 60 } else { term.fence };
+        let times = term.from..reach.min(fence - 1) + 1;
         if times.is_empty() {
             return Ok(());
         }
@@ -254,7 +261,12 @@ impl Explorer {
         if holder.asked.is_none() && holder.stray.is_none() {
             let mut next = state.clone();
             next.holders[who].term = None;
-            let lowered = if self.setting.broken == Broken::LowersTooFar { term.from - 1 } else { term.from };
+            let now = state.clock + self.setting.skews[who];
+            let lowered = match self.setting.broken {
+                Broken::LowersTooFar => term.from - 1,
+                Broken::ForgetsBorrowed => term.from.min(now + 1),
+                _ => term.from,
+            };
             let release = Message::Release { current: term.current, next: lowered };
             next.holders[who].stray = Some(release);
             self.step(next, || format!("holder {who} ends"))?;
@@ -349,6 +361,7 @@ impl Explorer {
 const BASE: Setting = Setting {
     skews: &[],
     ahead: 2,
+    borrow: 0,
     ttl: 2,
     until: 4,
     terms: 3,
@@ -400,6 +413,21 @@ fn no_time_is_issued_twice_by_two_holders() {
     }
 }
 
+/// Half of the way to the fence, all of it, and further than it lies.
+#[test]
+fn no_time_is_issued_twice_by_holders_who_borrow() {
+    for borrow in [1, 2, 3] {
+        let two = Setting { skews: &[0, 0], borrow, delays: u8::from(IS_DEEP), ..BASE };
+        holds("two holders who borrow", two);
+        holds("two holders who borrow, with other clocks", Setting { skews: &[0, 3], ..two });
+        let late = Setting { skews: &[0, 0], borrow, terms: 2, ..BASE };
+        holds("late messages and lost answers", late);
+        for skews in [&[1, 0], &[0, 1]] {
+            holds("a place that was emptied", Setting { skews, borrow, ..LOSSY });
+        }
+    }
+}
+
 #[test]
 fn no_time_is_issued_twice_by_three_holders() {
     let three = Setting { skews: &[0, 1, 2], ttl: 1, ahead: 1, crashes: 0, delays: 0, until: 3, ..BASE };
@@ -432,6 +460,9 @@ fn each_broken_rule_is_found() {
     is_found("time to live alone", broken(Broken::NoFence));
     is_found("a fence used before it is durable", broken(Broken::UsedBeforeDurable));
     is_found("a fence lowered too far", broken(Broken::LowersTooFar));
+    let borrowing = |broken_rule| Setting { borrow: 1, ..broken(broken_rule) };
+    is_found("borrowing behind the fence", borrowing(Broken::BorrowsPastFence));
+    is_found("a stop that forgets what was borrowed", borrowing(Broken::ForgetsBorrowed));
     let lossy = |broken| Setting { skews: &[1, 0], broken, ..LOSSY };
     is_found("late answers after a loss", lossy(Broken::AnswersLate));
     is_found("a short wait after a loss", lossy(Broken::ShortWait));

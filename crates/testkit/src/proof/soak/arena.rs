@@ -132,6 +132,8 @@ impl<'a> Arena<'a> {
             ("id.lease_renew", "250ms".to_owned()),
             ("id.fence_ahead", "1s".to_owned()),
             ("id.lease_patience", "500ms".to_owned()),
+            // With half of the starts the load empties ticks that have not begun.
+            ("id.borrow", format!("{}ms", 400 * self.below(2))),
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value)).to_vec();
         let options = ServerOptions { settings, ..ServerOptions::default() };
