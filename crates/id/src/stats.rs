@@ -61,6 +61,13 @@ pub struct Held {
     pub fence_distance: Duration,
 }
 
+/// When readiness may turn: the keeper says so, or time does, which reaches a fence without a word.
+#[derive(Debug)]
+pub(crate) struct Turns(watch::Receiver<Standing>);
+
+/// How often is looked whether what could be borrowed is used up, which nobody says either.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// Keeps a connection counted as open.
 #[derive(Debug)]
 pub(crate) struct Open<'a>(&'a Stats);
@@ -103,6 +110,21 @@ impl Stats {
             Standing::Seeking { why: None } => Err("no lease yet".to_owned()),
             Standing::Stopped => Err("the lease was given back".to_owned()),
         }
+    }
+
+    /// Gives somebody who watches readiness the occasions to look again.
+    pub(crate) fn turns(&self) -> Turns {
+        Turns(self.standing.clone())
+    }
+
+    /// Tells how long it is until time alone may turn readiness; `None` if it does not.
+    fn turns_in(&self, standing: &Standing) -> Option<Duration> {
+        let Standing::Held { from_ms, fence_ms, .. } = standing else { return None };
+        let (now_ms, borrow_ms) = (self.now_ms(), self.issuer.generator().borrow_ms());
+        let begins_ms = from_ms.saturating_sub_unsigned(borrow_ms);
+        let next_ms = [begins_ms, *fence_ms].into_iter().find(|at_ms| *at_ms > now_ms)?;
+        let span = Duration::from_millis(u64::try_from(next_ms.saturating_sub(now_ms)).unwrap_or(0));
+        Some(if borrow_ms == 0 { span } else { span.min(LOOK_EVERY) })
     }
 
     /// Counts ids that were issued and refused.
@@ -155,6 +177,28 @@ impl Stats {
 
     fn now_ms(&self) -> i64 {
         self.issuer.generator().layout().unix_ms(self.issuer.time().now())
+    }
+}
+
+impl Turns {
+    /// Takes note of how things stand now.
+    pub(crate) fn see(&mut self) {
+        self.0.mark_unchanged();
+    }
+
+    /// Waits until they may stand otherwise than when they were seen.
+    pub(crate) async fn next(&mut self, stats: &Stats) {
+        let due = stats.turns_in(&self.0.borrow());
+        let changed = async {
+            if self.0.changed().await.is_err() {
+                // The keeper is gone and changes nothing any more.
+                std::future::pending::<()>().await;
+            }
+        };
+        match due {
+            Some(due) => drop(tokio::time::timeout(due, changed).await),
+            None => changed.await,
+        }
     }
 }
 
@@ -236,6 +280,31 @@ mod tests {
         let values: Vec<String> = report.lines().into_iter().skip(3).map(|(_, value)| value).collect();
         assert_eq!(values, [VERSION, "0", "1", "7", "5", "2", "7", "5", "3000", "0"]);
         assert_eq!(stats.issuer.generator().worker_id(), None, "counting issues nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_watches_hears_of_the_lease_and_of_time() {
+        let (stats, standing) = stats();
+        let mut turns = stats.turns();
+        let turned = async |turns: &mut Turns| {
+            turns.see();
+            let began = tokio::time::Instant::now();
+            let waited = tokio::time::timeout(Duration::from_secs(60), turns.next(&stats)).await;
+            waited.is_ok().then(|| began.elapsed().as_millis())
+        };
+        assert_eq!(turned(&mut turns).await, None, "nothing happens, and nobody looks");
+        standing.send_replace(held(NOW + 700, NOW + 3_000));
+        // The hands stand still: only the wait is looked at.
+        assert_eq!(turned(&mut turns).await, Some(700), "an earlier holder's fence passes");
+        standing.send_replace(held(NOW, NOW + 3_000));
+        assert_eq!(turned(&mut turns).await, Some(3_000), "our own is reached");
+        turns.see();
+        standing.send_replace(Standing::Stopped);
+        let began = tokio::time::Instant::now();
+        turns.next(&stats).await;
+        assert!(began.elapsed().is_zero(), "what the keeper says is heard at once");
+        drop(standing);
+        assert_eq!(turned(&mut turns).await, None, "and its end is no reason to spin");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
@@ -16,9 +15,6 @@ use super::Services;
 use super::pb::generator_server::GeneratorServer;
 use super::pb::stats_server::StatsServer;
 use crate::stats::Stats;
-
-/// How often a watched status is looked at: a fence is reached without anybody saying so.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Answers as the lease is at that moment.
 pub(super) struct Readiness(Arc<Stats>);
@@ -48,15 +44,18 @@ impl Health for Readiness {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let (stats, service) = (self.0.clone(), request.into_inner().service);
-        let changes = unfold((stats, service, None), |(stats, service, told)| async move {
+        let turns = stats.turns();
+        let changes = unfold((stats, turns, service, None), |(stats, mut turns, service, told)| async move {
             loop {
+                // Marked as seen before it is looked at, so that what changes meanwhile is looked at again.
+                turns.see();
                 let status = of(&stats, &service);
                 if told != Some(status) {
                     // A service that is not known may come to be; the stream goes on.
                     let said = say(status.unwrap_or(ServingStatus::ServiceUnknown));
-                    return Some((Ok(said), (stats, service, Some(status))));
+                    return Some((Ok(said), (stats, turns, service, Some(status))));
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
+                turns.next(&stats).await;
             }
         });
         Ok(Response::new(Box::pin(changes)))
