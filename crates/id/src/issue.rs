@@ -7,6 +7,7 @@ use hakata_runtime::metrics::{Counter, CounterFamily, Label, Metric};
 use tokio::time::Instant;
 
 use crate::generator::{Generator, Ids, Reservation};
+use crate::layout::Slot;
 use crate::time_base::TimeBase;
 
 static ISSUED: Counter = Counter::new("hakata_id_issued_total", "Ids issued");
@@ -76,25 +77,10 @@ impl Issuer {
     /// # Errors
     /// If there is none now; [`Refusal::Wait`] says when to ask again.
     pub fn try_issue(&self, n: u32, each: impl FnMut(u64)) -> Result<u32, Refusal> {
-        if n == 0 {
-            return Ok(0);
-        }
-        match self.reserve(n) {
-            Ok(ids) => {
-                self.time.pin();
-                let issued = u32::try_from(ids.len()).unwrap_or(n);
-                ISSUED.add(u64::from(issued));
-                if ids.is_borrowed() {
-                    BORROWED.add(u64::from(issued));
-                }
-                ids.for_each(each);
-                Ok(issued)
-            }
-            Err(refusal) => {
-                REFUSALS.get(Reason::from(refusal)).inc();
-                Err(refusal)
-            }
-        }
+        let mut turn = Turn::default();
+        let issued = turn.try_issue(self, n, each);
+        turn.end();
+        issued
     }
 
     /// Issues `n` ids, rising, and waits for further ticks if one is not enough, for `max_wait` altogether.
@@ -115,21 +101,75 @@ impl Issuer {
         Ok(ids)
     }
 
-    fn reserve(&self, n: u32) -> Result<Ids, Refusal> {
+    /// Takes ids of a time that was read before, or of now.
+    fn reserve(&self, read: &mut Option<Slot>, n: u32) -> Result<Ids, Refusal> {
         let mut left = Duration::ZERO;
         for _ in 0..MAX_READINGS {
-            match self.generator.reserve(self.time.now(), n) {
+            let (now, is_old) = match *read {
+                Some(now) => (now, true),
+                None => (*read.insert(self.time.now()), false),
+            };
+            match self.generator.reserve(now, n) {
                 Reservation::Ids(ids) => return Ok(ids),
                 Reservation::Fenced => return Err(Refusal::NoLease),
                 Reservation::Exhausted => return Err(Refusal::Exhausted),
                 Reservation::Wait(slot) => left = self.time.until(slot),
             }
+            *read = None;
             // A tick that has begun since the clock was read is worth another reading.
-            if !left.is_zero() {
+            if !left.is_zero() && !is_old {
                 break;
             }
         }
         Err(if left > self.max_wait { Refusal::Behind { by: left } } else { Refusal::Wait(left) })
+    }
+}
+
+/// Requests that are answered in one go: they share a reading of the clock, and their counts are added up once.
+///
+/// The reading may get old, as if the process had been paused behind it: ids rise all the same and stay below the fence.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    now: Option<Slot>,
+    issued: u64,
+    borrowed: u64,
+}
+
+impl Turn {
+    /// As [`Issuer::try_issue`].
+    pub(crate) fn try_issue(
+        &mut self,
+        issuer: &Issuer,
+        n: u32,
+        each: impl FnMut(u64),
+    ) -> Result<u32, Refusal> {
+        if n == 0 {
+            return Ok(0);
+        }
+        match issuer.reserve(&mut self.now, n) {
+            Ok(ids) => {
+                issuer.time.pin();
+                let issued = u32::try_from(ids.len()).unwrap_or(n);
+                self.issued += u64::from(issued);
+                self.borrowed += if ids.is_borrowed() { u64::from(issued) } else { 0 };
+                ids.for_each(each);
+                Ok(issued)
+            }
+            Err(refusal) => {
+                REFUSALS.get(Reason::from(refusal)).inc();
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Adds up the counts; the next request reads the clock anew.
+    pub(crate) fn end(&mut self) {
+        let Turn { issued, borrowed, .. } = std::mem::take(self);
+        for (count, counter) in [(issued, &ISSUED), (borrowed, &BORROWED)] {
+            if count > 0 {
+                counter.add(count);
+            }
+        }
     }
 }
 
@@ -214,6 +254,25 @@ mod tests {
         let issuer = issuer(&hands);
         let refusal = issuer.issue(10_000).await.expect_err("the hands stand still");
         assert_eq!(refusal, Refusal::Wait(Duration::from_millis(1)), "the caller may try again");
+    }
+
+    #[test]
+    fn a_turn_reads_the_clock_once_until_its_tick_is_used_up() {
+        let hands = Hands::new(START);
+        let issuer = issuer(&hands);
+        let (mut turn, mut ids) = (Turn::default(), Vec::new());
+        hands.advance(Duration::from_millis(1));
+        assert_eq!(turn.try_issue(&issuer, 4_000, |id| ids.push(id)), Ok(4_000));
+        hands.advance(Duration::from_millis(5));
+        assert_eq!(turn.try_issue(&issuer, 200, |id| ids.push(id)), Ok(96), "the tick that was read");
+        assert_eq!(turn.try_issue(&issuer, 200, |id| ids.push(id)), Ok(200), "and then the one that it is");
+        assert_eq!((ids[4_096] >> 22) - (ids[4_095] >> 22), 5, "not the one behind it");
+        let before = ISSUED.get();
+        turn.end();
+        assert!(ISSUED.get() - before >= 4_296, "counted at the end");
+        hands.advance(Duration::from_millis(1));
+        assert_eq!(turn.try_issue(&issuer, 9_000, |_| ()), Ok(4_096), "the next turn reads anew");
+        assert_eq!(turn.try_issue(&issuer, 1, |_| ()), Err(Refusal::Wait(Duration::from_millis(1))));
     }
 
     #[test]

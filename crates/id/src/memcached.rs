@@ -37,6 +37,9 @@ pub trait Source {
 
     /// Counts something that happened.
     fn count(&mut self, what: Event);
+
+    /// Says that what was received is answered as far as it can be: what was counted may be added up.
+    fn end_turn(&mut self) {}
 }
 
 /// What a session counts.

@@ -227,6 +227,7 @@ impl<S: Source> Conversation<S> {
         let is_blocked = !self.unsent.is_empty();
         let out = if is_blocked { &mut self.unsent } else { &mut *replies };
         let progress = self.session.feed(input, out, &mut self.source);
+        self.source.end_turn();
         if is_own {
             kept.drain(..progress.consumed);
             self.input = slim(kept);
