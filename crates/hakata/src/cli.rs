@@ -123,8 +123,8 @@ pub(crate) struct ServeArgs {
     /// Writes the bound addresses here as JSON when every listener is up
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
-    /// Kills the process at the Nth pass of a named point, for crash tests
-    #[arg(long, hide = true, value_name = "NAME:N")]
+    /// Kills the process at the Nth pass of a named point, or panics there, for tests
+    #[arg(long, hide = true, value_name = "NAME:N[:panic]")]
     pub(crate) fault: Option<String>,
 }
 

@@ -60,11 +60,14 @@ struct Start {
     is_new: bool,
 }
 
+/// Arms the fault point that a test asks for.
+fn arm(fault: Option<&str>) -> Result<(), Failure> {
+    fault.map_or(Ok(()), fault::arm).map_err(|error| Failure::usage(error.to_string()))
+}
+
 /// Serves until a signal, then drains.
 pub(crate) fn run(service: Service, args: &ServeArgs, place: &Place) -> Result<Answer, Failure> {
-    if let Some(fault) = &args.fault {
-        fault::arm(fault).map_err(|error| Failure::usage(error.to_string()))?;
-    }
+    arm(args.fault.as_deref())?;
     let flags = args.settings();
     let layers = Layers::read(place, &flags)?;
     let dir = DataDir::open_or_create(layers.data()).map_err(|error| {

@@ -228,6 +228,29 @@ fn a_client_that_vanishes_without_a_word_is_noticed() -> Result<()> {
 }
 
 #[test]
+fn a_panic_in_one_connection_ends_that_connection() -> Result<()> {
+    let sandbox = sandbox()?;
+    let armed = ServerOptions { fault: Some("id.received:3:panic".to_owned()), ..options(&[], &[]) };
+    let mut server = IdServer::start(&sandbox, &armed)?;
+    let mut before = server.connect()?;
+    let first = before.fetch()?;
+    let mut other = server.connect()?;
+    other.fetch()?;
+    let mut broken = server.connect()?;
+    broken.send(b"get k\r\n")?;
+    assert_eq!(broken.rest()?, b"", "the connection in which it happens is closed, nothing half said");
+    let second = before.fetch().context("those that were open go on")?;
+    ensure!(second > first && server.fetch()? > second, "and ids rise");
+    other.fetch()?;
+    assert_eq!(server.metric("hakata_task_panics_total{task=\"id\"}")?, 1.0, "it is counted");
+    ensure!(server.log().contains("panicked"), "and logged: {}", server.log());
+    drop((before, other));
+    wait_for(&server, OPEN, 0.0)?;
+    wait_for(&server, TASKS, 0.0)?;
+    server.stop()
+}
+
+#[test]
 fn a_client_that_is_gone_in_the_middle_of_a_reply_is_no_error() -> Result<()> {
     let sandbox = sandbox()?;
     let server = IdServer::start(&sandbox, &options(&[], &[]))?;

@@ -1,4 +1,4 @@
-//! Named points where a test can have the process killed, always compiled in.
+//! Named points where a test can have the process killed, or a task panic, always compiled in.
 //!
 //! Disarmed, which is always outside a crash test, a point costs one relaxed load.
 
@@ -28,6 +28,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("sweep.row", "a staged pack is declared dead; its row and bytes are still there"),
     ("sweep.bytes", "some bytes of a forgotten pack are deleted, others not"),
     ("import.pack", "the pack of an import is kept, no ref points into it"),
+    ("id.received", "bytes of a memcached client were read and nothing is answered"),
 ];
 
 /// True when a pass must be looked at: a point is armed, or passes are recorded.
@@ -35,17 +36,27 @@ static WATCHED: AtomicBool = AtomicBool::new(false);
 static ARMED: Mutex<Option<Armed>> = Mutex::new(None);
 static PASSES: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
 
-/// The point that kills, and how many passes it still lets through.
+/// The point that is armed, how many passes it still lets through, and what it does then.
 struct Armed {
     index: usize,
     passes_left: u64,
+    harm: Harm,
+}
+
+/// What an armed point does.
+#[derive(Clone, Copy)]
+enum Harm {
+    /// Ends the process as a power cut would.
+    Kill,
+    /// Panics, as a bug would.
+    Panic,
 }
 
 /// Why a point could not be armed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArmError {
-    /// The text is not `NAME:N` with N from 1.
-    #[error("a fault is written NAME:N with N from 1, not {0:?}")]
+    /// The text is not `NAME:N` or `NAME:N:panic` with N from 1.
+    #[error("a fault is written NAME:N or NAME:N:panic with N from 1, not {0:?}")]
     Form(String),
     /// No such point.
     #[error("no fault point is called {0:?}")]
@@ -55,6 +66,9 @@ pub enum ArmError {
 /// Passes the named point; the process dies here when this is the armed pass.
 ///
 /// An unknown name is a bug and is caught by debug assertions when points are watched.
+///
+/// # Panics
+/// If this is the armed pass and a panic is asked for.
 #[inline]
 pub fn point(name: &'static str) {
     if WATCHED.load(Ordering::Relaxed) {
@@ -62,16 +76,21 @@ pub fn point(name: &'static str) {
     }
 }
 
-/// Arms one point by `NAME:N`: the process kills itself by SIGKILL at the Nth pass from now.
+/// Arms one point by `NAME:N`: the process kills itself by SIGKILL at the Nth pass from now. By `NAME:N:panic` whoever
+/// passes there panics, once.
 ///
 /// # Errors
 /// When the text has another form or names no point; then nothing is armed.
 pub fn arm(spec: &str) -> Result<(), ArmError> {
     let form = || ArmError::Form(spec.to_owned());
     let (name, n) = spec.split_once(':').ok_or_else(form)?;
+    let (n, harm) = match n.strip_suffix(":panic") {
+        Some(n) => (n, Harm::Panic),
+        None => (n, Harm::Kill),
+    };
     let passes_left: u64 = n.parse().ok().filter(|n| *n > 0).ok_or_else(form)?;
     let index = index_of(name).ok_or_else(|| ArmError::Unknown(name.to_owned()))?;
-    *ARMED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Armed { index, passes_left });
+    *ARMED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Armed { index, passes_left, harm });
     WATCHED.store(true, Ordering::Relaxed);
     Ok(())
 }
@@ -94,13 +113,22 @@ fn pass(name: &'static str) {
         return;
     };
     PASSES[index].fetch_add(1, Ordering::Relaxed);
-    let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(armed) = armed.as_mut().filter(|armed| armed.index == index) {
-        armed.passes_left = armed.passes_left.saturating_sub(1);
-        if armed.passes_left == 0 {
-            die();
-        }
+    match due(index) {
+        None => {}
+        Some(Harm::Kill) => die(),
+        Some(Harm::Panic) => std::panic::panic_any("an armed fault point"),
     }
+}
+
+/// Counts a pass of the armed point; what it does now, if it is due, and then it is armed no more.
+fn due(index: usize) -> Option<Harm> {
+    let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
+    let point = armed.as_mut().filter(|armed| armed.index == index)?;
+    point.passes_left = point.passes_left.saturating_sub(1);
+    if point.passes_left > 0 {
+        return None;
+    }
+    armed.take().map(|point| point.harm)
 }
 
 /// Ends the process as a power cut would: no destructor, no flush.
@@ -132,7 +160,14 @@ mod tests {
     #[test]
     fn a_bad_spec_is_refused() {
         assert_eq!(arm("push.nowhere:1"), Err(ArmError::Unknown("push.nowhere".to_owned())));
-        for spec in ["push.blob_put", "push.blob_put:", "push.blob_put:0", "push.blob_put:-1"] {
+        for spec in [
+            "push.blob_put",
+            "push.blob_put:",
+            "push.blob_put:0",
+            "push.blob_put:-1",
+            "push.blob_put:1:",
+            "push.blob_put::panic",
+        ] {
             assert_eq!(arm(spec), Err(ArmError::Form(spec.to_owned())));
         }
     }
@@ -155,6 +190,9 @@ mod tests {
         let is_child =
             std::env::args().any(|arg| arg == "--exact") && std::env::var_os("FAULT_CHILD").is_some();
         if is_child {
+            arm("sweep.bytes:1:panic").unwrap();
+            assert!(std::panic::catch_unwind(|| point("sweep.bytes")).is_err(), "the armed pass panics");
+            point("sweep.bytes");
             arm("sweep.row:2").unwrap();
             point("sweep.row");
             point("sweep.bytes");

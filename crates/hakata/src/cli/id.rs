@@ -72,6 +72,9 @@ pub(crate) struct IdArgs {
     /// Writes the bound addresses here as JSON when every listener is up
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
+    /// Kills the process at the Nth pass of a named point, or panics there, for tests
+    #[arg(long, hide = true, value_name = "NAME:N[:panic]")]
+    pub(crate) fault: Option<String>,
     /// What go-katsubushi calls some of these.
     #[command(flatten)]
     others: OfKatsubushi,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use hakata_runtime::fault;
 use hakata_service::stream::Stream;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -213,6 +214,7 @@ impl<S: Source> Conversation<S> {
             self.phase = Phase::End(Ended::Left);
             return None;
         }
+        fault::point("id.received");
         self.answer(cx, new, replies)
     }
 

@@ -6,7 +6,7 @@ use crate::compose;
 use crate::config::{Layers, Settings};
 use crate::data_dir::{Addresses, DataDir, ReadyFile};
 use crate::output::{self, Answer, Failure, Format, note};
-use crate::serve::{AFTERWARDS, announce_drain, listeners, reload};
+use crate::serve::{AFTERWARDS, announce_drain, arm, listeners, reload};
 use hakata_id::{Layout, dump};
 use hakata_runtime::tasks::Tasks;
 use hakata_service::health::Health;
@@ -35,6 +35,7 @@ pub(crate) fn run(args: &IdArgs, place: &Place) -> Result<Answer, Failure> {
     if let Some(IdCommand::Dump { ids, js_safe }) = &args.command {
         return explain(ids, if *js_safe { Layout::JsSafe } else { Layout::Standard });
     }
+    arm(args.fault.as_deref())?;
     let layers = Layers::read(place, &args.settings())?;
     let dir = DataDir::open_or_create(layers.data()).map_err(|error| {
         Failure::failed(format!("opening the data directory {}", layers.data().display()), &error)
