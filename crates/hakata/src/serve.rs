@@ -22,6 +22,7 @@ use crate::output::{self, Answer, Failure, Format, note};
 use hakata_runtime::{fault, tasks::Tasks};
 use hakata_service::process;
 use hakata_service::shutdown::{Shutdown, Signals};
+use handed_over::HandedOver;
 use listeners::Listeners;
 use serde_json::json;
 use status::Status;
@@ -105,18 +106,21 @@ async fn serve(mut start: Start) -> Result<Answer, Failure> {
     let (faces, tasks) = (Tasks::new(), Tasks::new());
     let shutdown = Shutdown::new(faces.clone(), start.settings.server.drain);
     let engines = Engines::start(&start.settings, &tasks).await?;
-    let listeners = Listeners::bind(&start.settings, &start.listen, &start.dir, &engines).await?;
+    let mut handed_over = HandedOver::receive()?;
+    let listeners =
+        Listeners::bind(&start.settings, &start.listen, &start.dir, &engines, &mut handed_over).await?;
+    let ids = ids::Ids::bind(&start.settings, &start.dir, Some(&engines.db), &mut handed_over)?;
+    handed_over.end()?;
     let has_users = first_user::exists_or_made(&engines.forge).await?;
     let mut addresses = listeners.addresses();
-    let ids = ids::Ids::bind(&start.settings, &start.dir, Some(&engines.db))?;
     if let Some(ids) = &ids {
         ids.tell(&mut addresses);
     }
-    let ids = ids.map(|ids| ids.serve(&start.settings, &faces, &tasks));
+    let ids = match ids {
+        Some(ids) => Some(ids.serve(&start.settings, &faces, &tasks).await),
+        None => None,
+    };
     listeners.serve(&start.settings, &engines, &faces, &tasks, &shutdown, ids.as_ref());
-    if let Some(ids) = &ids {
-        ids.settle().await;
-    }
     let status = Arc::new(Status::new(&start.dir, &addresses, &engines, &faces, &shutdown));
     let socket = answer_commands(&mut start, &engines, &faces, status)?;
     let ready = start.ready_file.as_deref().map(|path| ReadyFile::write(path, &addresses)).transpose();

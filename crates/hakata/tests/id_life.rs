@@ -126,6 +126,43 @@ fn a_socket_file_is_replaced_only_if_nobody_answers() -> Result<()> {
     Ok(())
 }
 
+/// Takes what listens on standard input as a socket of a service manager that is called by the first argument.
+const HAND_OVER: &str = r#"exec 3<&0 </dev/null; name=$1; shift
+LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=$name exec "$@""#;
+
+#[test]
+fn a_service_manager_hands_its_sockets_over() -> Result<()> {
+    let sandbox = sandbox()?;
+    let held = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let (address, ready) = (held.local_addr()?.to_string(), sandbox.path().join("handed.json"));
+    let start = |name: &str| -> Result<Command> {
+        let program = sandbox.bare_hakata();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", HAND_OVER, "sh", name]).arg(program.get_program()).arg("id").arg("--data");
+        command
+            .arg(sandbox.data())
+            .args(["--address", "127.0.0.1:0", "--admin", "off", "--ready-file"])
+            .arg(&ready);
+        command.stdin(std::os::fd::OwnedFd::from(held.try_clone()?));
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        Ok(command)
+    };
+    let mut early = Talk::to(&address)?;
+    let mut child = start("id")?.spawn()?;
+    let fetched = early.fetch();
+    wait_until("the ready file", LIMIT, || ready.exists())?;
+    let told: Value = serde_json::from_slice(&std::fs::read(&ready)?)?;
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::TERM)?;
+    ensure!(child.wait()?.success(), "SIGTERM ends with 0");
+    fetched.context("whoever came before the server is served")?;
+    assert_eq!(told["id"], address, "the address of the socket wins over the configured one");
+    Talk::to(&address).context("between two servers the socket goes on listening")?;
+    let refused = start("id_http")?.output()?;
+    assert_eq!(refused.status.code(), Some(2), "a socket of a listener that is off is refused");
+    Ok(())
+}
+
 #[test]
 fn without_a_lease_it_says_so_everywhere_and_lives() -> Result<()> {
     let sandbox = sandbox()?;

@@ -38,7 +38,7 @@ impl HandedOver {
             Some(socket) => {
                 let text = format!("no listener takes the socket {:?} ({})", socket.name(), socket.address());
                 Err(Failure::usage(text).with_hint(
-                    "FileDescriptorName= is http, ssh or admin, each once, and that listener is not off",
+                    "FileDescriptorName= is http, ssh, admin, id, id_socket, id_http or id_grpc, each once, and that listener is not off",
                 ))
             }
         }

@@ -8,6 +8,7 @@ use crate::config::{Id, Settings};
 use crate::data_dir::{Addresses, DataDir};
 use crate::id_lease::{self, SqlLease};
 use crate::output::Failure;
+use crate::serve::handed_over::HandedOver;
 use crate::serve::listeners;
 use hakata_id::keeper::{Keeper, Standing};
 use hakata_id::lease::file::{FileLease, OpenFenceError};
@@ -21,7 +22,7 @@ use hakata_runtime::secret::Secret;
 use hakata_runtime::tasks::Tasks;
 use hakata_service::health::Health;
 use hakata_service::http::{self as service_http, Body};
-use hakata_service::listener::{self, Address, Connections, Listener};
+use hakata_service::listener::{self, Address, Connections, Inherited, Listener};
 use hakata_store::Db;
 use http::Request;
 use std::sync::Arc;
@@ -63,7 +64,12 @@ impl Ids {
     ///
     /// # Errors
     /// The first address that cannot be bound, or a worker id that another process uses.
-    pub(crate) fn bind(settings: &Settings, dir: &DataDir, db: Option<&Db>) -> Result<Option<Self>, Failure> {
+    pub(super) fn bind(
+        settings: &Settings,
+        dir: &DataDir,
+        db: Option<&Db>,
+        handed_over: &mut HandedOver,
+    ) -> Result<Option<Self>, Failure> {
         let listen = &settings.id.listen;
         if !listen.is_on() {
             return Ok(None);
@@ -74,20 +80,20 @@ impl Ids {
             unix_mode: settings.id.socket_mode,
             ..settings.sockets.clone()
         };
-        let bind = |address: &Address, key| {
-            let bound = Listener::bind("id", address, &sockets, connections.clone());
-            bound.map_err(|error| unbound(key, &error))
-        };
         let socket = listen.socket.clone().map(Address::Unix);
         let mut memcached = Vec::new();
-        for (address, key) in [(&listen.address, "id.address"), (&socket, "id.socket")] {
-            memcached.extend(address.as_ref().map(|address| bind(address, key)).transpose()?);
+        for (address, key, handed) in
+            [(&listen.address, "id.address", "id"), (&socket, "id.socket", "id_socket")]
+        {
+            let place = Bind { name: "id", key, sockets: &sockets, connections: &connections };
+            let inherited = address.as_ref().and_then(|_| handed_over.take(handed));
+            memcached.extend(place.bind(address, inherited)?);
         }
         let own = Connections::new(settings.connections.clone());
-        let bind = |name, address: &Option<Address>, key| {
-            let Some(address) = address else { return Ok(None) };
-            let bound = Listener::bind(name, address, &settings.sockets, own.clone());
-            bound.map(Some).map_err(|error| unbound(key, &error))
+        let mut bind = |name, address: &Option<Address>, key| {
+            let place = Bind { name, key, sockets: &settings.sockets, connections: &own };
+            let inherited = address.as_ref().and_then(|_| handed_over.take(name));
+            place.bind(address, inherited)
         };
         let http = bind("id_http", &listen.http, "id.http")?;
         let grpc = bind("id_grpc", &listen.grpc, "id.grpc")?;
@@ -112,9 +118,10 @@ impl Ids {
         }
     }
 
-    /// Begins to answer. `faces` owns the connections; the lease is kept by tasks of its own within `engines`, which
+    /// Begins to answer, once there is a lease or it is not waited for any longer: whoever connected before is served
+    /// rather than refused. `faces` owns the connections; the lease is kept by tasks of its own within `engines`, which
     /// [`Running::stop`] ends when the connections are gone.
-    pub(crate) fn serve(self, settings: &Settings, faces: &Tasks, engines: &Tasks) -> Running {
+    pub(super) async fn serve(self, settings: &Settings, faces: &Tasks, engines: &Tasks) -> Running {
         let id = &settings.id;
         let generator = Arc::new(Generator::new(id.layout).borrowing(id.borrow));
         let issuer = Issuer::new(generator, Arc::new(TimeBase::system(id.layout)), id.max_wait);
@@ -124,6 +131,7 @@ impl Ids {
             Place::Redis(lease) => Keeper::spawn(&keeping, *lease, &issuer, id.keeper),
             Place::Database(lease) => Keeper::spawn(&keeping, *lease, &issuer, id.keeper),
         };
+        settle(&keeper).await;
         let stats = Arc::new(Stats::new(issuer.clone(), keeper.standing()));
         let mut server = id.server.clone();
         server.protocol.http = self.http.as_ref().map(|listener| listener.local_address().to_string());
@@ -161,14 +169,6 @@ impl Ids {
 }
 
 impl Running {
-    /// Waits for the first lease, so that usually there is one when we say that we serve; never for long.
-    pub(crate) async fn settle(&self) {
-        let mut standing = self.keeper.standing();
-        let held = standing.wait_for(|standing| matches!(standing, Standing::Held { .. }));
-        // Without one clients are told that there is none.
-        let _ = tokio::time::timeout(SETTLING, held).await;
-    }
-
     /// Makes readiness depend on the lease.
     pub(super) fn ready_with(&self, health: Health) -> Health {
         let stats = self.stats.clone();
@@ -223,6 +223,40 @@ impl Place {
     }
 }
 
-fn unbound(key: &str, error: &listener::BindError) -> Failure {
-    Failure::failed("listening for ids", error).with_hint(format!("choose another place: {key}"))
+/// Waits for the first lease, never for long: without one clients are told that there is none.
+async fn settle(keeper: &Keeper) {
+    let mut standing = keeper.standing();
+    let held = standing.wait_for(|standing| matches!(standing, Standing::Held { .. }));
+    let _ = tokio::time::timeout(SETTLING, held).await;
+}
+
+/// What a listener is made with.
+struct Bind<'a> {
+    name: &'static str,
+    key: &'static str,
+    sockets: &'a listener::Settings,
+    connections: &'a Connections,
+}
+
+impl Bind<'_> {
+    /// Listens on an address, or on the socket that was handed over for it; `None` if it is off.
+    fn bind(
+        &self,
+        address: &Option<Address>,
+        inherited: Option<Inherited>,
+    ) -> Result<Option<Listener>, Failure> {
+        let bound = match (address, inherited) {
+            (None, _) => return Ok(None),
+            (Some(_), Some(socket)) => {
+                Listener::adopt(self.name, socket, self.sockets, self.connections.clone())
+            }
+            (Some(address), None) => {
+                Listener::bind(self.name, address, self.sockets, self.connections.clone())
+            }
+        };
+        bound.map(Some).map_err(|error| {
+            Failure::failed("listening for ids", &error)
+                .with_hint(format!("choose another place: {}", self.key))
+        })
+    }
 }

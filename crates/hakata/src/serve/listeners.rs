@@ -46,8 +46,8 @@ impl Listeners {
         listen: &Listen,
         dir: &DataDir,
         engines: &Engines,
+        handed_over: &mut HandedOver,
     ) -> Result<Self, Failure> {
-        let mut handed_over = HandedOver::receive()?;
         let connections = Connections::new(settings.connections.clone());
         // Metrics must be had when the other ports are full, so they have a count of their own.
         let own = Connections::new(settings.connections.clone());
@@ -62,7 +62,6 @@ impl Listeners {
         let http = bind("http", &listen.http, &connections)?.map(|listener| (listener, tls));
         let ssh = bind("ssh", &listen.ssh, &connections)?;
         let admin = bind_admin(listen, handed_over.take("admin"), settings, &own)?;
-        handed_over.end()?;
         let ssh = match ssh {
             None => None,
             Some(listener) => Some((listener, host_keys(dir, engines).await?)),

@@ -6,6 +6,7 @@ use crate::compose;
 use crate::config::{Layers, Settings};
 use crate::data_dir::{Addresses, DataDir, ReadyFile};
 use crate::output::{self, Answer, Failure, Format, note};
+use crate::serve::handed_over::HandedOver;
 use crate::serve::{AFTERWARDS, announce_drain, arm, listeners, reload};
 use hakata_id::{Layout, dump};
 use hakata_runtime::tasks::Tasks;
@@ -67,22 +68,23 @@ async fn serve(start: Start) -> Result<Answer, Failure> {
         true => Some(compose::open_database(&settings.database).await?),
         false => None,
     };
-    let ids = Ids::bind(&settings, &dir, db.as_ref())?
+    let mut handed_over = HandedOver::receive()?;
+    let ids = Ids::bind(&settings, &dir, db.as_ref(), &mut handed_over)?
         .ok_or_else(|| Failure::usage("every listener for ids is off").with_hint("set id.address"))?;
     let own = Connections::new(settings.connections.clone());
-    let admin = listeners::bind_admin(&settings.listen, None, &settings, &own)?;
+    let admin = listeners::bind_admin(&settings.listen, handed_over.take("admin"), &settings, &own)?;
+    handed_over.end()?;
     let mut addresses = Addresses {
         admin: admin.as_ref().map(|admin| admin.local_address().to_string()),
         ..Addresses::default()
     };
     ids.tell(&mut addresses);
     let greeting = greeting(&settings, &addresses, &ids.source());
-    let running = ids.serve(&settings, &faces, &engines);
+    let running = ids.serve(&settings, &faces, &engines).await;
     if let Some(admin) = admin {
         let health = running.ready_with(Health::new(shutdown.clone()));
         listeners::serve_admin(admin, health, &settings, &engines);
     }
-    running.settle().await;
     let ready = ready_file.as_deref().map(|path| ReadyFile::write(path, &addresses)).transpose();
     let ready = ready.map_err(|error| Failure::failed("writing the ready file", &error))?;
     output::print(&Answer::Text(greeting, json!({ "listening": addresses })), format)
