@@ -34,6 +34,15 @@ fn cpu(server: &IdServer) -> Result<f64> {
     server.metric("process_cpu_seconds_total")
 }
 
+/// The same as the kernel tells it, for a server that accepts nobody.
+fn cpu_of(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let behind_name = stat.rsplit_once(')').context("a name in brackets")?.1;
+    let ticks = behind_name.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    // Ticks of user and system time are 10 ms in what Linux tells.
+    Ok(ticks.sum::<Result<f64, _>>()? / 100.0)
+}
+
 #[test]
 fn three_hundred_clients_at_once_are_let_in_at_once() -> Result<()> {
     let sandbox = sandbox()?;
@@ -145,6 +154,56 @@ fn without_descriptors_it_serves_who_is_there_and_then_others() -> Result<()> {
     Ok(())
 }
 
+/// In place of the C library's accept4: the machine has no file left while the named one exists.
+const NO_FILES_LEFT: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
+  const char *path = getenv("NO_FILES_WHILE");
+  if (path && access(path, F_OK) == 0) { errno = ENFILE; return -1; }
+  int (*real)(int, struct sockaddr *, socklen_t *, int) = dlsym(RTLD_NEXT, "accept4");
+  return real(fd, address, length, flags);
+}
+"#;
+
+/// ENFILE, which a test cannot provoke without taking every file of the machine: accept answers it here.
+#[test]
+fn without_files_on_the_machine_it_serves_who_is_there_and_then_others() -> Result<()> {
+    let sandbox = sandbox()?;
+    let [source, library, sign] = ["enfile.c", "enfile.so", "no-files"].map(|name| sandbox.path().join(name));
+    std::fs::write(&source, NO_FILES_LEFT)?;
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl");
+    run(&mut compiler)?.expect_success("cc")?;
+    let preload = format!("LD_PRELOAD={}", library.display());
+    let while_there = format!("NO_FILES_WHILE={}", sign.display());
+    let mut server = IdServer::start(&sandbox, &options(&[], &["env", &preload, &while_there]))?;
+    let mut served = server.connect()?;
+    served.fetch()?;
+    std::fs::write(&sign, "")?;
+    let waiting = (0..5).map(|_| server.connect()).collect::<Result<Vec<_>>>()?;
+    wait_until("an error of accept", LIMIT, || server.log().contains("accepting connections"))?;
+    let (start, before) = (Instant::now(), cpu_of(server.pid())?);
+    let _waiting = wait_until("never", Duration::from_secs(2), || false);
+    let share = (cpu_of(server.pid())? - before) / start.elapsed().as_secs_f64();
+    ensure!(share < 0.3, "a server that cannot accept used {:.0} % of a processor", share * 100.0);
+    served.fetch().context("who is there is served")?;
+    let lines = server.log().matches("accepting connections").count();
+    ensure!(lines == 1, "one line in a while, not {lines}: {}", server.log());
+    std::fs::remove_file(&sign)?;
+    for mut talk in waiting {
+        talk.fetch().context("whoever waited is served when there are files again")?;
+    }
+    ensure!(server.metric("hakata_accept_errors_total{listener=\"id\"}")? > 1.0, "they are counted");
+    drop(served);
+    wait_for(&server, OPEN, 0.0)?;
+    server.stop()
+}
+
 #[test]
 fn one_connection_too_many_is_told_so() -> Result<()> {
     for (key, refused) in [("id.max_connections", "full"), ("id.max_connections_per_address", "address")] {
@@ -186,6 +245,12 @@ fn a_thousand_idle_connections_are_cheap() -> Result<()> {
     Ok(())
 }
 
+/// A test that tests nothing says so.
+#[expect(clippy::print_stderr, reason = "to whoever runs it")]
+fn not_tested(why: &str) {
+    eprintln!("NOT TESTED: {why}");
+}
+
 /// Runs a command in the network of the server.
 fn beside(server: &IdServer, words: &[&str]) -> Command {
     let mut command = Command::new("nsenter");
@@ -196,7 +261,7 @@ fn beside(server: &IdServer, words: &[&str]) -> Command {
 #[test]
 fn a_client_that_vanishes_without_a_word_is_noticed() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
-        // Taking a network away needs a network of one's own.
+        not_tested("taking a network away needs a network of one's own, which root may have");
         return Ok(());
     }
     let sandbox = sandbox()?;
