@@ -58,6 +58,11 @@ fn main() -> ExitCode {
 /// Runs the cases; `false` if a goal is missed.
 fn run() -> Result<bool> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, port] = arguments.as_slice()
+        && first == cases::ids::floor::ARGUMENT
+    {
+        return cases::ids::floor::serve(port).map(|()| true);
+    }
     let quick = arguments.iter().position(|argument| argument == "--quick");
     let effort = if quick.map(|at| arguments.remove(at)).is_some() { Effort::Quick } else { Effort::Full };
     let mut arguments = arguments.into_iter();

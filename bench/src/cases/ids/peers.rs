@@ -41,6 +41,10 @@ impl Drop for Peer {
 /// All servers of a run.
 pub(super) struct Peers {
     pub(super) hakata: Peer,
+    /// Hakata again, which may issue ids of the next second.
+    pub(super) borrowing: Peer,
+    /// A server that only reads and writes.
+    pub(super) floor: Peer,
     pub(super) memcached: Peer,
     pub(super) redis: Peer,
 }
@@ -50,20 +54,22 @@ impl Peers {
     pub(super) fn start(folder: &Path, binary: &Path) -> Result<Self> {
         let memcached = memcached(folder)?;
         let redis = redis(folder)?;
-        Ok(Self { hakata: hakata(folder, binary)?, memcached, redis })
+        let hakata_as = |name, worker_id, borrow| hakata(folder, binary, name, worker_id, borrow);
+        let (hakata, borrowing) = (hakata_as("id", "1", "0s")?, hakata_as("id-borrowing", "2", "1s")?);
+        Ok(Self { hakata, borrowing, floor: floor(folder)?, memcached, redis })
     }
 }
 
-fn hakata(folder: &Path, binary: &Path) -> Result<Peer> {
-    let ready = folder.join("id.json");
+fn hakata(folder: &Path, binary: &Path, name: &str, worker_id: &str, borrow: &str) -> Result<Peer> {
+    let ready = folder.join(format!("{name}.json"));
     let mut command = Command::new(binary);
-    command.arg("id").arg("--data").arg(folder.join("id")).arg("--ready-file").arg(&ready);
+    command.arg("id").arg("--data").arg(folder.join(name)).arg("--ready-file").arg(&ready);
     command.env("HAKATA_ID__ADDRESS", "127.0.0.1:0").env("HAKATA_ADMIN__ADDRESS", "127.0.0.1:0");
-    command.env("HAKATA_ID__WORKER_ID", "1");
+    command.env("HAKATA_ID__WORKER_ID", worker_id).env("HAKATA_ID__BORROW", borrow);
     // All connections come from one address here.
     command.env("HAKATA_ID__MAX_CONNECTIONS", "4096").env("HAKATA_ID__MAX_CONNECTIONS_PER_ADDRESS", "4096");
-    let log = folder.join("id.log");
-    let (meter, child) = Meter::start("id", &mut command, &log)?;
+    let log = folder.join(format!("{name}.log"));
+    let (meter, child) = Meter::start(name, &mut command, &log)?;
     let mut peer = Peer { address: String::new(), meter, child };
     let deadline = Instant::now() + Duration::from_secs(30);
     while !ready.exists() {
@@ -74,6 +80,16 @@ fn hakata(folder: &Path, binary: &Path) -> Result<Peer> {
     }
     let addresses: serde_json::Value = serde_json::from_slice(&std::fs::read(&ready)?)?;
     addresses["id"].as_str().context("hakata id tells its address")?.clone_into(&mut peer.address);
+    Ok(peer)
+}
+
+fn floor(folder: &Path) -> Result<Peer> {
+    let port = free_port()?.to_string();
+    let mut command = Command::new(std::env::current_exe().context("finding this program")?);
+    command.args([super::floor::ARGUMENT, &port]);
+    let (meter, child) = Meter::start("floor", &mut command, &folder.join("floor.log"))?;
+    let peer = Peer { address: format!("127.0.0.1:{port}"), meter, child };
+    wait_for(&peer.address)?;
     Ok(peer)
 }
 

@@ -10,8 +10,12 @@ pub(super) const VALUE: u64 = 4_096_000_000_000_000_000;
 pub(super) enum Dialect {
     /// Ids over memcached's text protocol.
     Ids,
+    /// The same from a server that may borrow from ticks that have not begun.
+    Borrowed,
     /// `get` of a stored value.
     Get,
+    /// `get` of the server that only writes what it has ready.
+    Floor,
     /// `incr` of a counter.
     Incr,
     /// Redis's `INCR`.
@@ -23,7 +27,9 @@ impl Dialect {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Ids => "hakata",
+            Self::Borrowed => "hakata borrowing",
             Self::Get => "memcached get",
+            Self::Floor => "bare sockets",
             Self::Incr => "memcached incr",
             Self::RedisIncr => "redis INCR",
         }
@@ -32,7 +38,9 @@ impl Dialect {
     /// One request for `n_keys` numbers.
     pub(super) fn request(self, n_keys: usize) -> Vec<u8> {
         match self {
-            Self::Ids | Self::Get => format!("get{}\r\n", " k".repeat(n_keys)).into_bytes(),
+            Self::Ids | Self::Borrowed | Self::Get | Self::Floor => {
+                format!("get{}\r\n", " k".repeat(n_keys)).into_bytes()
+            }
             Self::Incr => b"incr n 1\r\n".to_vec(),
             Self::RedisIncr => b"*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n".to_vec(),
         }
@@ -45,8 +53,8 @@ impl Dialect {
         // A reply that is not whole is read again from its beginning.
         let mut reached = *last;
         let length = match self {
-            Self::Ids => values(input, n_keys, |id| rises(id, &mut reached)),
-            Self::Get => values(input, n_keys, is_stored),
+            Self::Ids | Self::Borrowed => values(input, n_keys, |id| rises(id, &mut reached)),
+            Self::Get | Self::Floor => values(input, n_keys, is_stored),
             Self::Incr => number(input, b"", &mut reached),
             Self::RedisIncr => number(input, b":", &mut reached),
         }?;
