@@ -6,8 +6,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+
+use hakata_names::{Oid, TreePath};
 
 use crate::settings::{Budget, Budgets, Settings};
 use crate::{Git, GitDir};
@@ -18,11 +21,17 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// The git subcommands that Hakata runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subcommand {
+    Blame,
+    CatFile,
     CommitGraph,
+    DiffTree,
     Fsck,
+    Grep,
     IndexPack,
+    Log,
     MultiPackIndex,
     PackObjects,
+    RangeDiff,
     RevList,
     UploadArchive,
     UploadPack,
@@ -34,11 +43,17 @@ impl Subcommand {
     /// Returns the word on the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Blame => "blame",
+            Self::CatFile => "cat-file",
             Self::CommitGraph => "commit-graph",
+            Self::DiffTree => "diff-tree",
             Self::Fsck => "fsck",
+            Self::Grep => "grep",
             Self::IndexPack => "index-pack",
+            Self::Log => "log",
             Self::MultiPackIndex => "multi-pack-index",
             Self::PackObjects => "pack-objects",
+            Self::RangeDiff => "range-diff",
             Self::RevList => "rev-list",
             Self::UploadArchive => "upload-archive",
             Self::UploadPack => "upload-pack",
@@ -50,9 +65,15 @@ impl Subcommand {
     /// Returns what such a process may take.
     pub(crate) const fn budget(self, budgets: &Budgets) -> Budget {
         match self {
-            Self::UploadPack | Self::UploadArchive => budgets.fetch,
+            Self::CatFile | Self::UploadPack | Self::UploadArchive => budgets.fetch,
             Self::IndexPack => budgets.index,
-            Self::RevList | Self::Version => budgets.question,
+            Self::Blame
+            | Self::DiffTree
+            | Self::Grep
+            | Self::Log
+            | Self::RangeDiff
+            | Self::RevList
+            | Self::Version => budgets.question,
             Self::CommitGraph | Self::Fsck | Self::MultiPackIndex | Self::PackObjects | Self::VerifyPack => {
                 budgets.maintenance
             }
@@ -95,6 +116,7 @@ pub(crate) struct Command {
     config: Vec<String>,
     args: Vec<OsString>,
     operands: Vec<OsString>,
+    paths: Option<Vec<OsString>>,
     env: Vec<(&'static str, OsString)>,
 }
 
@@ -108,6 +130,7 @@ impl Command {
             config: Vec::new(),
             args: Vec::new(),
             operands: Vec::new(),
+            paths: None,
             env: Vec::new(),
         }
     }
@@ -140,6 +163,27 @@ impl Command {
     pub(crate) fn number(self, flag: &'static str, value: impl Display) -> Self {
         let value = value.to_string();
         self.option(flag, value)
+    }
+
+    /// Adds `-x` with its value, which may be empty or begin with a dash, as one argument.
+    pub(crate) fn short(mut self, flag: &'static str, value: impl AsRef<OsStr>) -> Self {
+        let mut whole = OsString::from(flag);
+        whole.push(value);
+        self.args.push(whole);
+        self
+    }
+
+    /// Adds an object among the flags, for subcommands that do not know `--end-of-options`: digits are no flag.
+    pub(crate) fn oid(mut self, oid: &Oid) -> Self {
+        self.args.push(oid.to_string().into());
+        self
+    }
+
+    /// Adds literal paths behind `--`, which stands there even without any.
+    pub(crate) fn paths<'a>(self, paths: impl IntoIterator<Item = &'a TreePath>) -> Self {
+        let words = paths.into_iter().map(|path| OsStr::from_bytes(path.as_bytes()).to_owned());
+        let paths = Some(words.collect());
+        Self { paths, ..self }.env("GIT_LITERAL_PATHSPECS", "1")
     }
 
     /// Adds an argument behind `--end-of-options`.
@@ -214,6 +258,9 @@ impl Command {
         if !self.operands.is_empty() {
             command.arg("--end-of-options").args(&self.operands);
         }
+        if let Some(paths) = &self.paths {
+            command.arg("--").args(paths);
+        }
         command
     }
 }
@@ -227,7 +274,7 @@ fn glue(flag: &str, value: &OsStr) -> OsString {
 
 /// Quotes a path for a list that git splits at colons. Source: git(1), `GIT_ALTERNATE_OBJECT_DIRECTORIES`.
 fn quote_path(path: &Path) -> OsString {
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::os::unix::ffi::OsStringExt;
     let mut out = vec![b'"'];
     for byte in path.as_os_str().as_bytes() {
         if matches!(byte, b'"' | b'\\') {

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! In reading order: [`found`] (the git of this machine), `command` and `process` (how it is run),
-//! [`refs`], [`serve`] (fetches), [`receive`] and [`quarantine`] (pushes), [`objects`] (reading in process),
+//! [`refs`], [`serve`] (fetches), [`receive`] and [`quarantine`] (pushes), [`objects`] and [`read`] (reading),
 //! [`init`], [`ref_files`], [`maintain`] and [`fsck`] (directories), [`foreign`] (repositories of others).
 
 mod command;
@@ -34,6 +34,8 @@ pub mod quarantine;
 pub mod receive;
 
 pub mod objects;
+pub mod read;
+
 
 pub mod foreign;
 pub mod fsck;

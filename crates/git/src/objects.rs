@@ -1,21 +1,26 @@
 //! Reading objects in process, without starting git.
 //!
 //! An [`Objects`] is an open object database; [`Objects::read`] runs a closure with a [`View`] of it on the
-//! blocking pool. Views read one repository: a cache, or a quarantine with the cache behind it.
+//! blocking pool. Views read one repository: a cache, or a quarantine with the cache behind it. What else a view
+//! can answer is in [`read`](crate::read).
 
+mod error;
 mod handles;
 mod walk;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 use hakata_names::{ObjectFormat, Oid};
-use hakata_runtime::blocking::BlockingError;
 
+pub use error::{Cause, ReadError};
 pub(crate) use handles::Handles;
 
+use crate::read::{Allowance, CommitGraph, Meter};
 use crate::{Git, GitDir};
+use handles::Opened;
 
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,54 +70,11 @@ pub struct CommitFacts {
     pub summary: Vec<u8>,
 }
 
-/// The cause of a failed read, as the library words it.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// Why objects cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The directory is no repository.
-    #[error("opening the objects of {}", .dir.path().display())]
-    Open {
-        /// The directory.
-        dir: GitDir,
-        /// What is wrong with it.
-        #[source]
-        source: Cause,
-    },
-    /// The object is not there.
-    #[error("object {0} does not exist")]
-    Absent(Oid),
-    /// The object is there and broken, or cannot be read.
-    #[error("reading object {oid}")]
-    Object {
-        /// The object.
-        oid: Oid,
-        /// What is wrong with it.
-        #[source]
-        source: Cause,
-    },
-    /// The object is larger than the caller takes.
-    #[error("object {oid} has {size_bytes} bytes")]
-    TooLarge {
-        /// The object.
-        oid: Oid,
-        /// Its size.
-        size_bytes: u64,
-    },
-    /// History cannot be walked.
-    #[error("walking history")]
-    Walk(#[source] Cause),
-    /// The pool is full or stopping.
-    #[error("waiting to read objects")]
-    Busy(#[source] BlockingError),
-}
-
 /// The open objects of one repository. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Objects {
     git: Git,
-    repository: Arc<gix::ThreadSafeRepository>,
+    opened: Arc<Opened>,
 }
 
 impl Git {
@@ -123,15 +85,15 @@ impl Git {
     /// # Errors
     /// [`ReadError::Open`], or [`ReadError::Busy`].
     pub async fn objects(&self, dir: &GitDir, generation: u64) -> Result<Objects, ReadError> {
-        let repository = match self.handles().find(dir, generation) {
-            Some(repository) => repository,
+        let opened = match self.handles().find(dir, generation) {
+            Some(opened) => opened,
             None => {
                 let (git, dir) = (self.clone(), dir.clone());
                 let open = move || git.handles().open(&dir, generation);
                 self.blocking().run(open).await.map_err(ReadError::Busy)??
             }
         };
-        Ok(Objects { git: self.clone(), repository })
+        Ok(Objects { git: self.clone(), opened })
     }
 
     /// Forgets the open objects of a repository, before its directory goes.
@@ -144,9 +106,9 @@ impl Objects {
     /// Opens a repository that is not worth keeping open, such as a quarantine.
     pub(crate) async fn open_once(git: &Git, dir: &GitDir) -> Result<Self, ReadError> {
         let dir = dir.clone();
-        let open = move || handles::open(&dir);
-        let repository = git.blocking().run(open).await.map_err(ReadError::Busy)??;
-        Ok(Self { git: git.clone(), repository })
+        let open = move || Opened::open(&dir);
+        let opened = git.blocking().run(open).await.map_err(ReadError::Busy)??;
+        Ok(Self { git: git.clone(), opened })
     }
 
     /// Runs a closure with the objects on the blocking pool.
@@ -158,14 +120,37 @@ impl Objects {
         T: Send + 'static,
         F: FnOnce(&View) -> Result<T, ReadError> + Send + 'static,
     {
-        let repository = self.repository.clone();
+        self.read_within(&Allowance::default(), work).await
+    }
+
+    /// As [`read`](Self::read), but long walks end when the allowance does, or when the future is dropped.
+    ///
+    /// # Errors
+    /// The closure's, or [`ReadError::Busy`].
+    pub async fn read_within<T, F>(&self, allowance: &Allowance, work: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&View) -> Result<T, ReadError> + Send + 'static,
+    {
+        let opened = self.opened.clone();
         let cache_bytes = self.git.settings().object_cache_bytes;
+        let (meter, _stop_on_drop) = Meter::start(allowance);
         let work = move || {
-            let mut repository = repository.to_thread_local();
+            let mut repository = opened.repository.to_thread_local();
             repository.object_cache_size_if_unset(cache_bytes);
-            work(&View { repository })
+            work(&View { repository, opened, meter, commit_graph: OnceCell::new() })
         };
         self.git.blocking().run(work).await.map_err(ReadError::Busy)?
+    }
+
+    /// Returns the git that goes with the objects.
+    pub(crate) fn git(&self) -> &Git {
+        &self.git
+    }
+
+    /// Returns the directory of the repository.
+    pub(crate) fn dir(&self) -> &GitDir {
+        &self.opened.dir
     }
 }
 
@@ -173,12 +158,25 @@ impl Objects {
 #[derive(Debug)]
 pub struct View {
     repository: gix::Repository,
+    opened: Arc<Opened>,
+    meter: Meter,
+    commit_graph: OnceCell<Option<Arc<CommitGraph>>>,
 }
 
 impl View {
     /// Returns the library's own handle.
     pub(crate) fn repository(&self) -> &gix::Repository {
         &self.repository
+    }
+
+    /// Returns what counts the work against the caller's allowance.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Returns the commit-graph, the same one as long as this view lives.
+    pub(crate) fn commit_graph(&self) -> Option<&Arc<CommitGraph>> {
+        self.commit_graph.get_or_init(|| self.opened.commit_graph()).as_ref()
     }
 
     /// Returns the hash function of the repository.
@@ -275,11 +273,13 @@ pub(crate) fn object_id(oid: &Oid) -> ObjectId {
     ObjectId::try_from(oid.as_bytes()).expect("an oid has the length of a hash")
 }
 
-fn our_oid(id: ObjectId, within: &Oid) -> Result<Oid, ReadError> {
+/// Takes a name that stands in an object.
+pub(crate) fn our_oid(id: ObjectId, within: &Oid) -> Result<Oid, ReadError> {
     Oid::from_bytes(id.as_slice()).map_err(|e| broken(within, e))
 }
 
-fn broken(oid: &Oid, source: impl Into<Cause>) -> ReadError {
+/// Makes the error of an object that cannot be understood.
+pub(crate) fn broken(oid: &Oid, source: impl Into<Cause>) -> ReadError {
     ReadError::Object { oid: *oid, source: source.into() }
 }
 

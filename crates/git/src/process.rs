@@ -59,6 +59,7 @@ impl Label for Subcommand {
 pub fn metrics() -> Vec<&'static dyn Metric> {
     let mut all: Vec<&'static dyn Metric> = vec![&RUNNING, &STARTED, &FAILED, &KILLED, &TOOK, &CPU];
     all.push(&usage::CHILDREN_CPU);
+    all.extend(crate::read::metrics());
     all.extend(crate::serve::metrics());
     all.extend(crate::quarantine::metrics());
     all

@@ -159,3 +159,11 @@ pub(crate) fn snapshot(dir: &GitDir, format: ObjectFormat) -> RefSnapshot {
     };
     RefSnapshot::build(1, format, head, refs)
 }
+
+/// Runs git with arguments that need not be UTF-8; returns what it says.
+pub(crate) fn git_bytes(dir: &GitDir, args: &[&[u8]]) -> Vec<u8> {
+    use std::os::unix::ffi::OsStrExt;
+    let mut command = command(dir, &[]);
+    command.args(args.iter().map(|arg| std::ffi::OsStr::from_bytes(arg)));
+    feed(command, b"")
+}

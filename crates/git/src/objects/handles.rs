@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ReadError;
 use crate::GitDir;
+use crate::read::CommitGraph;
 use crate::settings::Settings;
 
 /// Databases by directory; the one that was not asked for the longest is closed first.
@@ -24,7 +25,40 @@ struct Open {
 struct Handle {
     generation: u64,
     used: u64,
-    repository: Arc<gix::ThreadSafeRepository>,
+    opened: Arc<Opened>,
+}
+
+/// An open database and what is known about it.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(super) dir: GitDir,
+    pub(super) repository: gix::ThreadSafeRepository,
+    /// As it was when somebody looked last.
+    commit_graph: Mutex<Option<Arc<CommitGraph>>>,
+}
+
+impl Opened {
+    /// Opens a database that reads no configuration but its own, and no object in place of another: refs below
+    /// `refs/replace/` are pushed like any others.
+    pub(super) fn open(dir: &GitDir) -> Result<Arc<Self>, ReadError> {
+        let options = gix::open::Options::isolated()
+            .open_path_as_is(true)
+            .with(gix::sec::Trust::Full)
+            .config_overrides(["core.useReplaceRefs=false"]);
+        let repository = options
+            .open(dir.path())
+            .map_err(|source| ReadError::Open { dir: dir.clone(), source: source.into() })?;
+        Ok(Arc::new(Self { dir: dir.clone(), repository, commit_graph: Mutex::default() }))
+    }
+
+    /// Returns the commit-graph of the repository, read again if it has changed; `None` without one.
+    pub(super) fn commit_graph(&self) -> Option<Arc<CommitGraph>> {
+        let known = self.commit_graph.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let hash = self.repository.objects.object_hash();
+        let current = CommitGraph::open(&self.dir.objects().join("info"), hash, known);
+        self.commit_graph.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&current);
+        current
+    }
 }
 
 impl Handles {
@@ -33,44 +67,31 @@ impl Handles {
     }
 
     /// Finds an open database of at least this generation.
-    pub(crate) fn find(&self, dir: &GitDir, generation: u64) -> Option<Arc<gix::ThreadSafeRepository>> {
+    pub(crate) fn find(&self, dir: &GitDir, generation: u64) -> Option<Arc<Opened>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.clock += 1;
         let now = open.clock;
         let handle = open.by_dir.get_mut(dir).filter(|handle| handle.generation >= generation)?;
         handle.used = now;
-        Some(handle.repository.clone())
+        Some(handle.opened.clone())
     }
 
     /// Opens a database and keeps it. Blocks.
-    pub(crate) fn open(
-        &self,
-        dir: &GitDir,
-        generation: u64,
-    ) -> Result<Arc<gix::ThreadSafeRepository>, ReadError> {
-        let repository = open(dir)?;
+    pub(crate) fn open(&self, dir: &GitDir, generation: u64) -> Result<Arc<Opened>, ReadError> {
+        let opened = Opened::open(dir)?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.clock += 1;
-        let handle = Handle { generation, used: open.clock, repository: repository.clone() };
+        let handle = Handle { generation, used: open.clock, opened: opened.clone() };
         open.by_dir.insert(dir.clone(), handle);
         if open.by_dir.len() > self.max {
             let oldest = open.by_dir.iter().min_by_key(|(_, handle)| handle.used).map(|(dir, _)| dir.clone());
             oldest.and_then(|dir| open.by_dir.remove(&dir));
         }
-        Ok(repository)
+        Ok(opened)
     }
 
     /// Closes a database when its last reader is done.
     pub(crate) fn forget(&self, dir: &GitDir) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).by_dir.remove(dir);
     }
-}
-
-/// Opens a database that reads no configuration but its own.
-pub(super) fn open(dir: &GitDir) -> Result<Arc<gix::ThreadSafeRepository>, ReadError> {
-    let options = gix::open::Options::isolated().open_path_as_is(true).with(gix::sec::Trust::Full);
-    let opened = options
-        .open(dir.path())
-        .map_err(|source| ReadError::Open { dir: dir.clone(), source: source.into() });
-    opened.map(Arc::new)
 }

@@ -1,0 +1,48 @@
+//! Reading repositories: what pages and other programs want to know, in process where that is light.
+//!
+//! Questions are methods of [`View`], which block, take no refs and start no process; what git answers faster
+//! itself is asynchronous and a method of [`Objects`]. Both end when the caller's [`Allowance`] does.
+//! Revisions are object ids, or text that [`View::resolve`] resolves against refs that the caller hands in.
+//! Paths and names are bytes.
+
+mod allowance;
+mod blob;
+mod changed_paths;
+mod commit;
+mod commit_graph;
+mod find_files;
+mod history;
+mod last_commit;
+mod lfs_pointers;
+mod log;
+mod merge_base;
+mod message;
+mod range;
+mod raw_commit;
+mod raw_tree;
+mod revision;
+mod same_paths;
+mod tree;
+
+pub use allowance::{Allowance, Exhausted};
+pub use blob::{BlobRange, BlobStream};
+pub use commit::{Commit, Person, SignedCommit};
+pub use find_files::{FoundFiles, Match};
+pub use last_commit::{KnownLastCommits, LastCommit};
+pub use lfs_pointers::{LfsPointer, parse_lfs_pointer};
+pub use log::{LogPage, LogQuery, Merges, Parents};
+pub use message::Trailer;
+pub use range::AheadBehind;
+pub use revision::RefLookup;
+pub use tree::{Depth, EntryKind, ListTree, TreeEntry, TreePage};
+
+pub(crate) use allowance::{Meter, metrics};
+pub(crate) use commit_graph::CommitGraph;
+
+#[cfg(doc)]
+use crate::objects::{Objects, View};
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) use tests::zoo;

@@ -1,0 +1,168 @@
+//! Files: ranges of them in process, large ones as a stream from git.
+
+use bytes::{Buf, Bytes};
+use hakata_names::Oid;
+use tokio::io::AsyncReadExt;
+use tokio::process::ChildStdout;
+
+use super::allowance::{Allowance, Exhausted};
+use crate::command::{Command, Subcommand};
+use crate::objects::{Kind, Objects, ReadError, broken};
+use crate::process::Child;
+
+/// Files up to this size are read in process, which holds them in memory; git streams larger ones.
+const IN_PROCESS: u64 = 2 << 20;
+
+/// Longest piece of a stream, in bytes.
+pub(crate) const MAX_CHUNK: usize = 128 << 10;
+
+/// A part of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlobRange {
+    /// First byte.
+    pub offset: u64,
+    /// Most bytes; up to the end without it.
+    pub length: Option<u64>,
+}
+
+/// A part of a file in pieces of at most 128 KiB.
+pub struct BlobStream {
+    size_bytes: u64,
+    left: u64,
+    allowance: Deadline,
+    from: From,
+}
+
+enum From {
+    Memory(Bytes),
+    Git { child: Option<Box<Child>>, stdout: Box<ChildStdout>, skip: u64, is_whole: bool },
+}
+
+/// When a stream ends at the latest.
+pub(crate) type Deadline = Option<tokio::time::Instant>;
+
+/// Computes when an allowance that starts now is over.
+pub(crate) fn deadline(allowance: &Allowance) -> Deadline {
+    allowance.time.map(|time| tokio::time::Instant::now() + time)
+}
+
+/// Waits for something, until the deadline.
+pub(crate) async fn until<T>(deadline: Deadline, work: impl Future<Output = T>) -> Result<T, ReadError> {
+    match deadline {
+        Some(at) => tokio::time::timeout_at(at, work).await.map_err(|_| Exhausted::Time.error()),
+        None => Ok(work.await),
+    }
+}
+
+impl Objects {
+    /// Opens a file for reading. A range that begins behind the end is empty.
+    ///
+    /// # Errors
+    /// [`ReadError::Absent`], [`ReadError::Object`] if it is no file, [`ReadError::Exhausted`] if the range is
+    /// longer than allowed, [`ReadError::Child`].
+    pub async fn open_blob(
+        &self,
+        oid: Oid,
+        range: BlobRange,
+        allowance: &Allowance,
+    ) -> Result<BlobStream, ReadError> {
+        let read = move |view: &crate::objects::View| {
+            let header = view.header(&oid)?.ok_or(ReadError::Absent(oid))?;
+            if header.kind != Kind::Blob {
+                return Err(broken(&oid, "it is no file"));
+            }
+            let left = header.size_bytes.saturating_sub(range.offset).min(range.length.unwrap_or(u64::MAX));
+            view.meter().take_bytes(left)?;
+            let content =
+                if header.size_bytes <= IN_PROCESS { Some(view.read_blob(&oid, IN_PROCESS)?) } else { None };
+            Ok((header.size_bytes, left, content.map(Bytes::from)))
+        };
+        let (size_bytes, left, content) = self.read_within(allowance, read).await?;
+        let from = match content {
+            Some(mut content) => {
+                content.advance(usize::try_from(range.offset).unwrap_or(usize::MAX).min(content.len()));
+                From::Memory(content)
+            }
+            None if left == 0 => From::Memory(Bytes::new()),
+            None => self.pipe_blob(oid, range.offset, range.offset + left == size_bytes).await?,
+        };
+        Ok(BlobStream { size_bytes, left, allowance: deadline(allowance), from })
+    }
+
+    async fn pipe_blob(&self, oid: Oid, skip: u64, is_whole: bool) -> Result<From, ReadError> {
+        let command = Command::new(Subcommand::CatFile).dir(self.dir()).flag("blob").operand(oid.to_string());
+        let mut child = Child::spawn(self.git(), &command).await?;
+        drop(child.stdin());
+        let stdout = child.stdout().ok_or_else(|| child.io_error(std::io::ErrorKind::BrokenPipe.into()))?;
+        Ok(From::Git { child: Some(Box::new(child)), stdout: Box::new(stdout), skip, is_whole })
+    }
+}
+
+impl BlobStream {
+    /// Returns the size of the whole file.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// Returns how much of the range is still to come.
+    pub fn left_bytes(&self) -> u64 {
+        self.left
+    }
+
+    /// Returns the next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// [`ReadError::Exhausted`] when the time is over, or [`ReadError::Child`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        if self.left == 0 {
+            self.end().await?;
+            return Ok(None);
+        }
+        let deadline = self.allowance;
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(MAX_CHUNK);
+        let piece = match &mut self.from {
+            From::Memory(content) => content.split_to(most.min(content.len())),
+            From::Git { stdout, skip, .. } => until(deadline, read_piece(stdout, skip, most)).await??,
+        };
+        self.left -= piece.len() as u64;
+        Ok(Some(piece))
+    }
+
+    /// Waits for git, if it was read to its end.
+    async fn end(&mut self) -> Result<(), ReadError> {
+        match &mut self.from {
+            From::Git { child, is_whole: true, .. } => match child.take() {
+                Some(child) => Ok(until(self.allowance, child.finish()).await??.success().map(drop)?),
+                None => Ok(()),
+            },
+            From::Git { child, .. } => {
+                drop(child.take());
+                Ok(())
+            }
+            From::Memory(_) => Ok(()),
+        }
+    }
+}
+
+/// Fills a piece, after what is skipped.
+async fn read_piece(stdout: &mut ChildStdout, skip: &mut u64, most: usize) -> Result<Bytes, ReadError> {
+    let broken = |error: std::io::Error| ReadError::Walk(error.into());
+    let ended = || ReadError::Walk("git ended before the end of a file".into());
+    let mut piece = vec![0; MAX_CHUNK];
+    while *skip > 0 {
+        let n = usize::try_from(*skip).unwrap_or(usize::MAX).min(MAX_CHUNK);
+        match stdout.read(&mut piece[..n]).await.map_err(broken)? {
+            0 => return Err(ended()),
+            n => *skip -= n as u64,
+        }
+    }
+    piece.truncate(most);
+    let mut filled = 0;
+    while filled < most {
+        match stdout.read(&mut piece[filled..]).await.map_err(broken)? {
+            0 => return Err(ended()),
+            n => filled += n,
+        }
+    }
+    Ok(piece.into())
+}

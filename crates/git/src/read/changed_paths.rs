@@ -1,0 +1,157 @@
+//! The changed-path filters of a commit-graph: Bloom filters that say of most commits that they left a path alone.
+//!
+//! ```text
+//! chunk BIDX   for each commit the end of its filter within BDAT's data, u32
+//! chunk BDAT   version u32, hashes per path u32, bits per path u32, then the filters
+//! ```
+//! A filter holds every path that differs from the first parent and all directories above it.
+//! Source: gitformat-commit-graph(5).
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Longest filter that is read, in bytes; git writes no filter for more than 512 paths.
+const MAX_FILTER: u32 = 64 << 10;
+
+/// Most hashes per path; git uses 7.
+const MAX_HASHES: u32 = 64;
+
+/// The filters of one file.
+pub(super) struct ChangedPaths {
+    file: File,
+    index_at: u64,
+    filters_at: u64,
+    version: u32,
+    n_hashes: u32,
+}
+
+/// What one commit may have changed.
+pub(crate) struct Filter {
+    bits: Vec<u8>,
+    version: u32,
+    n_hashes: u32,
+}
+
+/// A path as filters know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PathKey {
+    first: u32,
+    second: u32,
+    is_ascii: bool,
+}
+
+impl ChangedPaths {
+    /// Finds the filters in a file of a commit-graph; `None` if it has none that are understood.
+    pub(super) fn open(path: &Path, n_commits: u32) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        let mut head = [0; 8];
+        file.read_exact_at(&mut head, 0).ok()?;
+        let n_chunks = usize::from(head[6]);
+        let mut table = vec![0; (n_chunks + 1) * 12];
+        file.read_exact_at(&mut table, 8).ok()?;
+        let chunk = |name: &[u8]| {
+            let at = table.chunks_exact(12).position(|row| row[..4] == *name)?;
+            let offset = |row: &[u8]| row.get(4..12)?.try_into().ok().map(u64::from_be_bytes);
+            Some((offset(&table[at * 12..])?, offset(table.get((at + 1) * 12..)?)?))
+        };
+        let (index_at, index_end) = chunk(b"BIDX")?;
+        let (data_at, _) = chunk(b"BDAT")?;
+        if index_end.checked_sub(index_at)? != u64::from(n_commits) * 4 {
+            return None;
+        }
+        let mut settings = [0; 12];
+        file.read_exact_at(&mut settings, data_at).ok()?;
+        let setting = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|n| settings[at + n]));
+        let (version, n_hashes) = (setting(0), setting(4));
+        let known = matches!(version, 1 | 2) && (1..=MAX_HASHES).contains(&n_hashes);
+        known.then(|| Self { file, index_at, filters_at: data_at + 12, version, n_hashes })
+    }
+
+    /// Reads the filter of a commit; `None` if git made none for it.
+    pub(super) fn filter(&self, commit: u32) -> Option<Filter> {
+        let end = |raw: &[u8]| raw.try_into().map_or(0, u32::from_be_bytes);
+        let mut ends = [0; 8];
+        let start = match commit {
+            0 => {
+                self.file.read_exact_at(&mut ends[4..], self.index_at).ok()?;
+                0
+            }
+            _ => {
+                self.file.read_exact_at(&mut ends, self.index_at + u64::from(commit - 1) * 4).ok()?;
+                end(&ends[..4])
+            }
+        };
+        let length = end(&ends[4..]).checked_sub(start).filter(|length| (1..=MAX_FILTER).contains(length))?;
+        let mut bits = vec![0; usize::try_from(length).ok()?];
+        self.file.read_exact_at(&mut bits, self.filters_at + u64::from(start)).ok()?;
+        Some(Filter { bits, version: self.version, n_hashes: self.n_hashes })
+    }
+}
+
+impl Filter {
+    /// Says whether a path may have changed; `false` is certain.
+    pub(crate) fn may_contain(&self, key: &PathKey) -> bool {
+        // Version 1 hashed bytes as signed characters, on machines where they are.
+        if self.version == 1 && !key.is_ascii {
+            return true;
+        }
+        let n_bits = self.bits.len() as u64 * 8;
+        (0..self.n_hashes).all(|n| {
+            let hash = key.first.wrapping_add(n.wrapping_mul(key.second));
+            let bit = u64::from(hash) % n_bits;
+            let byte = usize::try_from(bit / 8).map_or(0, |at| self.bits[at]);
+            byte & (1 << (bit % 8)) != 0
+        })
+    }
+}
+
+impl PathKey {
+    /// Hashes a path without a slash at its end.
+    pub(crate) fn new(path: &[u8]) -> Self {
+        let (first, second) = (murmur3(0x293a_e76f, path), murmur3(0x7e64_6e2c, path));
+        Self { first, second, is_ascii: path.is_ascii() }
+    }
+
+    /// Hashes a path and every directory above it: a commit that changes it changes all of them.
+    pub(crate) fn with_parents(path: &[u8]) -> Vec<Self> {
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        slashes.chain([path.len()]).map(|end| Self::new(&path[..end])).collect()
+    }
+}
+
+/// MurmurHash3, 32 bits. Source: the public domain original by Austin Appleby.
+fn murmur3(seed: u32, data: &[u8]) -> u32 {
+    const C1: u32 = 0xcc9e_2d51;
+    const C2: u32 = 0x1b87_3593;
+    let mix = |k: u32| k.wrapping_mul(C1).rotate_left(15).wrapping_mul(C2);
+    let (blocks, tail) = data.as_chunks::<4>();
+    let mut hash = seed;
+    for block in blocks {
+        hash ^= mix(u32::from_le_bytes(*block));
+        hash = hash.rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
+    }
+    if !tail.is_empty() {
+        let rest = tail.iter().rev().fold(0, |rest, byte| rest << 8 | u32::from(*byte));
+        hash ^= mix(rest);
+    }
+    // Paths are shorter than 4 GiB.
+    hash ^= u32::try_from(data.len()).unwrap_or(u32::MAX);
+    hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
+    hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
+    hash ^ hash >> 16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::murmur3;
+
+    /// Source: git's own tests of `seeded_murmur3`.
+    #[test]
+    fn hashes_are_git_s() {
+        assert_eq!(murmur3(0, b""), 0);
+        assert_eq!(murmur3(0, b"Hello world!"), 0x627b_0c2c);
+        assert_eq!(murmur3(0, b"The quick brown fox jumps over the lazy dog"), 0x2e4f_f723);
+        assert_eq!(murmur3(0, b"\x99\xaa\xbb\xcc\xdd\xee\xff"), 0xa183_ccfd);
+    }
+}

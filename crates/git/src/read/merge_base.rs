@@ -1,0 +1,147 @@
+//! The best common ancestors of commits.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use hakata_names::Oid;
+
+use super::history::{History, Node, NodeMap};
+use crate::objects::{ReadError, View};
+
+const LEFT: u8 = 1;
+const RIGHT: u8 = 2;
+/// An ancestor of a common ancestor.
+const STALE: u8 = 4;
+const FOUND: u8 = 8;
+
+impl View {
+    /// Finds the best common ancestors of a commit and a hypothetical merge of others, the newest first: none if
+    /// histories are unrelated, several after criss-cross merges.
+    ///
+    /// # Errors
+    /// [`ReadError::Absent`] for an unknown commit, and errors of reading.
+    pub fn merge_bases(&self, one: &Oid, others: &[Oid]) -> Result<Vec<Oid>, ReadError> {
+        let mut history = History::new(self);
+        let one = history.node(one)?;
+        let others = history.nodes(others)?;
+        let mut found = merge_bases(&mut history, one, &others)?;
+        found.sort_by_key(|node| Reverse(history.time(*node)));
+        found.into_iter().map(|node| history.oid(node)).collect()
+    }
+}
+
+/// Paints the ancestors of both sides until everything that is left is an ancestor of both.
+/// Source: `paint_down_to_common` of git, in whose order ties are left too.
+fn merge_bases(history: &mut History<'_>, one: Node, others: &[Node]) -> Result<Vec<Node>, ReadError> {
+    if others.contains(&one) {
+        return Ok(vec![one]);
+    }
+    let mut found = paint(history, one, others)?;
+    if found.len() > 1 {
+        found = remove_ancestors(history, found)?;
+    }
+    Ok(found)
+}
+
+fn paint(history: &mut History<'_>, one: Node, others: &[Node]) -> Result<Vec<Node>, ReadError> {
+    let mut flags = NodeMap::<u8>::new(history);
+    let mut queue = Queue::default();
+    let (mut found, mut parents) = (Vec::new(), Vec::new());
+    for (node, side) in std::iter::once((&one, LEFT)).chain(others.iter().map(|node| (node, RIGHT))) {
+        *flags.at(*node) |= side;
+        queue.push(history, *node, &flags);
+    }
+    while let Some(node) = queue.pop(&flags) {
+        let mut inherited = flags.get(node) & (LEFT | RIGHT | STALE);
+        if inherited == LEFT | RIGHT {
+            if flags.get(node) & FOUND == 0 {
+                *flags.at(node) |= FOUND;
+                found.push(node);
+            }
+            inherited |= STALE;
+        }
+        parents.clear();
+        history.parents(node, &mut parents)?;
+        for parent in &parents {
+            if flags.get(*parent) & inherited != inherited {
+                queue.mark(&mut flags, *parent, inherited);
+                queue.push(history, *parent, &flags);
+            }
+        }
+    }
+    found.retain(|node| flags.get(*node) & STALE == 0);
+    Ok(found)
+}
+
+/// Commits by level, then time. Knows how many of them are not stale.
+#[derive(Default)]
+struct Queue {
+    heap: BinaryHeap<(u32, i64, Reverse<u32>, Node)>,
+    n_pushed: u32,
+    /// Places in the queue of each node that is not stale.
+    n_fresh: usize,
+    waiting: std::collections::HashMap<Node, usize>,
+}
+
+impl Queue {
+    fn push(&mut self, history: &History<'_>, node: Node, flags: &NodeMap<u8>) {
+        self.heap.push((history.level(node), history.time(node), Reverse(self.n_pushed), node));
+        self.n_pushed = self.n_pushed.wrapping_add(1);
+        *self.waiting.entry(node).or_default() += 1;
+        self.n_fresh += usize::from(flags.get(node) & STALE == 0);
+    }
+
+    /// Sets flags; a node that becomes stale is fresh no more wherever it waits.
+    fn mark(&mut self, flags: &mut NodeMap<u8>, node: Node, set: u8) {
+        let before = flags.get(node);
+        *flags.at(node) |= set;
+        if before & STALE == 0 && set & STALE != 0 {
+            self.n_fresh -= self.waiting.get(&node).copied().unwrap_or(0);
+        }
+    }
+
+    /// Takes the next node, as long as one that is not stale is left.
+    fn pop(&mut self, flags: &NodeMap<u8>) -> Option<Node> {
+        if self.n_fresh == 0 {
+            return None;
+        }
+        let (.., node) = self.heap.pop()?;
+        if let Some(n) = self.waiting.get_mut(&node) {
+            *n -= 1;
+        }
+        self.n_fresh -= usize::from(flags.get(node) & STALE == 0);
+        Some(node)
+    }
+}
+
+/// Drops those that another one reaches.
+fn remove_ancestors(history: &mut History<'_>, nodes: Vec<Node>) -> Result<Vec<Node>, ReadError> {
+    let mut kept = Vec::new();
+    for (at, node) in nodes.iter().enumerate() {
+        let others: Vec<Node> =
+            nodes.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, other)| *other).collect();
+        if !reaches(history, &others, *node)? {
+            kept.push(*node);
+        }
+    }
+    Ok(kept)
+}
+
+/// Says whether one of `from` has `target` among its ancestors.
+fn reaches(history: &mut History<'_>, from: &[Node], target: Node) -> Result<bool, ReadError> {
+    let mut seen = NodeMap::<bool>::new(history);
+    let mut parents = Vec::new();
+    let mut stack = from.to_vec();
+    while let Some(node) = stack.pop() {
+        if node == target {
+            return Ok(true);
+        }
+        if std::mem::replace(seen.at(node), true) || history.level(node) < history.level(target) {
+            continue;
+        }
+        parents.clear();
+        history.parents(node, &mut parents)?;
+        stack.append(&mut parents);
+    }
+    Ok(false)
+}

@@ -1,0 +1,9 @@
+//! Every question is asked of git too, over repositories made for its sake.
+
+mod commits;
+mod histories;
+mod hostile;
+mod lasts;
+mod objects;
+mod revisions;
+pub(crate) mod zoo;

@@ -1,0 +1,161 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use hakata_names::{ObjectFormat, Oid, TreePath};
+
+use super::zoo::{Files, Made, PATHS, Zoo};
+use crate::read::{LastCommit, Match};
+use crate::testing;
+
+fn git_log_one(zoo: &Zoo, tip: &Oid, path: &[u8]) -> Vec<u8> {
+    let tip = tip.to_string();
+    let args = [&b"--literal-pathspecs"[..], b"log", b"-1", b"--format=%H", tip.as_bytes(), b"--", path];
+    testing::git_bytes(&zoo.dir, &args).trim_ascii().to_vec()
+}
+
+#[tokio::test]
+async fn last_commits_are_git_s_for_every_path() {
+    for (share, seed, format) in [
+        (None, 61, ObjectFormat::Sha1),
+        (Some(2), 62, ObjectFormat::Sha256),
+        (Some(1), 63, ObjectFormat::Sha1),
+    ] {
+        let zoo = Zoo::wild(format, 60, seed).await;
+        if let Some(share) = share {
+            zoo.write_commit_graph(share);
+        }
+        for tip in [zoo.commits[59], zoo.commits[55], zoo.commits[40]] {
+            for path in PATHS.into_iter().chain([&b"dir"[..], b"nothing", b"dir/deep/nothing"]) {
+                let expected = git_log_one(&zoo, &tip, path);
+                let asked = TreePath::parse(path).unwrap();
+                let found = zoo.read(move |view| view.last_commit(&tip, &asked)).await.unwrap();
+                let found = found.map(|oid| oid.to_string()).unwrap_or_default();
+                assert_eq!(found.as_bytes(), expected, "{path:?} of {tip}, graph {share:?}");
+            }
+            for directory in [None, Some(&b"dir"[..]), Some(b"dir/deep")] {
+                let asked = directory.map(|path| TreePath::parse(path).unwrap());
+                let found = zoo.read(move |view| Ok(view.last_commits(&tip, asked.as_ref(), &|_| None).ok()));
+                for LastCommit { name, commit } in found.await.unwrap().unwrap_or_default() {
+                    let path = directory.map_or(name.clone(), |above| [above, b"/", &name].concat());
+                    let expected = git_log_one(&zoo, &tip, &path);
+                    assert_eq!(commit.to_string().as_bytes(), expected, "{path:?} of {tip}, graph {share:?}");
+                }
+            }
+        }
+    }
+}
+
+/// A commit whose directory is like its parent's has the parent's answers, remembered or not.
+#[tokio::test]
+async fn remembered_answers_change_nothing() {
+    let zoo = Zoo::wild(ObjectFormat::Sha1, 50, 71).await;
+    zoo.write_commit_graph(1);
+    let remembered = Arc::new(Mutex::new(HashMap::<Oid, Arc<[LastCommit]>>::new()));
+    let mut n_used = 0;
+    for tip in zoo.commits.iter().copied() {
+        let plain = zoo.read(move |view| view.last_commits(&tip, None, &|_| None)).await.unwrap();
+        let known = remembered.clone();
+        let used = zoo.read(move |view| {
+            let n_used = std::cell::Cell::new(0);
+            let found = view.last_commits(&tip, None, &|oid| {
+                let answer = known.lock().unwrap().get(oid).cloned();
+                n_used.set(n_used.get() + usize::from(answer.is_some()));
+                answer
+            })?;
+            Ok((found, n_used.get()))
+        });
+        let (found, n) = used.await.unwrap();
+        n_used += n;
+        assert_eq!(found, plain, "{tip}");
+        remembered.lock().unwrap().insert(tip, found.into());
+    }
+    assert!(n_used > 40, "answers were of use");
+}
+
+#[tokio::test]
+async fn changed_reverted_and_doubled_files_have_their_own_last_commits() {
+    let file = |text: &str| Files::from([(b"f".to_vec(), (0o100_644, text.as_bytes().to_vec()))]);
+    let made = |n: u64, parents: Vec<usize>, text: &str| Made {
+        parents,
+        files: file(text),
+        message: n.to_string().into_bytes(),
+        time: 1_000 + n,
+        ..Made::default()
+    };
+    let commits = [
+        made(0, vec![], "one"),
+        made(1, vec![0], "two"),
+        // A revert is a change of its own.
+        made(2, vec![1], "one"),
+        // The same content on another branch.
+        made(3, vec![0], "one"),
+        made(4, vec![2, 3], "one"),
+        made(5, vec![3, 2], "one"),
+    ];
+    let zoo = Zoo::make(ObjectFormat::Sha1, &commits).await;
+    let asked = zoo.commits.clone();
+    let found = zoo.read(move |view| {
+        asked
+            .iter()
+            .map(|tip| Ok(view.last_commits(tip, None, &|_| None)?[0].commit))
+            .collect::<Result<Vec<_>, _>>()
+    });
+    let expected = [0, 1, 2, 0, 2, 0].map(|n| zoo.commits[n]);
+    assert_eq!(found.await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn files_are_found_by_a_part_of_their_path() {
+    let zoo = Zoo::wild(ObjectFormat::Sha1, 30, 81).await;
+    for tip in [zoo.commits[29], zoo.commits[20]] {
+        let all = testing::git_bytes(
+            &zoo.dir,
+            &[b"ls-tree", b"-r", b"-z", b"--name-only", tip.to_string().as_bytes()],
+        );
+        for text in [&b"E"[..], b"dir/", b"EE", b"\xff", b"nothing at all", b""] {
+            let lower = text.to_ascii_lowercase();
+            let contains = |path: &&[u8]| {
+                lower.is_empty() || path.to_ascii_lowercase().windows(lower.len()).any(|w| w == lower)
+            };
+            let mut expected: Vec<Vec<u8>> = all
+                .split(|byte| *byte == 0)
+                .filter(|path| !path.is_empty())
+                .filter(contains)
+                .map(<[u8]>::to_vec)
+                .collect();
+            let found = zoo.read(move |view| view.find_files(&tip, text, Match::Part, 100)).await.unwrap();
+            assert_eq!(found.n_matches, expected.len() as u64);
+            let mut paths = found.paths;
+            expected.sort();
+            paths.sort();
+            assert_eq!(paths, expected, "{text:?}");
+        }
+        let best = zoo.read(move |view| view.find_files(&tip, b"ddt", Match::Fuzzy, 1)).await.unwrap();
+        if all.windows(14).any(|path| path == b"dir/deep/three") {
+            assert_eq!(best.paths, [b"dir/deep/three"], "only one is wanted");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pointers_are_found_below_a_tree() {
+    let pointer =
+        format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 7\n", "ab".repeat(32));
+    let file = |content: &str| (0o100_644, content.as_bytes().to_vec());
+    let files = Files::from([
+        (b"art/large.psd".to_vec(), file(&pointer)),
+        (b"link".to_vec(), (0o120_000, pointer.clone().into_bytes())),
+        (b"readme".to_vec(), file("version 1\n")),
+    ]);
+    let zoo = Zoo::make(ObjectFormat::Sha1, &[Made { files, ..Made::default() }]).await;
+    let tip = zoo.commits[0];
+    let found = zoo.read(move |view| {
+        let mut found = Vec::new();
+        view.lfs_pointers(&tip, &mut |pointer| found.push(pointer))?;
+        Ok(found)
+    });
+    let found = found.await.unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((&found[0].path[..], found[0].size_bytes), (&b"art/large.psd"[..], 7));
+    assert_eq!(found[0].object, "ab".repeat(32));
+}
