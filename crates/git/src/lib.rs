@@ -15,7 +15,7 @@
 //! ```
 //!
 //! In reading order: [`found`] (the git of this machine), `command` and `process` (how it is run),
-//! [`refs`], [`serve`] (fetches), [`receive`] and [`quarantine`] (pushes), [`objects`] and [`read`] (reading),
+//! [`refs`], [`serve`] (fetches), [`receive`] and [`quarantine`] (pushes), [`objects`], [`read`] and [`diff`] (reading),
 //! [`init`], [`ref_files`], [`maintain`] and [`fsck`] (directories), [`foreign`] (repositories of others).
 
 mod command;
@@ -36,6 +36,7 @@ pub mod receive;
 pub mod objects;
 pub mod read;
 
+pub mod diff;
 
 pub mod foreign;
 pub mod fsck;

@@ -37,7 +37,9 @@ pub use revision::RefLookup;
 pub use tree::{Depth, EntryKind, ListTree, TreeEntry, TreePage};
 
 pub(crate) use allowance::{Meter, metrics};
+pub(crate) use blob::{Deadline, MAX_CHUNK, deadline, until};
 pub(crate) use commit_graph::CommitGraph;
+pub(crate) use raw_tree::{RawEntry, RawTree};
 
 #[cfg(doc)]
 use crate::objects::{Objects, View};

@@ -1,0 +1,45 @@
+//! Files cut into lines, and how lines are compared.
+
+use std::borrow::Cow;
+
+use super::hunks::Whitespace;
+
+/// Bytes at the beginning of a file that are looked at. Source: `FIRST_FEW_BYTES` of git.
+const LOOKED_AT: usize = 8_000;
+
+/// Says whether a file is binary, by git's rule: a zero byte near the beginning.
+pub(super) fn is_binary(content: &[u8]) -> bool {
+    content[..content.len().min(LOOKED_AT)].contains(&0)
+}
+
+/// Splits into lines with their ends; the last one may have none.
+pub(super) fn split(content: &[u8]) -> Vec<&[u8]> {
+    content.split_inclusive(|byte| *byte == b'\n').collect()
+}
+
+/// Returns what of a line counts when lines are compared.
+pub(super) fn key(line: &[u8], whitespace: Whitespace) -> Cow<'_, [u8]> {
+    match whitespace {
+        Whitespace::Exact => Cow::Borrowed(line),
+        Whitespace::IgnoreAtEnd => Cow::Borrowed(line.trim_ascii_end()),
+        Whitespace::IgnoreAll => Cow::Owned(line.iter().copied().filter(|byte| !is_space(*byte)).collect()),
+        Whitespace::IgnoreAmount => {
+            let mut key = Vec::with_capacity(line.len());
+            let mut was_space = false;
+            for byte in line.trim_ascii_end() {
+                match (is_space(*byte), was_space) {
+                    (true, true) => {}
+                    (true, false) => key.push(b' '),
+                    (false, _) => key.push(*byte),
+                }
+                was_space = is_space(*byte);
+            }
+            Cow::Owned(key)
+        }
+    }
+}
+
+/// What C's `isspace` takes for a space.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b'\t'..=b'\r' | b' ')
+}

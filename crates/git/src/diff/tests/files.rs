@@ -1,0 +1,266 @@
+use hakata_names::{ObjectFormat, Oid, TreePath};
+
+use super::{letter, render};
+use crate::diff::{Change, DiffLimits, DiffQuery, NoHunks, PatchQuery, Renames, Versions};
+use crate::objects::{Objects, ReadError};
+use crate::read::Allowance;
+use crate::read::zoo::{Dice, Files, Made, Zoo};
+use crate::testing;
+
+/// Renders changes as `diff-tree --raw -z --no-abbrev` does.
+fn raw(changes: &[Change], format: ObjectFormat) -> Vec<u8> {
+    let mut out = Vec::new();
+    for change in changes {
+        let mode = |side: &Option<crate::diff::ChangeSide>| side.as_ref().map_or(0, |side| side.mode);
+        let oid = |side: &Option<crate::diff::ChangeSide>| {
+            Oid::wire_hex(side.as_ref().map(|side| side.oid), format)
+        };
+        let (old, new) = (&change.old, &change.new);
+        let head = format!(
+            ":{:06o} {:06o} {} {} {}\0",
+            mode(old),
+            mode(new),
+            oid(old),
+            oid(new),
+            letter(change.status)
+        );
+        out.extend_from_slice(head.as_bytes());
+        let both = matches!(change.status, crate::diff::Status::Renamed(_) | crate::diff::Status::Copied(_));
+        for side in
+            [old, new].into_iter().flatten().skip(usize::from(!both && old.is_some() && new.is_some()))
+        {
+            out.extend_from_slice(&side.path);
+            out.push(0);
+        }
+    }
+    out
+}
+
+fn query(old: Oid, new: Oid) -> DiffQuery {
+    DiffQuery { old: Some(old), new: Some(new), ..DiffQuery::default() }
+}
+
+async fn check(zoo: &Zoo, objects: &Objects, query: &DiffQuery, flags: &[&str], paths: &[&str]) {
+    let [old, new] = [query.old, query.new].map(|oid| oid.unwrap().to_string());
+    let base = ["--literal-pathspecs", "diff-tree", "-r", "-z", "--raw", "--no-abbrev"];
+    let args = [&base[..], flags, &[&old, &new, "--"], paths].concat();
+    let expected = testing::pipe(&zoo.dir, &args, b"");
+    let found = objects.changes(query, &Allowance::default()).await.unwrap();
+    let found = raw(&found, zoo.commits[0].format());
+    assert_eq!(
+        String::from_utf8_lossy(&found).replace('\0', "\n"),
+        String::from_utf8_lossy(&expected).replace('\0', "\n"),
+        "{args:?}"
+    );
+}
+
+#[tokio::test]
+async fn changed_files_are_git_s() {
+    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+        let zoo = Zoo::wild(format, 40, 101).await;
+        let objects = zoo.objects().await;
+        for n in 1..40 {
+            let pair = query(zoo.commits[n / 3], zoo.commits[n]);
+            check(
+                &zoo,
+                &objects,
+                &DiffQuery { renames: Renames::Off, ..pair.clone() },
+                &["--no-renames"],
+                &[],
+            )
+            .await;
+            check(&zoo, &objects, &pair, &["-M"], &[]).await;
+            let paths = ["dir", "a", ":(glob)*", "-dash", "dir.x/no"];
+            let some = paths.iter().map(|path| TreePath::parse(path.as_bytes()).unwrap()).collect();
+            check(&zoo, &objects, &DiffQuery { paths: some, ..pair.clone() }, &["-M"], &paths).await;
+            if n % 8 == 0 {
+                check(&zoo, &objects, &DiffQuery { renames: Renames::WithCopies, ..pair }, &["-C"], &[])
+                    .await;
+            }
+        }
+    }
+}
+
+/// Commits in which files move and change at once.
+fn moving(seed: u64) -> Vec<Made> {
+    let mut dice = Dice(seed);
+    let names = ["a/x.c", "a/y.c", "b/x.c", "b/z.h", "c/README", "README", "d/e/f/y.c", "Makefile", "x.c"];
+    let mut files = Files::new();
+    let mut commits: Vec<Made> = Vec::new();
+    for at in 0..60 {
+        for _ in 0..=dice.roll(4) {
+            let (from, to) = (names[dice.roll(names.len())], names[dice.roll(names.len())]);
+            let n_lines = 1 + dice.roll(30);
+            let mut file = match files.remove(from.as_bytes()) {
+                Some(file) => file,
+                None => {
+                    let text: String =
+                        (0..n_lines).map(|n| format!("line {} of {from} {at}\n", n * n)).collect();
+                    (0o100_644, text.into_bytes())
+                }
+            };
+            for _ in 0..dice.roll(3) * dice.roll(8) {
+                let text = String::from_utf8(file.1).unwrap();
+                let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+                let place = dice.roll(lines.len());
+                match dice.roll(3) {
+                    0 if lines.len() > 1 => drop(lines.remove(place)),
+                    1 => lines.insert(place, format!("new {at} {}\r", dice.roll(1_000))),
+                    _ => lines[place]
+                        .push_str(" and more of this line, so that it grows beyond the length of a piece"),
+                }
+                file.1 = (lines.join("\n") + "\n").into_bytes();
+            }
+            files.insert(to.as_bytes().to_vec(), file);
+        }
+        let parents = if at == 0 { vec![] } else { vec![at - 1] };
+        commits.push(Made {
+            parents,
+            files: files.clone(),
+            message: vec![b'm'],
+            time: at as u64,
+            ..Made::default()
+        });
+    }
+    commits
+}
+
+#[tokio::test]
+async fn renames_are_git_s() {
+    for seed in [1, 2, 3] {
+        let zoo = Zoo::make(ObjectFormat::Sha1, &moving(seed)).await;
+        let objects = zoo.objects().await;
+        for n in 1..60 {
+            check(&zoo, &objects, &query(zoo.commits[n - 1], zoo.commits[n]), &["-M"], &[]).await;
+            check(&zoo, &objects, &query(zoo.commits[n / 2], zoo.commits[n]), &["-M"], &[]).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_renames_are_left_to_git() {
+    let made = |directory: &str, end: &str, parents: Vec<usize>| {
+        let file = |n: usize| {
+            let text: String = (0..20).map(|line| format!("{line} of {n}\n")).collect();
+            let path = format!("{directory}/{n}/main.c").into_bytes();
+            (path, (0o100_644, format!("{text}{end}").into_bytes()))
+        };
+        Made { files: (0..30).map(file).collect(), parents, message: vec![b'm'], ..Made::default() }
+    };
+    let zoo =
+        Zoo::make(ObjectFormat::Sha1, &[made("old", "", vec![]), made("new", "changed\n", vec![0])]).await;
+    let objects = zoo.objects().await;
+    let pair = query(zoo.commits[0], zoo.commits[1]);
+    check(&zoo, &objects, &pair, &["-M"], &[]).await;
+    let changes = objects.changes(&pair, &Allowance::default()).await.unwrap();
+    assert!(
+        changes.iter().all(|change| matches!(change.status, crate::diff::Status::Renamed(_))),
+        "{changes:?}"
+    );
+}
+
+#[tokio::test]
+async fn nothing_on_one_side_is_the_empty_tree() {
+    let zoo = Zoo::wild(ObjectFormat::Sha256, 5, 5).await;
+    let objects = zoo.objects().await;
+    let tip = zoo.commits[4];
+    let all = DiffQuery { new: Some(tip), ..DiffQuery::default() };
+    let added = objects.changes(&all, &Allowance::default()).await.unwrap();
+    let listed = testing::pipe(&zoo.dir, &["ls-tree", "-r", "-z", "--name-only", &tip.to_string()], b"");
+    let paths: Vec<u8> = added.iter().flat_map(|change| [change.path(), b"\0"].concat()).collect();
+    assert_eq!(paths, listed);
+}
+
+#[tokio::test]
+async fn patches_are_git_s_own() {
+    let zoo = Zoo::make(ObjectFormat::Sha1, &moving(4)).await;
+    let objects = zoo.objects().await;
+    for n in (1..60).step_by(7) {
+        let (old, new) = (zoo.commits[n - 1], zoo.commits[n]);
+        let args = ["diff-tree", "-r", "-p", "-M", "--full-index", &old.to_string(), &new.to_string()];
+        let expected = testing::pipe(&zoo.dir, &args, b"");
+        let asked = PatchQuery { old: Some(old), new: Some(new), ..PatchQuery::default() };
+        let mut patch = objects.patch(asked.clone(), &Allowance::default()).await.unwrap();
+        let mut found = Vec::new();
+        while let Some(piece) = patch.next().await.unwrap() {
+            found.extend_from_slice(&piece);
+        }
+        assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(&expected));
+        let little = Allowance { bytes: Some(10), ..Allowance::default() };
+        let mut patch = objects.patch(asked, &little).await.unwrap();
+        assert!(matches!(patch.next().await, Err(ReadError::Exhausted(_))), "ten bytes are no patch");
+    }
+}
+
+#[tokio::test]
+async fn limits_are_kept_and_told() {
+    let file = |n: usize| (format!("{n:02}").into_bytes(), (0o100_644, "line\n".repeat(10).into_bytes()));
+    let binary = (b"zz".to_vec(), (0o100_644, b"a\0b".to_vec()));
+    let files: Files = (0..20).map(file).chain([binary]).collect();
+    let zoo = Zoo::make(ObjectFormat::Sha1, &[Made { files, ..Made::default() }]).await;
+    let objects = zoo.objects().await;
+    let all = DiffQuery { new: Some(zoo.commits[0]), ..DiffQuery::default() };
+    let read = async |query: DiffQuery| {
+        let mut diff = objects.diff(&query, &Allowance::default()).await.unwrap();
+        let mut files = Vec::new();
+        while let Some(file) = diff.next().await.unwrap() {
+            files.push(file);
+        }
+        (diff.n_changes(), files)
+    };
+    let (n, files) = read(all.clone()).await;
+    assert_eq!((n, files.len()), (21, 21));
+    assert_eq!(files[20].hunks, Err(NoHunks::Binary { old_bytes: 0, new_bytes: 3 }));
+    assert!(files[..20].iter().all(|file| file.n_added == 10 && !render(file).is_empty()));
+    let limits = DiffLimits { max_files: 5, ..DiffLimits::default() };
+    assert_eq!(read(DiffQuery { limits, ..all.clone() }).await.1.len(), 5);
+    let limits = DiffLimits { max_lines: 25, ..DiffLimits::default() };
+    let (_, files) = read(DiffQuery { limits, ..all.clone() }).await;
+    let told: Vec<bool> = files[..5].iter().map(|file| file.is_truncated).collect();
+    assert_eq!(told, [false, false, true, true, true]);
+    assert_eq!(files[4].hunks, Err(NoHunks::LimitReached));
+    let limits = DiffLimits { max_bytes: 120, ..DiffLimits::default() };
+    let (_, files) = read(DiffQuery { limits, ..all.clone() }).await;
+    assert_eq!(files.iter().filter(|file| !render(file).is_empty()).count(), 2);
+    let mut counting = all;
+    counting.file.max_lines = 0;
+    let (_, files) = read(counting).await;
+    assert_eq!(files.iter().map(|file| file.n_added).sum::<u64>(), 200, "counted without hunks");
+}
+
+#[tokio::test]
+async fn versions_are_paired_as_by_range_diff() {
+    let file = |text: &str| Files::from([(b"f".to_vec(), (0o100_644, text.as_bytes().to_vec()))]);
+    let made = |parents: Vec<usize>, text: &str, message: &str| Made {
+        parents,
+        files: file(text),
+        message: message.as_bytes().to_vec(),
+        ..Made::default()
+    };
+    let commits = [
+        made(vec![], "1\n2\n3\n4\n5\n", "base"),
+        made(vec![0], "one\n2\n3\n4\n5\n", "first"),
+        made(vec![1], "one\n2\n3\n4\nfive\n", "second"),
+        made(vec![0], "one\n2\n3\n4\n5\n", "first\n\nreworded"),
+        made(vec![3], "one\n2\n3\n4\nfive\n", "second"),
+        made(vec![4], "one\n2\nthree\n4\nfive\n", "third"),
+    ];
+    let zoo = Zoo::make(ObjectFormat::Sha1, &commits).await;
+    let objects = zoo.objects().await;
+    let at = |n: usize| zoo.commits[n];
+    let versions = Versions { old: (at(0), at(2)), new: (at(0), at(5)) };
+    let pairs = objects.range_diff(versions, &Allowance::default()).await.unwrap();
+    let shown: Vec<_> =
+        pairs.iter().map(|pair| (pair.old, pair.new, pair.is_same, &pair.subject[..])).collect();
+    assert_eq!(
+        shown,
+        [
+            (Some((1, at(1))), Some((1, at(3))), false, &b"first"[..]),
+            (Some((2, at(2))), Some((2, at(4))), true, b"second"),
+            (None, Some((3, at(5))), false, b"third"),
+        ]
+    );
+    let mut patch = objects.range_diff_patch(versions, &Allowance::default()).await.unwrap();
+    let text = patch.next().await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&text).contains("+    reworded"), "{text:?}");
+}

@@ -1,0 +1,159 @@
+use hakata_names::ObjectFormat;
+use proptest::prelude::*;
+
+use super::{bodies, render};
+use crate::diff::{DiffQuery, FileOptions, LineKind, Whitespace};
+use crate::read::Allowance;
+use crate::read::zoo::{Dice, Files, Made, Zoo};
+use crate::testing;
+
+/// Versions of a program that people edit: functions come, go, move and are indented anew.
+fn edited(seed: u64, n: usize) -> Vec<Made> {
+    let mut dice = Dice(seed);
+    let mut lines: Vec<String> = Vec::new();
+    let mut commits = Vec::new();
+    for at in 0..n {
+        for _ in 0..=dice.roll(4) {
+            let place = dice.roll(lines.len() + 1);
+            match dice.roll(6) {
+                0 | 1 => {
+                    let name = dice.roll(9);
+                    let body = [
+                        format!("int f{name}(void)"),
+                        "{".into(),
+                        format!("\treturn {};", dice.roll(4)),
+                        "}".into(),
+                        String::new(),
+                    ];
+                    lines.splice(place..place, body);
+                }
+                2 => drop(lines.drain(place..(place + dice.roll(6)).min(lines.len()))),
+                3 if place < lines.len() => lines[place].insert_str(0, "  "),
+                4 if place < lines.len() => lines[place].push_str(" \t"),
+                _ if place < lines.len() => lines[place] = format!("  x = {};", dice.roll(5)),
+                _ => {}
+            }
+        }
+        let end = if dice.roll(3) == 0 { "" } else { "\n" };
+        let text = lines.join("\n") + end;
+        let files = Files::from([(b"f.c".to_vec(), (0o100_644, text.into_bytes()))]);
+        let parents = if at == 0 { vec![] } else { vec![at - 1] };
+        commits.push(Made { parents, files, message: vec![b'm'], time: at as u64, ..Made::default() });
+    }
+    commits
+}
+
+#[tokio::test]
+async fn hunks_are_git_s() {
+    let zoo = Zoo::make(ObjectFormat::Sha1, &edited(7, 60)).await;
+    let objects = zoo.objects().await;
+    let modes = [
+        (Whitespace::Exact, None),
+        (Whitespace::IgnoreAtEnd, Some("--ignore-space-at-eol")),
+        (Whitespace::IgnoreAmount, Some("-b")),
+        (Whitespace::IgnoreAll, Some("-w")),
+    ];
+    for n in 1..60 {
+        let (old, new) = (zoo.commits[n - 1], zoo.commits[n]);
+        for (whitespace, flag) in modes {
+            for context in [0, 3, 10] {
+                let file = FileOptions { context, whitespace, ..FileOptions::default() };
+                let query = DiffQuery { old: Some(old), new: Some(new), file, ..DiffQuery::default() };
+                let mut found = Vec::new();
+                let mut diff = objects.diff(&query, &Allowance::default()).await.unwrap();
+                while let Some(file) = diff.next().await.unwrap() {
+                    found.extend(render(&file));
+                }
+                let unified = format!("-U{context}");
+                let (old, new) = (old.to_string(), new.to_string());
+                let args: Vec<&str> =
+                    ["diff-tree", "-p", &unified].into_iter().chain(flag).chain([&*old, &*new]).collect();
+                let expected = bodies(&testing::pipe(&zoo.dir, &args, b"")).concat();
+                assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(&expected), "{args:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn changed_words_are_marked() {
+    let file = |text: &str| Files::from([(b"f".to_vec(), (0o100_644, text.as_bytes().to_vec()))]);
+    let old = "let total = count(a, b);\nkeep\n日本語の文\n";
+    let new = "let sum = count(a, c);\nkeep\n日本語の本\n";
+    let commits = [
+        Made { files: file(old), ..Made::default() },
+        Made { files: file(new), parents: vec![0], ..Made::default() },
+    ];
+    let zoo = Zoo::make(ObjectFormat::Sha1, &commits).await;
+    let options = FileOptions { words: true, ..FileOptions::default() };
+    let query = DiffQuery {
+        old: Some(zoo.commits[0]),
+        new: Some(zoo.commits[1]),
+        file: options,
+        ..DiffQuery::default()
+    };
+    let objects = zoo.objects().await;
+    let mut diff = objects.diff(&query, &Allowance::default()).await.unwrap();
+    let hunk = diff.next().await.unwrap().unwrap().hunks.unwrap().remove(0);
+    let marked: Vec<(LineKind, Vec<String>)> = hunk
+        .lines
+        .iter()
+        .map(|line| {
+            let word = |range: &std::ops::Range<u32>| {
+                let bytes = &line.content[range.start as usize..range.end as usize];
+                std::str::from_utf8(bytes).expect("no character is cut").to_owned()
+            };
+            (line.kind, line.words.iter().map(word).collect())
+        })
+        .collect();
+    assert_eq!(marked[0], (LineKind::Deleted, vec!["total".into(), "b".into()]));
+    assert_eq!(marked[1], (LineKind::Added, vec!["sum".into(), "c".into()]));
+    assert!(marked.iter().filter(|(kind, _)| *kind == LineKind::Context).all(|(_, words)| words.is_empty()));
+}
+
+proptest! {
+    /// Whatever the versions are, the hunks lead from one to the other.
+    #[test]
+    fn hunks_make_the_new_version(
+        old in prop::collection::vec(0_u8..6, 0..40),
+        new in prop::collection::vec(0_u8..6, 0..40),
+        context in 0_u32..4,
+        old_end: bool,
+        new_end: bool,
+    ) {
+        let text = |lines: &[u8], end: bool| {
+            let mut text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            if !end {
+                text.pop();
+            }
+            bytes::Bytes::from(text)
+        };
+        let (old, new) = (text(&old, old_end), text(&new, new_end));
+        let options = FileOptions { context, ..FileOptions::default() };
+        let file = crate::diff::hunks::compare_contents(&old, &new, &options);
+        let old_lines: Vec<&[u8]> = old.split_inclusive(|byte| *byte == b'\n').collect();
+        let (mut made, mut at) = (Vec::new(), 0);
+        for hunk in file.hunks.as_ref().unwrap() {
+            let start = hunk.old_start as usize - usize::from(hunk.old_lines > 0);
+            made.extend(old_lines[at..start].concat());
+            at = start;
+            for line in &hunk.lines {
+                match line.kind {
+                    LineKind::Added => made.extend_from_slice(&line.content),
+                    LineKind::Context => {
+                        prop_assert_eq!(&line.content[..], old_lines[at]);
+                        made.extend_from_slice(&line.content);
+                        at += 1;
+                    }
+                    LineKind::Deleted => {
+                        prop_assert_eq!(&line.content[..], old_lines[at]);
+                        at += 1;
+                    }
+                }
+            }
+        }
+        made.extend(old_lines[at..].concat());
+        prop_assert_eq!(made, new.to_vec());
+        prop_assert_eq!(file.hunks.unwrap().is_empty(), old == new);
+    }
+}
