@@ -6,34 +6,42 @@
 //! Paths and names are bytes.
 
 mod allowance;
+mod blame;
 mod blob;
 mod changed_paths;
 mod commit;
 mod commit_graph;
 mod find_files;
+mod follow;
 mod history;
 mod last_commit;
 mod lfs_pointers;
 mod log;
 mod merge_base;
 mod message;
+mod pipe;
+mod quoted;
 mod range;
 mod raw_commit;
 mod raw_tree;
 mod revision;
 mod same_paths;
+mod search;
 mod tree;
 
 pub use allowance::{Allowance, Exhausted};
+pub use blame::{Blame, BlameHunk, BlameQuery};
 pub use blob::{BlobRange, BlobStream};
 pub use commit::{Commit, Person, SignedCommit};
 pub use find_files::{FoundFiles, Match};
+pub use follow::FollowedCommit;
 pub use last_commit::{KnownLastCommits, LastCommit};
 pub use lfs_pointers::{LfsPointer, parse_lfs_pointer};
 pub use log::{LogPage, LogQuery, Merges, Parents};
 pub use message::Trailer;
 pub use range::AheadBehind;
 pub use revision::RefLookup;
+pub use search::{Pattern, Search, SearchHit, SearchQuery};
 pub use tree::{Depth, EntryKind, ListTree, TreeEntry, TreePage};
 
 pub(crate) use allowance::{Meter, metrics};

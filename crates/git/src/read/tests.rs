@@ -6,4 +6,5 @@ mod hostile;
 mod lasts;
 mod objects;
 mod revisions;
+mod searches;
 pub(crate) mod zoo;
