@@ -5,6 +5,7 @@ mod discovery;
 mod git_clients;
 pub(crate) mod ids;
 mod push;
+pub(crate) mod read;
 
 use std::process::Command;
 use std::time::Instant;

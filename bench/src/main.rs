@@ -44,6 +44,9 @@ impl Effort {
 /// The name of the cases about ids, which need other peers than all the rest.
 const IDS: &str = "ids";
 
+/// The name of the case about the reading engine, which needs no server.
+const READ: &str = "read";
+
 fn main() -> ExitCode {
     match run() {
         Ok(true) => ExitCode::SUCCESS,
@@ -65,20 +68,32 @@ fn run() -> Result<bool> {
     }
     let quick = arguments.iter().position(|argument| argument == "--quick");
     let effort = if quick.map(|at| arguments.remove(at)).is_some() { Effort::Quick } else { Effort::Full };
+    let given: Vec<PathBuf> = arguments
+        .iter()
+        .filter_map(|argument| argument.strip_prefix("--repository="))
+        .map(PathBuf::from)
+        .collect();
+    arguments.retain(|argument| !argument.starts_with("--repository="));
     let mut arguments = arguments.into_iter();
-    let binary = PathBuf::from(arguments.next().context("usage: hakata-bench HAKATA [--quick] [CASE…]")?);
+    let usage = "usage: hakata-bench HAKATA [--quick] [--repository=PATH…] [CASE…]";
+    let binary = PathBuf::from(arguments.next().context(usage)?);
     let chosen: Vec<String> = arguments.collect();
     let folder =
         tempfile::Builder::new().prefix("hakata-bench-").tempdir().context("making a working folder")?;
     println!("{}", machine::describe()?);
-    let git = chosen.is_empty() || chosen.iter().any(|wanted| wanted != IDS);
+    let git = chosen.is_empty() || chosen.iter().any(|wanted| wanted != IDS && wanted != READ);
     let git = !git || compare_git(folder.path(), &binary, effort, &chosen)?;
     let ids = chosen.is_empty() || chosen.iter().any(|wanted| wanted == IDS);
     if ids {
         eprintln!("measuring ids");
     }
     let ids = !ids || cases::ids::measure(folder.path(), &binary, effort).context("case ids")?;
-    Ok(git && ids)
+    let read = chosen.is_empty() || chosen.iter().any(|wanted| wanted == READ);
+    if read {
+        eprintln!("measuring reads");
+    }
+    let read = !read || cases::read::measure(folder.path(), &given, effort).context("case read")?;
+    Ok(git && ids && read)
 }
 
 /// Runs the cases about repositories; `false` if a goal is missed.
