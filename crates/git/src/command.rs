@@ -96,8 +96,8 @@ const CONFIG: &[&str] = &[
     "safe.directory=*",
     "transfer.fsckObjects=true",
     "transfer.advertiseSID=false",
-    // `multi` crashes with git 2.47.
-    "pack.allowPackReuse=single",
+    // Out of one pack: `multi` crashes with git 2.47. The word `single` is unknown before 2.44, which dies of it.
+    "pack.allowPackReuse=true",
     "pack.writeReverseIndex=true",
     "uploadpack.allowFilter=true",
     // Every want is checked by us before git sees it.
