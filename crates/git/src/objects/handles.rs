@@ -3,10 +3,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gix::odb::store::init::Slots;
+
 use super::ReadError;
 use crate::GitDir;
 use crate::read::CommitGraph;
 use crate::settings::Settings;
+
+/// Indexes of packs that a database has room for, at least; it takes no more while it is open, and every push may bring
+/// one.
+const MIN_INDEXES: usize = 1_024;
 
 /// Databases by directory; the one that was not asked for the longest is closed first.
 #[derive(Debug)]
@@ -41,10 +47,12 @@ impl Opened {
     /// Opens a database that reads no configuration but its own, and no object in place of another: refs below
     /// `refs/replace/` are pushed like any others.
     pub(super) fn open(dir: &GitDir) -> Result<Arc<Self>, ReadError> {
+        let room = Slots::AsNeededByDiskState { multiplier: 2.0, minimum: MIN_INDEXES };
         let options = gix::open::Options::isolated()
             .open_path_as_is(true)
             .with(gix::sec::Trust::Full)
-            .config_overrides(["core.useReplaceRefs=false"]);
+            .config_overrides(["core.useReplaceRefs=false"])
+            .object_store_slots(room);
         let repository = options
             .open(dir.path())
             .map_err(|source| ReadError::Open { dir: dir.clone(), source: source.into() })?;

@@ -48,6 +48,24 @@ async fn new_packs_are_noticed_by_an_open_database() {
     assert!(again.read(move |view| Ok(view.exists(&later))).await.unwrap());
 }
 
+/// Every push may bring a pack, and a database is open for long.
+#[tokio::test]
+async fn an_open_database_has_room_for_many_packs() {
+    let bench = Bench::new().await;
+    let (dir, [one, ..]) = bench.history(ObjectFormat::Sha1);
+    testing::git(&dir, &["repack", "-q", "-a", "-d"]);
+    let objects = bench.git.objects(&dir, 0).await.unwrap();
+    assert!(objects.read(move |view| Ok(view.exists(&one))).await.unwrap());
+    let pack = dir.objects().join("pack/pack").display().to_string();
+    let mut newest = one;
+    for n in 0..40 {
+        newest = testing::object(&dir, "blob", format!("{n}").as_bytes());
+        testing::pipe(&dir, &["pack-objects", "-q", &pack], format!("{newest}\n").as_bytes());
+    }
+    testing::git(&dir, &["prune-packed", "-q"]);
+    assert_eq!(objects.read(move |view| view.read_blob(&newest, 100)).await.unwrap(), b"39");
+}
+
 /// A history in which every commit has up to two random parents; half of it may be in a commit-graph.
 #[tokio::test]
 async fn reachability_is_git_s() {

@@ -10,7 +10,7 @@ use hakata_blob::{BlobError, BlobKey, PackPart};
 use hakata_git::quarantine::{Fsck, IndexPackError, PackLimits, Quarantine};
 use hakata_git::ref_files::{self, Sync};
 use hakata_git::refs::{Head, RefChange};
-use hakata_git::{init, maintain};
+use hakata_git::{Git, init, maintain};
 use hakata_names::PackId;
 use hakata_runtime::blocking::BlockingError;
 use hakata_runtime::fault;
@@ -119,7 +119,7 @@ async fn follow(
         for (id, offered) in advances.iter().filter_map(|advance| advance.pack.as_ref()) {
             if let Some(pack) = &offered.pack {
                 packs::adopt(dir, *id, pack)?;
-                entry_.n_packs.fetch_add(1, Ordering::Relaxed);
+                entry_.count_packs(&engine_.git, entry_.n_packs.load(Ordering::Relaxed) + 1);
             }
         }
         fault::point("cache.packs");
@@ -162,7 +162,7 @@ async fn rebuild(engine: &Arc<Engine>, entry: &Arc<Entry>, state: &Arc<State>) -
             engine_.git.forget(&entry_.dir);
             entry_.remember(state_.needed());
         }
-        entry_.n_packs.store(u64::try_from(n_packs).unwrap_or(u64::MAX), Ordering::Relaxed);
+        entry_.count_packs(&engine_.git, u64::try_from(n_packs).unwrap_or(u64::MAX));
         Ok(())
     };
     blocking(engine, entry, files).await
@@ -289,6 +289,16 @@ fn record(engine: &Engine, entry: &Entry, shown: Needed) -> io::Result<()> {
 }
 
 impl Entry {
+    /// Remembers how many packs there are. An open object database has room for so many more than it found; it is let
+    /// go before that is used up.
+    fn count_packs(&self, git: &Git, n_packs: u64) {
+        const ROOM: u64 = 256;
+        let before = self.n_packs.swap(n_packs, Ordering::Relaxed);
+        if before / ROOM != n_packs / ROOM {
+            git.forget(&self.dir);
+        }
+    }
+
     /// Takes what the directory is like now for what we made it.
     fn remember(&self, at: Needed) {
         *self.known() = Some(Known { at, seen: Seen::look(&self.dir) });
