@@ -1,14 +1,15 @@
 //! Where blobs lie while they are written, in a directory that several processes may share.
 //!
 //! ```text
-//! <dir>/tmp/<owner>.lock       held by flock(2) for as long as its owner lives
+//! <dir>/tmp/<owner>.lock       held by flock(2) for as long as its owner lives; not empty if that was not possible
 //! <dir>/tmp/<owner>/<serial>   being written
 //! ```
-//! Whoever opens the directory deletes the folders of owners that are dead: those whose lock can be taken. Where the
-//! file system has no locks, a file goes when nobody has written to it for a day.
+//! Whoever opens the directory deletes the folders of owners that are dead: those whose lock can be taken. Of an owner
+//! that could not lock (`ENOLCK`, `ENOTSUP`: some network file systems, or some mounts of them) nobody can tell whether
+//! it lives, even who can lock; there a file goes when nobody has written to it for a day.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,8 +23,16 @@ static SWEPT: Counter = Counter::new(
     "Unfinished blobs of writers that died, deleted when their directory was opened",
 );
 
+static UNLOCKED_OPENED: Counter = Counter::new(
+    "hakata_blob_directory_unlocked_total",
+    "Times that the file system had no lock for the blob directory, so that a dead writer's files stay for a day",
+);
+
 /// Time without a write after which a file that no lock guards is taken for a dead writer's.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3_600);
+
+/// What the lock says of an owner that could not take it.
+const UNLOCKED: &[u8] = b"not locked\n";
 
 /// Folders that are tried until one is ours: another process may sweep one between its making and its locking.
 const MAX_TRIES: u32 = 16;
@@ -48,7 +57,7 @@ impl Temporaries {
         for _ in 0..MAX_TRIES {
             let owner: String = random_bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
             let (folder, lock) = (tmp.join(&owner), tmp.join(format!("{owner}.lock")));
-            if let Some(held) = hold(&lock)? {
+            if let Some(held) = hold(&lock, File::try_lock)? {
                 fs::create_dir(&folder)?;
                 return Ok(Self { folder, lock, _held: held, serial: AtomicU64::new(0) });
             }
@@ -83,14 +92,17 @@ impl Drop for Temporary {
     }
 }
 
-/// Makes a lock and takes it; `None` if somebody swept it before it was ours.
-fn hold(lock: &Path) -> io::Result<Option<File>> {
-    let file = File::options().write(true).create_new(true).open(lock)?;
-    match file.try_lock() {
+/// Makes a lock and takes it; `None` if somebody swept it before it was ours. One that cannot be taken says so to others,
+/// who may be able to.
+fn hold(lock: &Path, try_lock: impl FnOnce(&File) -> Result<(), TryLockError>) -> io::Result<Option<File>> {
+    let mut file = File::options().write(true).create_new(true).open(lock)?;
+    match try_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
-        // No locks here: the age of files tells.
-        Err(TryLockError::Error(_)) => return Ok(Some(file)),
+        Err(TryLockError::Error(_)) => {
+            file.write_all(UNLOCKED)?;
+            UNLOCKED_OPENED.inc();
+        }
     }
     let ours = file.metadata()?;
     let is_named = match fs::metadata(lock) {
@@ -122,9 +134,25 @@ fn sweep_owner(lock: &Path) -> io::Result<()> {
         opened => opened?,
     };
     match file.try_lock() {
-        Ok(()) => delete(&folder, lock),
+        // Read under the lock: its owner says so before anything is in its folder.
+        Ok(()) if file.metadata()?.len() == 0 => delete(&folder, lock),
         Err(TryLockError::WouldBlock) => Ok(()),
-        Err(TryLockError::Error(_)) => remove_all_abandoned(&folder),
+        Ok(()) | Err(TryLockError::Error(_)) => sweep_unlocked(&folder, lock),
+    }
+}
+
+/// Deletes what an owner without a lock has not written to for long, at last its folder.
+fn sweep_unlocked(folder: &Path, lock: &Path) -> io::Result<()> {
+    remove_all_abandoned(folder)?;
+    let is_old = |path| Ok::<_, io::Error>(absent_as_none(is_abandoned(path))?.unwrap_or(true));
+    // A folder that is not empty stays, and its lock with it.
+    let is_over = is_old(lock)? && is_old(folder)?;
+    match is_over.then(|| fs::remove_dir(folder)) {
+        Some(Err(error)) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        Some(removed) => {
+            absent_as_none(removed).and_then(|_| absent_as_none(fs::remove_file(lock))).map(drop)
+        }
+        None => Ok(()),
     }
 }
 
@@ -143,12 +171,17 @@ fn remove_all_abandoned(folder: &Path) -> io::Result<()> {
 }
 
 fn remove_abandoned(path: &Path) -> io::Result<()> {
-    let Some(at) = absent_as_none(fs::metadata(path))? else { return Ok(()) };
-    let age = SystemTime::now().duration_since(at.modified()?).unwrap_or_default();
-    if age > ABANDONED_AFTER && absent_as_none(fs::remove_file(path))?.is_some() {
+    let is_abandoned = absent_as_none(is_abandoned(path))?.unwrap_or(false);
+    if is_abandoned && absent_as_none(fs::remove_file(path))?.is_some() {
         SWEPT.inc();
     }
     Ok(())
+}
+
+/// Tells whether nobody has written to a file, or to the names in a folder, for long.
+fn is_abandoned(path: &Path) -> io::Result<bool> {
+    let age = SystemTime::now().duration_since(fs::metadata(path)?.modified()?).unwrap_or_default();
+    Ok(age > ABANDONED_AFTER)
 }
 
 /// Takes for done what another process did first.
@@ -160,7 +193,7 @@ fn absent_as_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&SWEPT]
+    vec![&SWEPT, &UNLOCKED_OPENED]
 }
 
 #[cfg(test)]
@@ -219,6 +252,29 @@ mod tests {
         assert_eq!(names(tmp.path()), ["1"], "what lies beside the folders follows the same rule");
     }
 
+    /// One node may be able to lock where another is not.
+    #[test]
+    fn an_owner_that_could_not_lock_is_not_swept_by_one_that_can() {
+        let tmp = tempfile::tempdir().unwrap();
+        let (folder, lock) = (tmp.path().join("a"), tmp.path().join("a.lock"));
+        let no_locks = |_: &File| Err(std::fs::TryLockError::Error(std::io::Error::from_raw_os_error(37)));
+        assert!(hold(&lock, no_locks).unwrap().is_some(), "it goes on without");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("0"), "half").unwrap();
+        sweep(tmp.path()).unwrap();
+        assert_eq!(names(&folder), ["0"], "nobody knows whether its owner lives");
+
+        let long_ago = SystemTime::now() - ABANDONED_AFTER * 2;
+        let age = |path: &Path| File::open(path).unwrap().set_modified(long_ago).unwrap();
+        age(&folder.join("0"));
+        sweep(tmp.path()).unwrap();
+        assert_eq!((names(&folder).len(), names(tmp.path()).len()), (0, 2), "it may go on to write");
+        age(&folder);
+        age(&lock);
+        sweep(tmp.path()).unwrap();
+        assert!(names(tmp.path()).is_empty());
+    }
+
     #[test]
     fn many_that_open_and_sweep_at_once_each_get_a_folder() {
         let tmp = tempfile::tempdir().unwrap();
@@ -240,10 +296,13 @@ mod tests {
     fn a_lock_that_was_swept_before_it_was_taken_is_not_used() {
         let tmp = tempfile::tempdir().unwrap();
         let lock = tmp.path().join("a.lock");
-        let held = hold(&lock).unwrap();
+        let held = hold(&lock, File::try_lock).unwrap();
         assert!(held.is_some());
-        assert!(hold(&lock).is_err(), "a name is given once");
+        assert!(hold(&lock, File::try_lock).is_err(), "a name is given once");
         fs::remove_file(&lock).unwrap();
-        assert!(hold(&lock).unwrap().is_some(), "another file of the same name has another lock");
+        assert!(
+            hold(&lock, File::try_lock).unwrap().is_some(),
+            "another file of the same name has another lock"
+        );
     }
 }
