@@ -21,7 +21,7 @@ mod step;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hakata_git::GitDir;
@@ -74,6 +74,10 @@ pub(crate) struct Entry {
     generation: AtomicU64,
     /// Raised by every step that changed something.
     n_changes: AtomicU64,
+    /// Whether we write derived files just now.
+    is_being_derived: AtomicBool,
+    /// Until when no derived files are written, for their cost.
+    rests_until: Mutex<Option<tokio::time::Instant>>,
     n_packs: AtomicU64,
     /// When it was last used, on the monotonic clock.
     used_ms: AtomicU64,
@@ -230,6 +234,8 @@ impl Entry {
             advances: Mutex::default(),
             generation: AtomicU64::new(0),
             n_changes: AtomicU64::new(0),
+            is_being_derived: AtomicBool::new(false),
+            rests_until: Mutex::default(),
             n_packs: AtomicU64::new(0),
             used_ms: AtomicU64::new(0),
         }
@@ -238,7 +244,12 @@ impl Entry {
     /// Tells whether the directory has what is needed and is as we left it.
     fn is_in_step(&self, needed: Needed) -> bool {
         let known = self.known();
-        known.as_ref().is_some_and(|known| known.at.covers(needed) && known.seen.is_now(&self.dir))
+        known.as_ref().is_some_and(|known| known.at.covers(needed) && self.is_as_left(known))
+    }
+
+    /// Tells whether nobody but us changed the directory.
+    fn is_as_left(&self, known: &Known) -> bool {
+        self.is_being_derived.load(Ordering::Acquire) || known.seen.is_now(&self.dir)
     }
 
     fn touch(&self, engine: &Engine) {
@@ -250,6 +261,10 @@ impl Entry {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn rests_until(&self) -> MutexGuard<'_, Option<tokio::time::Instant>> {
+        self.rests_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn advances(&self) -> MutexGuard<'_, BTreeMap<i64, Advance>> {
         self.advances.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -258,5 +273,6 @@ impl Entry {
 pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
     let mut all: Vec<&'static dyn Metric> = vec![&STEPS, &REBUILDS];
     all.extend(evict::metrics());
+    all.extend(derived::metrics());
     all
 }

@@ -24,8 +24,10 @@ pub struct Settings {
     pub inline_bytes: u64,
     /// Loose refs in a cache directory before they are packed.
     pub max_loose_refs: usize,
-    /// Quiet time after a change before commit-graph and multi-pack-index are written.
+    /// Quiet time after a change before commit-graph, multi-pack-index and bitmaps are written.
     pub derive_after: Duration,
+    /// Least time between two such writings of one directory, as a multiple of what the last took.
+    pub derive_rest: u32,
     /// Cache directories whose derived files are written at one time.
     pub max_derivations: usize,
     /// Age from which staged packs that no commit took are swept.
@@ -50,6 +52,7 @@ impl Settings {
             inline_bytes: 64 << 10,
             max_loose_refs: 200,
             derive_after: Duration::from_secs(10),
+            derive_rest: 20,
             max_derivations: 1,
             staged_age: Duration::from_secs(24 * 3_600),
             sweep_every: Duration::from_secs(3_600),

@@ -263,6 +263,7 @@ fn repository(values: &Values, data: &Path) -> hakata_repository::Settings {
         inline_bytes: values.bytes("repositories.inline_pack"),
         max_loose_refs: values.count("cache.loose_refs"),
         derive_after: values.duration("cache.derive_after"),
+        derive_rest: u32::try_from(values.count("cache.derive_rest")).unwrap_or(u32::MAX),
         max_derivations: values.count("cache.derivations"),
         staged_age: values.duration("repositories.staged_age"),
         sweep_every: values.duration("repositories.sweep_every"),

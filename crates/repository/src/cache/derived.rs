@@ -1,19 +1,51 @@
-//! Files that make reading fast: commit-graph and multi-pack-index. Local to this node, never blobs, never jobs.
+//! Files that make reading fast: commit-graph, multi-pack-index and bitmaps. Local to this node, never blobs, never
+//! jobs.
 
+use std::fs;
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use hakata_git::ChildError;
-use hakata_git::maintain;
+use hakata_git::GitDir;
+use hakata_git::maintain::{self, Bitmaps};
+use hakata_runtime::blocking::BlockingError;
+use hakata_runtime::metrics::{Counter, Histogram, Metric, SECONDS};
+use tokio::time::Instant;
 
-use super::{Entry, Known, layout::Seen};
+use super::layout::Seen;
+use super::{Entry, Known, packs};
 use crate::engine::Engine;
 
-/// Packs from which on one index over all of them is of use.
-const MANY_PACKS: u64 = 16;
+static DERIVED: Histogram = Histogram::new(
+    "hakata_cache_derive_seconds",
+    "Time to write commit-graph, multi-pack-index and bitmaps of a cache directory",
+    SECONDS,
+);
+static FAILED: Counter = Counter::new(
+    "hakata_cache_derive_failed_total",
+    "Times that commit-graph, multi-pack-index or bitmaps could not be written",
+);
+
+/// Packs from which on one index over all of them is of use by itself.
+const MANY_PACKS: usize = 16;
+
+/// Bytes of packs from which on bitmaps are: below, a clone costs little more than its processes.
+const BITMAPS_FROM_BYTES: u64 = 256 << 10;
 
 /// Changes that may come while others wait for quiet, before it is done anyway.
 const MAX_PATIENCE: u32 = 30;
+
+/// Why derived files were not written. Nothing depends on them.
+#[derive(Debug, thiserror::Error)]
+enum DeriveError {
+    #[error("running git")]
+    Child(#[from] ChildError),
+    #[error("looking at the files of packs")]
+    Io(#[from] io::Error),
+    #[error("waiting to look at files")]
+    Busy(#[from] BlockingError),
+}
 
 /// Has the derived files written some time after the last change, at most one writer per directory.
 pub(super) fn schedule(engine: &Arc<Engine>, entry: &Arc<Entry>) {
@@ -26,10 +58,12 @@ async fn derive(engine: Arc<Engine>, entry: Weak<Entry>) {
     let n_changes = || Some(entry.upgrade()?.n_changes.load(Ordering::Relaxed));
     let stop = engine.tasks.cancel_token();
     loop {
-        for _ in 0..MAX_PATIENCE {
+        let rests_until = entry.upgrade().and_then(|entry| *entry.rests_until());
+        for patience in 0..MAX_PATIENCE {
             let before = n_changes();
-            let quiet = tokio::time::sleep(engine.settings.derive_after);
-            if stop.run_until_cancelled(quiet).await.is_none() {
+            let quiet = Instant::now() + engine.settings.derive_after;
+            let until = rests_until.filter(|_| patience == 0).map_or(quiet, |rests| rests.max(quiet));
+            if stop.run_until_cancelled(tokio::time::sleep_until(until)).await.is_none() {
                 return;
             }
             if n_changes() == before {
@@ -39,30 +73,124 @@ async fn derive(engine: Arc<Engine>, entry: Weak<Entry>) {
         let Ok(_permit) = engine.caches.derivations.acquire().await else { return };
         let Some(entry) = entry.upgrade() else { return };
         let before = n_changes();
-        if let Err(error) = write(&engine, &entry).await {
+        let began = Instant::now();
+        let written = write(&engine, &entry).await;
+        *entry.rests_until() =
+            Some(Instant::now() + began.elapsed().saturating_mul(engine.settings.derive_rest));
+        DERIVED.observe_duration(began.elapsed());
+        if n_changes() != before {
+            // A pack that came while git listed them may be what it stumbled over.
+            continue;
+        }
+        if let Err(error) = written {
+            FAILED.inc();
             tracing::warn!(repository.id = entry.id.get(), error = %error, "derived files were not written");
-            return;
         }
-        if n_changes() == before {
-            return;
-        }
+        return;
     }
 }
 
-async fn write(engine: &Engine, entry: &Entry) -> Result<(), ChildError> {
+async fn write(engine: &Engine, entry: &Entry) -> Result<(), DeriveError> {
     let generation = entry.generation.load(Ordering::Acquire);
-    maintain::write_commit_graph(&engine.git, &entry.dir).await?;
-    if entry.n_packs.load(Ordering::Relaxed) >= MANY_PACKS {
-        let was_ours = entry.known().as_ref().is_some_and(|known| known.seen.is_now(&entry.dir));
-        maintain::write_multi_pack_index(&engine.git, &entry.dir).await?;
-        if was_ours && let Some(Known { seen, .. }) = entry.known().as_mut() {
-            *seen = Seen::look(&entry.dir);
-        }
-    }
-    if entry.generation.load(Ordering::Acquire) != generation {
+    let writing = Writing::begin(entry);
+    let written = run_git(engine, &entry.dir).await;
+    let dir = entry.dir.clone();
+    let is_current = entry.generation.load(Ordering::Acquire) == generation;
+    let looking = move || match is_current {
+        true => packs::has_foreign(&dir),
         // Packs went meanwhile; an index that names them would mislead git.
-        let dir = entry.dir.clone();
-        let _ = engine.blocking.run(move || maintain::remove_derived(&dir)).await;
+        false => maintain::remove_derived(&dir).and_then(|()| packs::has_foreign(&dir)),
+    };
+    if !engine.blocking.run(looking).await?? {
+        writing.end();
+    }
+    written
+}
+
+async fn run_git(engine: &Engine, dir: &GitDir) -> Result<(), DeriveError> {
+    let dir_ = dir.clone();
+    let looking = move || maintain::remove_leftovers(&dir_).and_then(|()| Packs::look(&dir_));
+    let packs = engine.blocking.run(looking).await??;
+    maintain::write_commit_graph(&engine.git, dir).await?;
+    if let Some(bitmaps) = packs.bitmaps() {
+        maintain::write_multi_pack_index(&engine.git, dir, bitmaps).await?;
     }
     Ok(())
+}
+
+/// The packs of a directory, as far as they decide about derived files.
+struct Packs {
+    n_packs: usize,
+    total_bytes: u64,
+    largest_bytes: u64,
+    /// The index of the largest.
+    largest: String,
+}
+
+impl Packs {
+    /// Looks at the directory. Blocks.
+    fn look(dir: &GitDir) -> io::Result<Self> {
+        let mut packs = Self { n_packs: 0, total_bytes: 0, largest_bytes: 0, largest: String::new() };
+        for file in fs::read_dir(dir.objects().join("pack"))? {
+            let file = file?;
+            let name = file.file_name();
+            let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".pack")) else { continue };
+            let size_bytes = file.metadata()?.len();
+            packs.n_packs += 1;
+            packs.total_bytes += size_bytes;
+            if size_bytes > packs.largest_bytes {
+                (packs.largest_bytes, packs.largest) = (size_bytes, format!("{stem}.idx"));
+            }
+        }
+        Ok(packs)
+    }
+
+    /// Decides about an index over all packs. Bitmaps pay where one pack has most of what a clone takes: it is then
+    /// sent as it lies there, and only that one is; over many packs of one size they were measured to cost more than
+    /// they save.
+    fn bitmaps(&self) -> Option<Bitmaps<'_>> {
+        let is_large = self.total_bytes >= BITMAPS_FROM_BYTES;
+        if is_large && self.largest_bytes.saturating_mul(2) >= self.total_bytes {
+            return Some(Bitmaps::Preferring(&self.largest));
+        }
+        (self.n_packs >= MANY_PACKS).then_some(Bitmaps::None)
+    }
+}
+
+/// Derived files are being written: that the directory changes is no sign of a stranger.
+struct Writing<'a> {
+    entry: &'a Entry,
+    is_ended: bool,
+}
+
+impl<'a> Writing<'a> {
+    fn begin(entry: &'a Entry) -> Self {
+        let mut known = entry.known();
+        if known.as_ref().is_some_and(|known| !known.seen.is_now(&entry.dir)) {
+            *known = None;
+        }
+        entry.is_being_derived.store(true, Ordering::Release);
+        Self { entry, is_ended: false }
+    }
+
+    /// Takes what the directory is like now for what we made it.
+    fn end(mut self) {
+        self.is_ended = true;
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        let mut known = self.entry.known();
+        match (self.is_ended, known.as_mut()) {
+            (true, Some(Known { seen, .. })) => *seen = Seen::look(&self.entry.dir),
+            // Somebody else was there as well: the next step compares everything.
+            _ => *known = None,
+        }
+        self.entry.is_being_derived.store(false, Ordering::Release);
+    }
+}
+
+pub(super) fn metrics() -> Vec<&'static dyn Metric> {
+    vec![&DERIVED, &FAILED]
 }

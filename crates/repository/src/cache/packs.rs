@@ -73,6 +73,17 @@ pub(super) fn compare(
     Ok(Compared { missing, foreign })
 }
 
+/// Tells whether there are packs that cannot be ours by their names, or loose objects. Blocks.
+pub(super) fn has_foreign(dir: &GitDir) -> io::Result<bool> {
+    for entry in fs::read_dir(dir.objects().join("pack"))? {
+        let name = entry?.file_name();
+        if name.as_encoded_bytes().starts_with(b"pack-") && id_of(&name).is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(!loose(dir)?.is_empty())
+}
+
 /// Lists directories of loose objects: nobody but a stranger makes them.
 fn loose(dir: &GitDir) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();

@@ -98,7 +98,7 @@ async fn step(engine: &Arc<Engine>, entry: &Arc<Entry>) -> Result<(), StepError>
 /// Finds the commits between what the directory shows and what is needed, if this process made them all and nobody
 /// touched the directory.
 fn from_memory(entry: &Entry, needed: Needed) -> Option<Vec<Advance>> {
-    let known = entry.known().clone().filter(|known| known.seen.is_now(&entry.dir))?;
+    let known = entry.known().clone().filter(|known| entry.is_as_left(known))?;
     if known.at.prune_epoch != needed.prune_epoch || known.at.version > needed.version {
         return None;
     }

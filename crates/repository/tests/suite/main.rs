@@ -5,6 +5,7 @@
 mod cache;
 mod commit_lost;
 mod crash;
+mod derived;
 mod fixture;
 mod import;
 mod protocol;
