@@ -1,12 +1,14 @@
 //! Objects that are too large, and where they are.
 
+use std::path::Path;
+
 use gix::odb::pack;
 use hakata_names::{Oid, TreePath};
 
 use super::connectivity::lines;
 use super::{IndexedPack, Quarantine};
 use crate::Git;
-use crate::objects::{Cause, Kind, object_id};
+use crate::objects::{Kind, ReadError, View};
 use crate::process::{ChildError, ask};
 
 /// Most output of git that is searched for a path, in bytes.
@@ -28,13 +30,10 @@ pub struct LargeObject {
 pub enum SizeError {
     /// The pack cannot be read back.
     #[error("reading the pack back")]
-    Pack(#[source] Cause),
+    Read(#[source] ReadError),
     /// git did not run.
     #[error("running git")]
     Child(#[source] ChildError),
-    /// The pool is full or stopping.
-    #[error("waiting to read the pack")]
-    Busy(#[source] hakata_runtime::blocking::BlockingError),
 }
 
 impl Quarantine {
@@ -42,7 +41,7 @@ impl Quarantine {
     /// Reads headers only.
     ///
     /// # Errors
-    /// [`SizeError::Pack`] or [`SizeError::Busy`].
+    /// [`SizeError::Read`].
     pub async fn objects_over(
         &self,
         git: &Git,
@@ -53,9 +52,10 @@ impl Quarantine {
         if pack.n_objects == 0 {
             return Ok(Vec::new());
         }
-        let (idx, kind) = (pack.idx.clone(), object_id(&pack.checksum).kind());
-        let scan = move || scan(&idx, kind, limit_bytes);
-        let mut large = git.blocking().run(scan).await.map_err(SizeError::Busy)?.map_err(SizeError::Pack)?;
+        let idx = pack.idx.clone();
+        let objects = self.objects(git).await.map_err(SizeError::Read)?;
+        let mut large =
+            objects.read(move |view| scan(view, &idx, limit_bytes)).await.map_err(SizeError::Read)?;
         large.sort_by_key(|object| std::cmp::Reverse(object.size_bytes));
         large.truncate(max);
         Ok(large)
@@ -75,22 +75,17 @@ impl Quarantine {
     }
 }
 
-fn scan(idx: &std::path::Path, kind: gix::hash::Kind, limit_bytes: u64) -> Result<Vec<LargeObject>, Cause> {
-    let bundle = pack::Bundle::at(idx, kind)?;
-    let mut inflate = gix::zlib::Inflate::default();
+/// Looks at the header of every object of a pack, through the database that the quarantine's other readers use too: the
+/// pack is mapped once.
+fn scan(view: &View, idx: &Path, limit_bytes: u64) -> Result<Vec<LargeObject>, ReadError> {
+    let index = pack::index::File::at(idx, view.repository().object_hash());
+    let index = index.map_err(|source| ReadError::Walk(source.into()))?;
     let mut large = Vec::new();
-    for entry in bundle.index.iter() {
-        let at = bundle.pack.entry(entry.pack_offset)?;
-        let resolve = |base: &gix::hash::oid| {
-            let index = bundle.index.lookup(base);
-            let offset = index.map(|index| bundle.index.pack_offset_at_index(index));
-            let entry = offset.map(|offset| bundle.pack.entry(offset)).transpose()?;
-            Ok(entry.map(pack::data::decode::header::ResolvedBase::InPack))
-        };
-        let header = bundle.pack.decode_header(at, &mut inflate, &resolve)?;
-        if header.object_size > limit_bytes {
-            let oid = Oid::from_bytes(entry.oid.as_slice())?;
-            large.push(LargeObject { oid, kind: header.kind.into(), size_bytes: header.object_size });
+    for entry in index.iter() {
+        let oid = Oid::from_bytes(entry.oid.as_slice()).map_err(|source| ReadError::Walk(source.into()))?;
+        let header = view.header(&oid)?.ok_or(ReadError::Absent(oid))?;
+        if header.size_bytes > limit_bytes {
+            large.push(LargeObject { oid, kind: header.kind, size_bytes: header.size_bytes });
         }
     }
     Ok(large)
