@@ -9,6 +9,7 @@ mod handles;
 mod walk;
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use gix::ObjectId;
@@ -212,6 +213,36 @@ impl View {
         let object = self.repository.find_object(object_id(oid)).map_err(|e| broken(oid, e))?;
         let peeled = object.peel_tags_to_end().map_err(|e| broken(oid, e))?;
         Ok(Some(our_oid(peeled.id, oid)?))
+    }
+
+    /// Finds out which of these tag objects no tag object of `from` leads to. Reads all of those, until there is none
+    /// left to find.
+    ///
+    /// # Errors
+    /// [`ReadError::Object`].
+    pub(crate) fn unreached_tags(
+        &self,
+        mut wanted: HashSet<Oid>,
+        from: &[Oid],
+    ) -> Result<HashSet<Oid>, ReadError> {
+        // A tag of a tag is rare, and nobody needs a longer row of them.
+        const MAX_DEPTH: usize = 16;
+        for tip in from {
+            let mut at = *tip;
+            for _ in 0..MAX_DEPTH {
+                if wanted.is_empty() {
+                    return Ok(wanted);
+                }
+                wanted.remove(&at);
+                if self.header(&at)?.is_none_or(|header| header.kind != Kind::Tag) {
+                    break;
+                }
+                let tag = self.repository.find_object(object_id(&at)).map_err(|e| broken(&at, e))?;
+                let tag = tag.try_into_tag().map_err(|e| broken(&at, e))?;
+                at = our_oid(tag.target_id().map_err(|e| broken(&at, e))?.detach(), &at)?;
+            }
+        }
+        Ok(wanted)
     }
 
     /// Reads what a commit says.

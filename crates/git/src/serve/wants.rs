@@ -59,9 +59,8 @@ impl Asked<'_> {
 
     /// Collects the objects that this client may not have, or that do not exist.
     ///
-    /// Allowed are: what a ref points to; what one pointed to lately; a commit that is reachable from those;
-    /// and trees, blobs and tag objects of the repository's own database, which partial clones ask for one by
-    /// one.
+    /// Allowed are: what a ref points to; what one pointed to lately; a commit or a tag object that is reachable from
+    /// those; and trees and blobs of the repository's own database, which partial clones ask for one by one.
     pub(crate) async fn hidden(&self) -> Result<HashSet<Oid>, ServeError> {
         let is_unknown = |oid: &&Oid| !self.snapshot.is_tip(oid);
         let mut unknown: HashSet<Oid> = self.oids.iter().filter(is_unknown).copied().collect();
@@ -78,11 +77,14 @@ impl Asked<'_> {
         let snapshot = self.snapshot.clone();
         let objects = self.git.objects(self.dir, 0).await.map_err(ServeError::Read)?;
         let hidden = objects.read(move |view| {
-            let (mut commits, mut hidden) = (Vec::new(), HashSet::new());
+            let (mut commits, mut tags, mut hidden) = (Vec::new(), HashSet::new(), HashSet::new());
             for oid in unknown {
                 match view.header(&oid)?.map(|header| header.kind) {
                     Some(Kind::Commit) => commits.push(oid),
-                    Some(Kind::Tree | Kind::Blob | Kind::Tag) => {}
+                    Some(Kind::Tag) => {
+                        tags.insert(oid);
+                    }
+                    Some(Kind::Tree | Kind::Blob) => {}
                     None => {
                         hidden.insert(oid);
                     }
@@ -90,6 +92,7 @@ impl Asked<'_> {
             }
             let from: Vec<Oid> = snapshot.tips().iter().copied().chain(recent).collect();
             let reached = view.reachable(&commits, &from)?;
+            hidden.extend(view.unreached_tags(tags, &from)?);
             hidden
                 .extend(commits.into_iter().zip(reached).filter(|(_, reached)| !reached).map(|(oid, _)| oid));
             Ok(hidden)

@@ -1,6 +1,6 @@
 //! Requests that no client of good will sends.
 
-use hakata_names::ObjectFormat;
+use hakata_names::{ObjectFormat, Oid};
 use hakata_pkt_line::{FLUSH, encode};
 use proptest::prelude::*;
 
@@ -105,6 +105,13 @@ async fn hidden_history_is_out_of_reach() {
     let (dir, [one, two, three]) = bench.history(SHA1);
     let lost = testing::commit(&dir, "lost", &[three]);
     let blob = testing::object(&dir, "blob", b"one\n");
+    let tag_of = |name: &str| {
+        testing::git(&dir, &["tag", "-a", "-m", name, name, &one.to_string()]);
+        Oid::parse_hex(testing::git(&dir, &["rev-parse", name]).trim().as_bytes()).unwrap()
+    };
+    let (dropped_tag, inner_tag) = (tag_of("dropped"), tag_of("inner"));
+    testing::git(&dir, &["tag", "-a", "-m", "outer", "outer", "inner"]);
+    testing::git(&dir, &["tag", "-d", "dropped", "inner"]);
     for graph in [false, true] {
         if graph {
             crate::maintain::write_commit_graph(&bench.git, &dir).await.unwrap();
@@ -115,6 +122,8 @@ async fn hidden_history_is_out_of_reach() {
             ("what a tag is about", two, true),
             ("a blob, for a partial clone", blob, true),
             ("a commit that was forced away", lost, false),
+            ("a tag behind a tag", inner_tag, true),
+            ("a tag that was deleted", dropped_tag, false),
         ] {
             for protocol in [V0, V2] {
                 let request = match protocol.version {
@@ -137,7 +146,7 @@ async fn hidden_history_is_out_of_reach() {
 /// A repository whose refs moved a moment ago.
 struct Moved {
     dir: crate::GitDir,
-    recent: Vec<hakata_names::Oid>,
+    recent: Vec<Oid>,
 }
 
 impl Source for Moved {
@@ -145,7 +154,7 @@ impl Source for Moved {
         self.dir.directory()
     }
 
-    fn recent_tips(&self) -> BoxFuture<'_, Vec<hakata_names::Oid>> {
+    fn recent_tips(&self) -> BoxFuture<'_, Vec<Oid>> {
         Box::pin(std::future::ready(self.recent.clone()))
     }
 }
