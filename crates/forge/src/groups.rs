@@ -1,8 +1,8 @@
 //! Groups: owners of repositories that several people belong to.
 
 use hakata_names::{GroupId, OwnerName, UserId};
-use hakata_store::collaborators::Member;
 use hakata_store::groups::{self as rows, NewGroup};
+use hakata_store::members::Member;
 use hakata_store::owners::{self, Owner};
 use hakata_store::page::PageSize;
 use hakata_store::{OwnerKind, Role};

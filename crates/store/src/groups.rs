@@ -2,14 +2,16 @@
 
 use hakata_names::{GroupId, OwnerName, UserId};
 
-use crate::collaborators::{Member, read};
 use crate::conn::Conn;
+use crate::members::{Member, Members, members};
 use crate::owners::{self, Owner, owner};
 use crate::page::{Page, PageSize};
 use crate::sql::{Sql, sql};
 use crate::value::values;
 use crate::words::{OwnerKind, OwnerState, Role};
 use crate::{Conflict, StoreError};
+
+const MEMBERS: Members = members!("group_member", "group_id");
 
 /// A group to be inserted.
 #[derive(Clone, Debug)]
@@ -93,13 +95,7 @@ pub async fn list_members(
     after: Option<UserId>,
     size: PageSize,
 ) -> Result<Page<Member, UserId>, StoreError> {
-    const LIST: Sql = sql!(
-        "SELECT m.user_id, o.name, m.role FROM group_member m JOIN owner o ON o.id = m.user_id \
-         WHERE m.group_id = ? AND m.user_id > ? ORDER BY m.user_id LIMIT ?"
-    );
-    let after = after.map_or(0, UserId::get);
-    let rows = conn.list(&LIST, values![group, after, size.limit()], read).await?;
-    Ok(Page::cut(rows, size, |member| member.user_id))
+    MEMBERS.list(conn, group.get(), after, size).await
 }
 
 /// Finds a user's role in a group.
@@ -136,14 +132,8 @@ pub async fn count_owners(conn: &mut Conn, group: GroupId) -> Result<i64, StoreE
 /// # Errors
 /// Any [`StoreError`].
 pub async fn set_member(conn: &mut Conn, group: GroupId, user: UserId, role: Role) -> Result<(), StoreError> {
-    const SET: Sql = sql!("UPDATE group_member SET role = ? WHERE group_id = ? AND user_id = ?");
-    const INSERT: Sql =
-        sql!(insert_absent "INSERT INTO group_member (group_id, user_id, role) VALUES (?, ?, ?)");
     raise_policy_versions(conn, group).await?;
-    if !conn.execute_one(&SET, values![role.stored(), group, user]).await? {
-        conn.insert_absent(&INSERT, values![group, user, role.stored()]).await?;
-    }
-    Ok(())
+    MEMBERS.set(conn, group.get(), user, role).await
 }
 
 /// Takes a member out, and raises the policy version of every repository of the group. Use a transaction.
@@ -151,9 +141,8 @@ pub async fn set_member(conn: &mut Conn, group: GroupId, user: UserId, role: Rol
 /// # Errors
 /// Any [`StoreError`].
 pub async fn remove_member(conn: &mut Conn, group: GroupId, user: UserId) -> Result<bool, StoreError> {
-    const REMOVE: Sql = sql!("DELETE FROM group_member WHERE group_id = ? AND user_id = ?");
     raise_policy_versions(conn, group).await?;
-    conn.execute_one(&REMOVE, values![group, user]).await
+    MEMBERS.remove(conn, group.get(), user).await
 }
 
 /// Deletes a group without repositories, and its memberships; false, and nothing done, otherwise. Use a transaction.
@@ -161,11 +150,11 @@ pub async fn remove_member(conn: &mut Conn, group: GroupId, user: UserId) -> Res
 /// # Errors
 /// Any [`StoreError`].
 pub async fn delete(conn: &mut Conn, id: GroupId) -> Result<bool, StoreError> {
-    const MEMBERS: Sql = sql!("DELETE FROM group_member WHERE group_id = ?");
+    const ALL: Sql = sql!("DELETE FROM group_member WHERE group_id = ?");
     if owners::has_repositories(conn, id.owner()).await? {
         return Ok(false);
     }
-    conn.execute(&MEMBERS, values![id]).await?;
+    conn.execute(&ALL, values![id]).await?;
     owners::delete_unused(conn, id.owner()).await
 }
 

@@ -41,6 +41,7 @@ pub mod owners;
 pub mod users;
 
 pub mod collaborators;
+pub mod members;
 pub mod repositories;
 
 pub mod packs;
