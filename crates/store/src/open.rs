@@ -5,10 +5,10 @@ use std::path::Path;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions};
-use sqlx::pool::PoolConnectionMetadata;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection};
+use sqlx::pool::{PoolConnectionMetadata, PoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode, Postgres};
+use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 
 use crate::db::{OpenError, Pools, Settings};
@@ -37,6 +37,14 @@ pub(crate) async fn pools(settings: &Settings) -> Result<Pools, OpenError> {
     }
 }
 
+/// What every pool has: connections are not asked for a sign of life each time.
+fn pool<D: sqlx::Database>(settings: &Settings, max_connections: u32) -> PoolOptions<D> {
+    PoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(settings.acquire_timeout)
+        .test_before_acquire(false)
+}
+
 async fn sqlite(path: &Path, settings: &Settings) -> Result<Pools, OpenError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -53,19 +61,13 @@ async fn sqlite(path: &Path, settings: &Settings) -> Result<Pools, OpenError> {
         .pragma("wal_autocheckpoint", "4000")
         .pragma("journal_size_limit", "67108864");
     // The one writer also makes the file and its journal, before any reader looks.
-    let write = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(settings.acquire_timeout)
+    let write = pool::<Sqlite>(settings, 1)
         .idle_timeout(None)
         .max_lifetime(None)
-        .test_before_acquire(false)
         .connect_with(options.clone())
         .await
         .map_err(OpenError::Connect)?;
-    let read = SqlitePoolOptions::new()
-        .max_connections(settings.max_connections)
-        .acquire_timeout(settings.acquire_timeout)
-        .test_before_acquire(false)
+    let read = pool::<Sqlite>(settings, settings.max_connections)
         .connect_with(options.create_if_missing(false).pragma("query_only", "ON"))
         .await
         .map_err(OpenError::Connect)?;
@@ -82,10 +84,7 @@ async fn postgres(url: &str, settings: &Settings) -> Result<Pools, OpenError> {
          SET lock_timeout = {}; SET idle_in_transaction_session_timeout = 60000",
         settings.lock_timeout.as_millis()
     );
-    let pool = PgPoolOptions::new()
-        .max_connections(settings.max_connections)
-        .acquire_timeout(settings.acquire_timeout)
-        .test_before_acquire(false)
+    let pool = pool::<Postgres>(settings, settings.max_connections)
         .before_acquire(|conn, idle| Box::pin(ping_postgres(conn, idle)))
         .after_connect(move |conn, _| {
             let session = session.clone();
@@ -119,10 +118,7 @@ async fn mysql(url: &str, settings: &Settings) -> Result<Pools, OpenError> {
          SESSION innodb_lock_wait_timeout = {}; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         settings.lock_timeout.as_secs().max(1)
     );
-    let pool = MySqlPoolOptions::new()
-        .max_connections(settings.max_connections)
-        .acquire_timeout(settings.acquire_timeout)
-        .test_before_acquire(false)
+    let pool = pool::<MySql>(settings, settings.max_connections)
         .before_acquire(|conn, idle| Box::pin(ping_mysql(conn, idle)))
         .after_connect(move |conn, _| {
             let session = session.clone();
