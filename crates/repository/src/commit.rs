@@ -184,10 +184,11 @@ async fn attempts(
     mut prepared: Prepared,
     also: &impl Rows,
 ) -> Result<(Prepared, Result<Attempt, CommitError>), CommitError> {
+    // Before there is anything to take back.
+    let ids = row_ids(engine).await?;
     if let Err(error) = stage::put(engine, &mut prepared).await {
         return Ok((prepared, Err(error)));
     }
-    let ids = row_ids(engine).await?;
     loop {
         let given = Given { repository: id, prepared: &prepared, ids: &ids };
         match transaction::attempt(engine, given, also).await {

@@ -28,7 +28,7 @@ pub(crate) struct World {
     pub(crate) node: Node,
     pub(crate) alice: UserId,
     // Last: the database goes after everything that uses it.
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 /// One engine; a test that restarts makes another on the same directory.
@@ -54,7 +54,15 @@ impl World {
         let clock = Clock::manual(1_700_000_000_000);
         let node = node(&db, data.path(), &clock, change).await;
         let alice = user(&db, &node.repositories).await;
-        Self { db, data, client: Client::new(ObjectFormat::Sha1), clock, node, alice, _database: database }
+        Self { db, data, client: Client::new(ObjectFormat::Sha1), clock, node, alice, database }
+    }
+
+    /// Makes every row of a table refused from now on, on SQLite.
+    pub(crate) async fn refuse_rows(&self, table: &str, when: &str) {
+        let refuse = format!(
+            "CREATE TRIGGER refused BEFORE INSERT ON {table} WHEN {when} BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        );
+        self.database.execute(&refuse).await;
     }
 
     /// Starts another engine on the same rows and directory, after the present one was cut off.

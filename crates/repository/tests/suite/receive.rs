@@ -1,10 +1,10 @@
 //! What is offered and not accepted yet.
 
 use hakata_names::{ObjectFormat, Oid};
-use hakata_repository::{Push, ReceiveError, ReceiveLimits, RefRefusal};
-use hakata_store::Engine;
-use hakata_store::RepositoryState;
+use hakata_repository::{CommitError, Push, ReceiveError, ReceiveLimits, RefRefusal, no_rows};
+use hakata_store::page::PageSize;
 use hakata_store::testing::run;
+use hakata_store::{Engine, RepositoryState, packs};
 
 use crate::fixture::{Client, World, branch, delete, make, noise};
 
@@ -25,6 +25,24 @@ fn objects_are_readable_and_gone_when_dropped() {
         drop(received);
         assert_eq!(std::fs::read_dir(&quarantine).unwrap().count(), 0);
         world.assert_sound(id).await;
+    });
+}
+
+/// What the rows of a change need is there before its bytes are kept, or nobody would take them back.
+#[test]
+fn a_push_without_row_ids_leaves_no_bytes() {
+    run(Engine::Sqlite, |database| async {
+        let world = World::new(database).await;
+        let id = world.create("tools").await;
+        let one = world.client.commit(&noise(100_000), &[]);
+        let received = world.receive(id, vec![make("refs/heads/main", one)]).await;
+        world.refuse_rows("id_block", "NEW.family = 'event'").await;
+        let ended = world.open(id).await.commit(received.prepare(world.intent()), no_rows).await;
+        assert!(matches!(ended, Err(CommitError::Store(_))), "{ended:?}");
+        let conn = &mut world.db.read().await.unwrap();
+        assert!(packs::staged_older_than(conn, i64::MAX, PageSize::MAX).await.unwrap().is_empty());
+        let kept = std::fs::read_dir(world.data.path().join("blobs/packs")).unwrap().count();
+        assert_eq!(kept, 0, "no pack is left to the sweeper");
     });
 }
 
