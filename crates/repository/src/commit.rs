@@ -26,6 +26,7 @@ use hakata_names::RepositoryId;
 use hakata_runtime::fault;
 use hakata_runtime::metrics::{Counter, Metric};
 use hakata_runtime::tasks::Stopped;
+use hakata_store::repositories::QuotaOf;
 use hakata_store::{Conn, RepositoryState, StoreError, repositories};
 
 use crate::cache::{Advance, CacheError};
@@ -76,6 +77,8 @@ pub enum CommitError {
     /// The quota of the repository or of its owner has no room for the pack.
     #[error("quota of {limit_bytes} bytes has no room: {used_bytes} are used")]
     Full {
+        /// Whose quota it is.
+        of: QuotaOf,
         /// What may be used.
         limit_bytes: u64,
         /// What is used without this change.
@@ -165,6 +168,7 @@ async fn run(
                 Attempt::Nothing(committed) | Attempt::Replayed(committed) => Ok(committed),
                 Attempt::Swept => Err(CommitError::PackSwept),
                 Attempt::Full(full) => Err(CommitError::Full {
+                    of: full.of,
                     limit_bytes: u64::try_from(full.limit_bytes).unwrap_or(0),
                     used_bytes: u64::try_from(full.used_bytes).unwrap_or(0),
                 }),

@@ -11,7 +11,7 @@ use hakata_names::{
 
 pub use head::{lock, point_head};
 pub use life::{Erased, archive, erase, remove_unused, rename, restore, set_state, transfer};
-pub use usage::{Full, add_size_within};
+pub use usage::{Full, QuotaOf, add_size_within};
 pub use version::{
     Expected, add_size, raise_policy_version, raise_prune_epoch, raise_version, set_default_ref,
     set_description, set_quota, set_visibility, version_of,

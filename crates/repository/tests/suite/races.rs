@@ -168,7 +168,7 @@ on_every_engine! {
             let n_accepted = ended.iter().filter(|ended| ended.is_ok()).count();
             assert_eq!(n_accepted, 3, "as many as there is room for: {ended:?}");
             for refused in ended.iter().filter_map(|ended| ended.as_ref().err()) {
-                let CommitError::Full { limit_bytes, used_bytes } = refused else { panic!("{refused:?}") };
+                let CommitError::Full { limit_bytes, used_bytes, .. } = refused else { panic!("{refused:?}") };
                 assert!(used_bytes <= limit_bytes && used_bytes + 100_000 > *limit_bytes, "{refused}");
             }
         }

@@ -8,9 +8,20 @@ use crate::conn::Conn;
 use crate::sql::{Sql, sql};
 use crate::value::values;
 
+/// Whose room a quota bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuotaOf {
+    /// One repository's.
+    Repository,
+    /// That of all repositories of one owner.
+    Owner,
+}
+
 /// A quota that has no room for what was to be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full {
+    /// Whose quota it is.
+    pub of: QuotaOf,
     /// What may be used, in bytes.
     pub limit_bytes: i64,
     /// What is used, in bytes.
@@ -49,10 +60,10 @@ pub async fn add_size_within(
         return add_size(conn, id, bytes).await.map(|_| Ok(()));
     }
     if !conn.execute_one(&REPOSITORY, values![bytes, id, bytes, default_bytes]).await? {
-        return in_the_way(conn, &OF_REPOSITORY, id, default_bytes).await.map(Err);
+        return in_the_way(conn, &OF_REPOSITORY, QuotaOf::Repository, id, default_bytes).await.map(Err);
     }
     if !conn.execute_one(&OWNER, values![bytes, id, bytes]).await? {
-        return in_the_way(conn, &OF_OWNER, id, i64::MAX).await.map(Err);
+        return in_the_way(conn, &OF_OWNER, QuotaOf::Owner, id, i64::MAX).await.map(Err);
     }
     Ok(Ok(()))
 }
@@ -60,10 +71,11 @@ pub async fn add_size_within(
 async fn in_the_way(
     conn: &mut Conn,
     question: &Sql,
+    of: QuotaOf,
     id: RepositoryId,
     default_bytes: i64,
 ) -> Result<Full, StoreError> {
     let found = conn.find(question, values![id], |row| Ok((row.opt_int(0)?, row.int(1)?))).await?;
     let (limit, used_bytes) = found.ok_or(StoreError::Unlocked { table: "repository" })?;
-    Ok(Full { limit_bytes: limit.unwrap_or(default_bytes), used_bytes })
+    Ok(Full { of, limit_bytes: limit.unwrap_or(default_bytes), used_bytes })
 }

@@ -3,7 +3,7 @@
 use hakata_names::{ObjectFormat, RefName, RepositoryName, RepositoryPath};
 use hakata_store::page::PageSize;
 use hakata_store::ref_log::{self, Occasion};
-use hakata_store::repositories::{self, Erased, NewRepository};
+use hakata_store::repositories::{self, Erased, Full, NewRepository, QuotaOf};
 use hakata_store::{
     Conflict, OwnerKind, OwnerState, RepositoryState, Role, StoreError, Visibility, collaborators,
     on_every_engine, owners, refs,
@@ -19,7 +19,7 @@ const TAKEN: Result<(), Conflict> = Err(Conflict { what: "repository" });
 
 /// Why bytes were not added.
 enum Ended {
-    Full(repositories::Full),
+    Full(Full),
     Store(StoreError),
 }
 
@@ -152,15 +152,15 @@ on_every_engine! {
                 Err(Ended::Store(error)) => panic!("{error}"),
             }
         };
-        let full = |limit_bytes, used_bytes| Some(repositories::Full { limit_bytes, used_bytes });
+        let full = |of, limit_bytes, used_bytes| Some(Full { of, limit_bytes, used_bytes });
         assert_eq!(add(600, 1_000).await, None);
-        assert_eq!(add(401, 1_000).await, full(1_000, 600), "the default bounds a repository without a quota");
+        assert_eq!(add(401, 1_000).await, full(QuotaOf::Repository, 1_000, 600), "the default bounds a repository without a quota");
         assert_eq!(add(400, 1_000).await, None, "a quota can be used up");
         assert_eq!(add(0, 10).await, None, "what adds nothing is not refused");
         assert_eq!(add(-500, 10).await, None, "nor what takes away");
         repositories::set_quota(&mut db.write().await.unwrap(), tools, Some(5_000)).await.unwrap();
         owners::set_quota(&mut db.write().await.unwrap(), alice.owner(), Some(700)).await.unwrap();
-        assert_eq!(add(201, 10).await, full(700, 500), "the owner's quota is in the way");
+        assert_eq!(add(201, 10).await, full(QuotaOf::Owner, 700, 500), "the owner's quota is in the way");
         assert_eq!(add(200, 10).await, None);
         let conn = &mut db.read().await.unwrap();
         let used = repositories::find(conn, tools).await.unwrap().unwrap().size_bytes;

@@ -71,8 +71,8 @@ impl Push<'_> {
         loop {
             let again = match opened.repository.commit(prepared, no_rows).await {
                 Ok(committed) => return Ok(Ok(committed)),
-                Err(CommitError::Full { limit_bytes, used_bytes }) => {
-                    return Ok(Err(Quota { limit: limit_bytes, used: used_bytes }));
+                Err(CommitError::Full { of, limit_bytes, used_bytes }) => {
+                    return Ok(Err(Quota { of, limit: limit_bytes, used: used_bytes }));
                 }
                 Err(CommitError::PolicyChanged { prepared, .. }) => *prepared,
                 Err(error) => return Err(error.into()),
@@ -132,8 +132,9 @@ impl From<CommitError> for Error {
                 return Self::new(Kind::Forbidden, "this repository is archived and read-only")
                     .with_source(error);
             }
-            CommitError::Full { .. } => {
-                return Self::new(Kind::TooLarge, "the quota has no room for this").with_source(error);
+            CommitError::Full { of, limit_bytes: limit, used_bytes: used } => {
+                let quota = Quota { of: *of, limit: *limit, used: *used };
+                return Self::new(Kind::TooLarge, quota.refusal()).with_source(error);
             }
             CommitError::Store(store) if store.is_transient() => Kind::Unavailable,
             CommitError::Contended | CommitError::PackSwept | CommitError::PolicyChanged { .. } => {
