@@ -50,6 +50,10 @@ impl Kind {
     }
 }
 
+const CLIENT_LEFT: &str = "the client left";
+const UNKNOWN_OUTCOME: &str =
+    "the database broke off while this was stored, and it is not known whether it was";
+
 /// Why forge did not do what it was asked.
 ///
 /// `Display` is the public sentence, safe for a stranger; the chain behind [`StdError::source`] is for the
@@ -100,21 +104,45 @@ impl Error {
         Self::new(Kind::Unauthenticated, "authentication required")
     }
 
+    /// Makes the end of a request whose client is not there any more.
+    pub(crate) fn client_left(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(Kind::Unavailable, CLIENT_LEFT).with_source(source)
+    }
+
+    /// Makes the answer to a change that may be durable or not: nothing must be promised.
+    pub(crate) fn unknown_outcome(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(Kind::Unavailable, UNKNOWN_OUTCOME)
+            .with_hint("look whether it was before you repeat it")
+            .with_source(source)
+    }
+
+    /// Tells whether the client left, or its connection failed.
+    pub(crate) fn is_client_left(&self) -> bool {
+        self.public == CLIENT_LEFT
+    }
+
+    /// Tells whether a person should read this at once, where a program would only come again.
+    pub(crate) fn is_for_a_person(&self) -> bool {
+        self.is_disk_full() || self.public == UNKNOWN_OUTCOME
+    }
+
     /// Makes an error of our own fault; the stranger learns nothing but that, or that the disk is full.
     pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::unless_full(Kind::Internal, "internal error", source)
     }
 
-    /// Makes an error with a sentence of its own, unless a full disk is behind it.
+    /// Makes an error with a sentence of its own, unless a full disk is behind it or nobody knows what was done.
     pub(crate) fn unless_full(
         kind: Kind,
         public: &'static str,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
         let source = source.into();
-        match disk_full::is_disk_full(&*source) {
-            true => Self::disk_full(source),
-            false => Self::new(kind, public).with_source(source),
+        match &*source {
+            // First: of a full disk we say that nothing is lost.
+            error if convert::is_unknown(error) => Self::unknown_outcome(source),
+            error if disk_full::is_disk_full(error) => Self::disk_full(source),
+            _ => Self::new(kind, public).with_source(source),
         }
     }
 

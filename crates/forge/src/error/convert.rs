@@ -1,13 +1,25 @@
 //! What the errors of lower floors mean to a client.
 
+use std::error::Error as StdError;
+
 use hakata_git::serve::ServeError;
 use hakata_names::ParseNameError;
-use hakata_repository::OpenError;
+use hakata_repository::{CommitError, OpenError};
 use hakata_runtime::blocking::BlockingError;
 use hakata_runtime::limit::Limited;
 use hakata_store::{Conflict, StoreError};
 
 use super::{Error, Kind};
+
+/// Tells whether a change is behind an error that may be durable or not.
+pub(super) fn is_unknown(error: &(dyn StdError + 'static)) -> bool {
+    match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(CommitError::Unknown(_)), _) | (_, Some(StoreError::CommitUnknown(_))) => true,
+        // Asking showed what became of it.
+        (Some(CommitError::RolledBack(_)), _) => false,
+        _ => error.source().is_some_and(is_unknown),
+    }
+}
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
@@ -60,7 +72,7 @@ impl From<ServeError> for Error {
         match error {
             ServeError::Refused(refused) => Self::new(Kind::Invalid, refused.to_string()),
             ServeError::Child(hakata_git::ChildError::Limited(limited)) => limited.into(),
-            ServeError::Gone(_) => Self::new(Kind::Unavailable, "the client left").with_source(error),
+            ServeError::Gone(_) => Self::client_left(error),
             ServeError::Directory(_) | ServeError::Read(_) | ServeError::Child(_) => Self::internal(error),
         }
     }

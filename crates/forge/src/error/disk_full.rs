@@ -55,7 +55,8 @@ mod tests {
 
     use hakata_git::quarantine::IndexPackError;
     use hakata_names::RepositoryId;
-    use hakata_repository::{CacheError, CommitError, ReceiveError, StepError};
+    use hakata_repository::{CacheError, CommitError, ImportError, ReceiveError, StepError};
+    use hakata_store::StoreError;
 
     use crate::{Error, Kind};
 
@@ -76,6 +77,15 @@ mod tests {
             assert_eq!((error.kind(), error.public()), (Kind::Unavailable, "the server's disk is full"));
             assert!(error.chain().contains("No space left on device"), "{}", error.chain());
         }
+        let unknown: Error = CommitError::Unknown(StoreError::Broken).into();
+        assert_eq!(unknown.kind(), Kind::Unavailable);
+        let buried = Error::internal(ImportError::Commit(CommitError::Unknown(StoreError::Broken)));
+        for error in [unknown, buried] {
+            assert!(error.is_for_a_person() && error.public().contains("not known whether"), "{error}");
+            assert!(!error.err_line().contains("nothing is lost"), "that is not known");
+        }
+        let rolled_back: Error = CommitError::RolledBack(StoreError::Broken).into();
+        assert!(!rolled_back.is_for_a_person() && rolled_back.public().contains("push again"));
         let step = StepError::Io { path: "repositories".into(), source: full() };
         let step = CacheError::Step { id: RepositoryId::new(1), source: Arc::new(step) };
         assert!(Error::internal(step).is_disk_full(), "also behind what many wait for");

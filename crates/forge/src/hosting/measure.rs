@@ -80,6 +80,8 @@ pub(super) enum Outcome {
     Rejected,
     /// The client left.
     Abandoned,
+    /// Something that we depend on is away, or we are stopping.
+    Unavailable,
     /// Ours.
     Failed,
 }
@@ -89,7 +91,8 @@ impl Outcome {
         match error.kind() {
             Kind::Internal => Self::Failed,
             Kind::Unavailable if error.is_disk_full() => Self::Failed,
-            Kind::Unavailable => Self::Abandoned,
+            Kind::Unavailable if error.is_client_left() => Self::Abandoned,
+            Kind::Unavailable => Self::Unavailable,
             _ => Self::Rejected,
         }
     }
@@ -104,6 +107,7 @@ impl Label for Outcome {
             Self::Refused => "refused",
             Self::Rejected => "rejected",
             Self::Abandoned => "abandoned",
+            Self::Unavailable => "unavailable",
             Self::Failed => "failed",
         }
     }
@@ -221,11 +225,19 @@ mod tests {
     use std::io;
 
     use super::Outcome;
-    use crate::Error;
+    use crate::{Error, Kind};
 
     #[test]
     fn a_full_disk_is_no_client_that_left() {
         assert_eq!(Outcome::of(&Error::internal(io::Error::from_raw_os_error(28))), Outcome::Failed);
         assert_eq!(Outcome::of(&Error::repository_not_found()), Outcome::Rejected);
+    }
+
+    #[test]
+    fn a_database_that_is_away_is_no_client_that_left() {
+        let away = Error::new(Kind::Unavailable, "the database is not available");
+        assert_eq!(Outcome::of(&away), Outcome::Unavailable);
+        let left = io::Error::from(io::ErrorKind::BrokenPipe);
+        assert_eq!(Outcome::of(&Error::client_left(left)), Outcome::Abandoned);
     }
 }

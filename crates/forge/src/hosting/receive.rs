@@ -112,9 +112,9 @@ async fn run<R: AsyncRead + Send + Unpin>(
     }
 }
 
-/// Whether a status says all that there is to say: come again. A full disk is for a person to hear of.
+/// Whether a status says all that there is to say: come again.
 fn is_for_later(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Limited | Kind::Unavailable | Kind::Internal) && !error.is_disk_full()
+    matches!(error.kind(), Kind::Limited | Kind::Unavailable | Kind::Internal) && !error.is_for_a_person()
 }
 
 /// Ends a push by words in band: git shows them to the person, which it does with no status of HTTP.
@@ -289,5 +289,5 @@ impl From<&str> for Refused {
 
 /// The client left, or its connection failed.
 fn gone(error: std::io::Error) -> Error {
-    Error::new(Kind::Unavailable, "the client left").with_source(error)
+    Error::client_left(error)
 }

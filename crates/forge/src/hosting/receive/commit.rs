@@ -136,6 +136,11 @@ impl From<CommitError> for Error {
                 let quota = Quota { of: *of, limit: *limit, used: *used };
                 return Self::new(Kind::TooLarge, quota.refusal()).with_source(error);
             }
+            CommitError::Unknown(_) => {
+                let hint = "git fetch shows whether it was; to push again does no harm";
+                return Self::unknown_outcome(error).with_hint(hint);
+            }
+            CommitError::RolledBack(_) => Kind::Unavailable,
             CommitError::Store(store) if store.is_transient() => Kind::Unavailable,
             CommitError::Contended | CommitError::PackSwept | CommitError::PolicyChanged { .. } => {
                 Kind::Conflict
