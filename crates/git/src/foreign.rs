@@ -1,11 +1,12 @@
 //! Bare repositories that somebody else made, for imports and recovery.
 //!
 //! git never runs in such a directory: its configuration, hooks and alternates could make it do anything. Refs
-//! are read here as files; objects are read by a git that runs in an empty repository of ours with the
-//! foreign object directory behind it, and every object is hashed again on its way in.
+//! are read here as files; objects are read by a git that runs in a repository of ours, into which the foreign
+//! packs and loose objects are linked one by one ([`pin`]), and every object is hashed again on its way in.
 
 mod config;
 mod links;
+mod pin;
 mod refs;
 mod tree;
 
@@ -13,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hakata_names::ObjectFormat;
+use hakata_runtime::blocking::BlockingError;
 
 use crate::command::{Command, Subcommand};
 use crate::process::{Child, ChildError};
@@ -82,6 +84,9 @@ pub enum ForeignError {
         #[source]
         source: io::Error,
     },
+    /// The pool of blocking work is full, or the process is stopping.
+    #[error("waiting to read files")]
+    Busy(#[source] BlockingError),
     /// Its objects cannot be packed.
     #[error("packing the objects of {}", .path.display())]
     Pack {
@@ -109,6 +114,8 @@ pub struct Foreign {
     /// Its object directory, then those that it borrows from.
     objects: Vec<PathBuf>,
     format: ObjectFormat,
+    /// Whether objects may come from nowhere else.
+    is_bounded: bool,
     description: String,
     head: Head,
     refs: Vec<Ref>,
@@ -146,7 +153,8 @@ impl Foreign {
         }
         let description = config::description(&path, &config);
         let (head, refs, n_skipped) = refs::read(&path, format)?;
-        Ok(Self { path, objects, format, description, head, refs, n_skipped })
+        let is_bounded = within.is_some();
+        Ok(Self { path, objects, format, is_bounded, description, head, refs, n_skipped })
     }
 
     /// Returns the hash function.
@@ -189,10 +197,8 @@ impl Foreign {
             return Ok(None);
         }
         let packing = |source| ForeignError::Pack { path: self.path.clone(), source };
-        // A repository of our own, so that none of its configuration is read.
-        let front = Quarantine::create(&git.settings().scratch, None, self.format)
-            .and_then(|front| write_alternates(front.dir(), &self.objects).map(|()| front))
-            .map_err(|source| ForeignError::Io { path: git.settings().scratch.clone(), source })?;
+        let (this, scratch) = (self.clone(), git.settings().scratch.clone());
+        let front = git.blocking().run(move || this.front(&scratch)).await.map_err(ForeignError::Busy)??;
         let mut child = Child::spawn(git, &pack_command(front.dir())).await.map_err(packing)?;
         let (stdin, stdout) = (child.stdin(), child.stdout());
         let tips: String = self.refs.iter().map(|at| format!("{}\n", at.oid)).collect();
@@ -216,6 +222,19 @@ impl Foreign {
             (Err(source), Err(IndexPackError::Truncated) | Ok(_)) => Err(packing(source)),
             (_, Err(source)) => Err(ForeignError::Index { path: self.path.clone(), source }),
         }
+    }
+}
+
+impl Foreign {
+    /// Makes a repository of our own with the foreign objects in it, so that none of its configuration is read. Blocks.
+    fn front(&self, scratch: &Path) -> Result<Quarantine, ForeignError> {
+        let failed = |source| ForeignError::Io { path: scratch.to_owned(), source };
+        let front = Quarantine::create(scratch, None, self.format).map_err(failed)?;
+        match self.is_bounded {
+            true => self.objects.iter().try_for_each(|objects| pin::pin(objects, &front.dir().objects()))?,
+            false => write_alternates(front.dir(), &self.objects).map_err(failed)?,
+        }
+        Ok(front)
     }
 }
 

@@ -89,6 +89,46 @@ async fn repositories_that_reach_out_are_refused() {
     let _ = one;
 }
 
+/// The owner of a source has all the time in the world between our look at it and git's.
+#[tokio::test]
+async fn what_changes_after_the_look_leads_nowhere() {
+    let bench = Bench::new().await;
+    let (secret, [_, _, three]) = bench.history(ObjectFormat::Sha1);
+    testing::git(&secret, &["repack", "-q", "-a", "-d"]);
+    let pack_all = async |foreign: Foreign| {
+        foreign.pack_all(&bench.git, &quarantine(&bench, ObjectFormat::Sha1), &PackLimits::default()).await
+    };
+    let looked_at = || {
+        let dir = bench.repository(ObjectFormat::Sha1);
+        std::fs::write(dir.path().join("refs/heads/main"), format!("{three}\n")).unwrap();
+        let foreign = Foreign::open(dir.path(), Alternates::Inside).unwrap();
+        (dir, foreign)
+    };
+    let borrowed = format!("{}\n", secret.objects().display());
+
+    let (dir, foreign) = looked_at();
+    std::fs::write(dir.objects().join("info/alternates"), &borrowed).unwrap();
+    let packed = pack_all(foreign).await;
+    assert!(matches!(packed, Err(ForeignError::Pack { .. })), "alternates are read once: {packed:?}");
+
+    for place in ["objects/pack", "objects"] {
+        let (dir, foreign) = looked_at();
+        std::fs::remove_dir_all(dir.path().join(place)).unwrap();
+        std::os::unix::fs::symlink(secret.path().join(place), dir.path().join(place)).unwrap();
+        let packed = pack_all(foreign).await;
+        assert!(matches!(packed, Err(ForeignError::Link { .. })), "{place}: {packed:?}");
+    }
+
+    let (dir, foreign) = looked_at();
+    for entry in std::fs::read_dir(secret.objects().join("pack")).unwrap() {
+        let file = entry.unwrap().path();
+        std::os::unix::fs::symlink(&file, dir.objects().join("pack").join(file.file_name().unwrap()))
+            .unwrap();
+    }
+    let packed = pack_all(foreign).await;
+    assert!(matches!(packed, Err(ForeignError::Link { .. })), "{packed:?}");
+}
+
 #[tokio::test]
 async fn links_among_refs_and_objects_lead_nowhere() {
     let bench = Bench::new().await;
