@@ -37,6 +37,17 @@ pub struct Import {
     pub actor: Option<UserId>,
     /// [`Reason::Import`] or [`Reason::Recover`].
     pub reason: Reason,
+    /// How much may be brought in; `None` for no limit.
+    pub quota: Option<ImportQuota>,
+}
+
+/// The quotas that hold for an import, as they hold for a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImportQuota {
+    /// The quota of a repository without one of its own, in bytes.
+    pub default_bytes: u64,
+    /// What is left when the import begins, in bytes: a longer pack is not read to its end.
+    pub room_bytes: u64,
 }
 
 impl Import {
@@ -48,6 +59,7 @@ impl Import {
             fsck: Fsck::Strict,
             actor: None,
             reason: Reason::Import,
+            quota: None,
         }
     }
 }
@@ -138,7 +150,12 @@ impl Repository {
         let received = self.examine(push, offered).await.map_err(ImportError::Receive)?;
         let (n_objects, size_bytes) = (received.n_objects(), received.size_bytes());
         let intent = self.intent(import, &foreign).await?;
-        let committed = self.commit(received.prepare(intent), no_rows).await.map_err(ImportError::Commit)?;
+        let prepared = received.prepare(intent);
+        let prepared = match import.quota {
+            Some(quota) => prepared.within_quota(quota.default_bytes),
+            None => prepared,
+        };
+        let committed = self.commit(prepared, no_rows).await.map_err(ImportError::Commit)?;
         let problems = match import.fsck {
             Fsck::Strict => Vec::new(),
             Fsck::Hashes => self.fsck().await,
@@ -170,7 +187,8 @@ impl Repository {
         let create = move || Quarantine::create(&parent, None, format);
         let created = self.engine.blocking.run(create).await.map_err(ImportError::Busy)?;
         let quarantine = created.map_err(|error| ImportError::Receive(ReceiveError::Quarantine(error)))?;
-        let limits = PackLimits { max_bytes: None, fsck: import.fsck, shallow: Vec::new() };
+        let max_bytes = import.quota.map(|quota| quota.room_bytes);
+        let limits = PackLimits { max_bytes, fsck: import.fsck, ..PackLimits::default() };
         let pack: Option<IndexedPack> = {
             let packing = foreign.pack_all(&self.engine.git, &quarantine, &limits);
             tokio::pin!(packing);

@@ -50,7 +50,7 @@ pub use cache::{CacheError, CacheHandle, StepError};
 pub use commit::{CommitError, Rows, no_rows};
 pub use engine::{OpenEngineError, OpenError, Parts, Repositories};
 pub use flight::Stopped;
-pub use import::{Import, ImportError, Imported, Progress};
+pub use import::{Import, ImportError, ImportQuota, Imported, Progress};
 pub use outcome::{Atomicity, Committed, Reason, RefRefusal};
 pub use prepared::{Intent, Prepared};
 pub use receive::{ConnectError, Push, ReceiveError, ReceiveLimits, Received, TooLarge};

@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 
 use hakata_git::ChildError;
 use hakata_git::foreign::{Alternates, Foreign, ForeignError};
-use hakata_git::quarantine::Fsck;
+use hakata_git::quarantine::{Fsck, IndexPackError};
 use hakata_git::refs::Head;
 use hakata_names::{ObjectFormat, RefName, RepositoryId, RepositoryPath};
-use hakata_repository::{self as repository, Finding, Import, ImportError, Imported, Reason, VerifyError};
+use hakata_repository::{
+    self as repository, Finding, Import, ImportError, ImportQuota, Imported, Reason, VerifyError,
+};
 use hakata_store::{RepositoryState, Visibility, repositories};
 
 use super::accounts::done;
@@ -22,6 +24,7 @@ use super::run::{Note, Plain, Progress};
 use super::{Cell, Outcome, Row, Table, shown_bytes};
 use crate::access::Read;
 use crate::hosting::{Created, Wish};
+use crate::quota::Quota;
 use crate::{Actor, Error, Forge, Kind};
 
 pub(super) use tree::import_tree;
@@ -114,10 +117,28 @@ async fn fill(
         fsck: source.fsck,
         actor: actor.user(),
         reason: source.reason,
+        quota: quota(forge, actor, source.reason, opened.id()).await?,
     };
     let imported = opened.import(&wanted, tell).await?;
     forge.policy_changed();
     Ok(imported)
+}
+
+/// Reads the room that an import has, as a push would have it. What was here before comes back whatever its size.
+async fn quota(
+    forge: &Forge,
+    actor: &Actor,
+    reason: Reason,
+    id: RepositoryId,
+) -> Result<Option<ImportQuota>, Error> {
+    if reason == Reason::Recover {
+        return Ok(None);
+    }
+    let standing = repositories::find_standing_by_id(&mut forge.db().read().await?, id, actor.user()).await?;
+    let standing = standing.ok_or_else(Error::repository_not_found)?;
+    let default = forge.settings().repository_quota;
+    let room_bytes = Quota::of(&standing, default).room();
+    Ok(Some(ImportQuota { default_bytes: default.bytes(), room_bytes }))
 }
 
 /// Checks one repository; no finding means that all is well.
@@ -221,6 +242,13 @@ impl From<ForeignError> for Error {
             Self::new(Kind::Invalid, "this directory cannot be imported").with_source(error)
         };
         match error {
+            ForeignError::Index { source: IndexPackError::TooLarge { limit }, .. } => {
+                let left = shown_bytes(limit);
+                Self::new(Kind::TooLarge, format!("its objects take more than the {left} that are left of the quota"))
+                    .with_hint("the owner's quota and limits.repository_size hold for imports as for pushes")
+                    .with_source(error)
+            }
+            ForeignError::Busy(busy) => busy.into(),
             ForeignError::Outside { .. } => refused(error).with_hint(
                 "run `git repack -a -d` in it and remove its objects/info/alternates, or import what both lie in by --tree",
             ),

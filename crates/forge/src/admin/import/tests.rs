@@ -1,9 +1,12 @@
 //! Trees against real rows and directories.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use hakata_names::{ObjectFormat, RefName, RepositoryId};
-use hakata_store::{RepositoryState, Visibility, repositories};
+use hakata_runtime::units::ByteSize;
+use hakata_store::testing::TestDatabase;
+use hakata_store::{Engine, RepositoryState, Visibility, repositories};
 use serde_json::{Value, json};
 
 use crate::admin::{Note, Outcome, Plain, run};
@@ -174,4 +177,28 @@ async fn nothing_is_begun_when_owners_are_missing_or_the_tree_is_none() {
     let expected =
         ["Carol/c.git imported", "admin/d.git failed", "alice/a.git imported", "bob/b.git imported"];
     assert_eq!(results(&made), expected);
+}
+
+#[tokio::test]
+async fn an_import_is_held_to_quotas_and_a_recovery_is_not() {
+    let database = TestDatabase::create(Engine::Sqlite).await;
+    let repository_quota = ByteSize::new(100);
+    let world = World::start(database, Settings { repository_quota, ..Settings::default() }).await;
+    world.user("alice").await;
+    let tree = world.tree(&["alice/a.git"]);
+    let source = tree.join("alice/a.git");
+    let import = json!({
+        "command": "repo", "action": "import", "source": source, "path": "alice/a", "visibility": "private",
+    });
+    let recover = json!({ "command": "repo", "action": "recover", "source": source, "path": "alice/a" });
+    let refused = world.admin(import).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::TooLarge, "{refused:?}");
+    assert_eq!(refused.public(), "its objects take more than the 100 B that are left of the quota");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while world.row("alice/a").await.is_some() {
+        assert!(Instant::now() < deadline, "nothing is left behind");
+        tokio::task::yield_now().await;
+    }
+    world.admin(recover).await.unwrap();
+    assert!(world.row("alice/a").await.is_some_and(|row| row.size_bytes > 100));
 }
