@@ -49,6 +49,6 @@ mod testing;
 
 pub use found::{FindGitError, Git};
 pub use git_dir::GitDir;
-pub use process::{ChildError, metrics};
+pub use process::{ChildError, Spent, metrics};
 pub use settings::{Budget, Budgets, Settings};
 pub use version::Version;

@@ -23,6 +23,7 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use crate::Git;
 use crate::command::{Command, Subcommand};
 use crate::settings::Budget;
+pub use usage::Spent;
 
 /// Most of a process's error output that is kept, in bytes; the rest is read and dropped.
 const MAX_STDERR: usize = 16 << 10;

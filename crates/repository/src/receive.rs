@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
+use hakata_git::Spent;
 use hakata_git::objects::{Objects, ReadError};
 use hakata_git::quarantine::{
     ConnectivityError, Fsck, IndexPackError, IndexedPack, LargeObject, PackLimits, Quarantine, SizeError, Why,
@@ -43,11 +43,18 @@ pub struct ReceiveLimits {
     pub max_object_bytes: Option<u64>,
     /// How objects are looked at.
     pub fsck: Fsck,
+    /// Where the processor time that git takes to index the pack is added up.
+    pub spent: Spent,
 }
 
 impl Default for ReceiveLimits {
     fn default() -> Self {
-        Self { max_pack_bytes: Some(2 << 30), max_object_bytes: Some(100 << 20), fsck: Fsck::Strict }
+        Self {
+            max_pack_bytes: Some(2 << 30),
+            max_object_bytes: Some(100 << 20),
+            fsck: Fsck::Strict,
+            spent: Spent::default(),
+        }
     }
 }
 
@@ -179,8 +186,12 @@ impl Repository {
         shallow: &[Oid],
         limits: &ReceiveLimits,
     ) -> Result<IndexedPack, ReceiveError> {
-        let limits =
-            PackLimits { max_bytes: limits.max_pack_bytes, fsck: limits.fsck, shallow: shallow.to_vec() };
+        let limits = PackLimits {
+            max_bytes: limits.max_pack_bytes,
+            fsck: limits.fsck,
+            shallow: shallow.to_vec(),
+            spent: limits.spent.clone(),
+        };
         quarantine.index_pack(&self.engine.git, input, &limits).await.map_err(ReceiveError::Index)
     }
 }
@@ -240,11 +251,6 @@ impl Received {
     /// Returns the length of the pack as it will be kept, in bytes.
     pub fn size_bytes(&self) -> u64 {
         self.pack().map_or(0, |pack| pack.size_bytes)
-    }
-
-    /// Returns the processor time that git took to index the pack.
-    pub fn children_cpu(&self) -> Duration {
-        self.pack().map_or(Duration::ZERO, |pack| pack.cpu)
     }
 
     /// Counts the objects of the pack.

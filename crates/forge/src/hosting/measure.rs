@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use hakata_git::Spent;
 use hakata_git::serve::FetchStats;
 use hakata_names::RepositoryPath;
 use hakata_runtime::metrics::{Counter, CounterFamily, HistogramFamily, Label, Metric, SECONDS};
@@ -129,8 +130,8 @@ pub(super) struct Measured {
     path: RepositoryPath,
     actor: String,
     started: Duration,
-    /// Processor time of the children of a push, as far as it is known.
-    pub(super) cpu: Duration,
+    /// Processor time of the git that indexes a push.
+    pub(super) spent: Spent,
     pub(super) moved: Moved,
     /// What git did for a fetch or an archive.
     pub(super) stats: FetchStats,
@@ -151,7 +152,7 @@ impl Measured {
             path: path.clone(),
             actor: actor.name().to_owned(),
             started: forge.clock().monotonic(),
-            cpu: Duration::ZERO,
+            spent: Spent::default(),
             moved: Moved::default(),
             stats: FetchStats::default(),
             received: Arc::default(),
@@ -187,7 +188,7 @@ impl Measured {
         self.is_finished = true;
         self.moved.received_bytes = self.received.load(Ordering::Relaxed);
         self.moved.sent_bytes = self.stats.sent_bytes;
-        let cpu = self.cpu + self.stats.cpu;
+        let cpu = self.spent.total() + self.stats.cpu;
         let took = self.forge.clock().monotonic().saturating_sub(self.started).max(Duration::from_nanos(1));
         self.operation.count(outcome, took);
         RECEIVED.add(self.moved.received_bytes);

@@ -1,11 +1,30 @@
 //! What a process used, read from `/proc` before it is reaped.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hakata_runtime::metrics::CounterFn;
 use rustix::process::{Pid, PidfdFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+/// Processor time of git processes, added up by whoever runs them: also that of those killed since nobody waits for them
+/// any more. Clones share one sum.
+#[derive(Clone, Debug, Default)]
+pub struct Spent(Arc<AtomicU64>);
+
+impl Spent {
+    /// Returns the sum, in steps of 10 ms for each process.
+    pub fn total(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn add(&self, cpu: Duration) {
+        let nanos = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
+        self.0.fetch_add(nanos, Ordering::Relaxed);
+    }
+}
 
 /// A tick of the times in `/proc`: Linux shows 100 a second to programs on every architecture.
 const TICK: Duration = Duration::from_millis(10);

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use hakata_names::{ObjectFormat, Oid, escape_controls};
 use hakata_runtime::metrics::{Counter, Metric};
@@ -12,7 +11,7 @@ use tokio::process::{ChildStdin, ChildStdout};
 use super::Quarantine;
 use crate::Git;
 use crate::command::{Command, Subcommand};
-use crate::process::{Child, ChildError, Finished};
+use crate::process::{Child, ChildError, Finished, Spent};
 
 static RECEIVED: Counter =
     Counter::new("hakata_packs_received_bytes_total", "Bytes of packs that clients pushed");
@@ -36,7 +35,7 @@ pub enum Fsck {
 }
 
 /// What a pack may be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct PackLimits {
     /// Most bytes of the pack as sent; `None` for no limit.
     pub max_bytes: Option<u64>,
@@ -44,6 +43,8 @@ pub struct PackLimits {
     pub fsck: Fsck,
     /// The client's shallow boundary: commits whose parents need not be there.
     pub shallow: Vec<Oid>,
+    /// Where the processor time of git is added up.
+    pub spent: Spent,
 }
 
 /// A pack in a quarantine, with its index. The files are read-only and not synced.
@@ -62,8 +63,6 @@ pub struct IndexedPack {
     pub n_objects: u32,
     /// Length of the pack in bytes.
     pub size_bytes: u64,
-    /// Processor time that git took to index it, in steps of 10 ms; zero if it was found beside its index.
-    pub cpu: Duration,
 }
 
 /// Why a pack was not taken in.
@@ -123,8 +122,9 @@ impl Quarantine {
         limits: &PackLimits,
     ) -> Result<IndexedPack, IndexPackError> {
         let command = self.index_command(limits)?;
-        let mut child = Child::spawn(git, &command).await.map_err(IndexPackError::Child)?;
-        let (stdin, stdout) = (child.stdin(), child.stdout());
+        let child = Child::spawn(git, &command).await.map_err(IndexPackError::Child)?;
+        let mut indexing = Indexing { child, spent: limits.spent.clone() };
+        let (stdin, stdout) = (indexing.child.stdin(), indexing.child.stdout());
         let mut said = Vec::new();
         let fed = {
             let feeding = feed(stdin, input, limits.max_bytes.unwrap_or(u64::MAX));
@@ -140,13 +140,12 @@ impl Quarantine {
                 () = &mut reading => Fed::Enough,
             }
         };
-        let finished = child.finish().await.map_err(IndexPackError::Child)?;
+        let finished = indexing.child.reap().await.map_err(IndexPackError::Child)?;
+        indexing.spent.add(finished.cpu);
         if !finished.status.success() {
             return Err(refusal(finished, fed, limits));
         }
-        let mut pack = self.indexed(&said).map_err(IndexPackError::Storage)?;
-        pack.cpu = finished.cpu;
-        Ok(pack)
+        self.indexed(&said).map_err(IndexPackError::Storage)
     }
 
     fn index_command(&self, limits: &PackLimits) -> Result<Command, IndexPackError> {
@@ -204,8 +203,19 @@ impl IndexedPack {
             checksum: Oid::from_bytes(&checksum).map_err(|_| odd())?,
             n_objects: u32::from_be_bytes(*n_objects),
             size_bytes,
-            cpu: Duration::ZERO,
         })
+    }
+}
+
+/// A git that indexes, and where its processor time goes: also that of one that is killed since the client left.
+struct Indexing {
+    child: Child,
+    spent: Spent,
+}
+
+impl Drop for Indexing {
+    fn drop(&mut self) {
+        self.spent.add(self.child.cpu_so_far());
     }
 }
 

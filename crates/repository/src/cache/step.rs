@@ -250,7 +250,7 @@ async fn index_again(engine: &Arc<Engine>, entry: &Arc<Entry>, row: &Pack) -> Re
     let format =
         hakata_names::Oid::from_bytes(&row.checksum).map_err(|_| StepError::Corrupt { pack: id })?.format();
     let quarantine = blocking(engine, entry, move || Quarantine::create(&parent, None, format)).await?;
-    let limits = PackLimits { max_bytes: None, fsck: Fsck::Hashes, shallow: Vec::new() };
+    let limits = PackLimits { fsck: Fsck::Hashes, ..PackLimits::default() };
     let indexed = if row.is_inline {
         let bytes = catalogue::get_inline(&mut engine.db.read().await?, id).await?;
         let bytes = bytes.ok_or(StepError::Corrupt { pack: id })?;

@@ -32,6 +32,7 @@ impl Push<'_> {
         let limits = ReceiveLimits {
             max_pack_bytes: Some(most),
             max_object_bytes: Some(settings.max_object.bytes()),
+            spent: self.measured.spent.clone(),
             ..ReceiveLimits::default()
         };
         let push = hakata_repository::Push { updates: wanted, shallow: self.request.shallow.clone() };
@@ -44,10 +45,7 @@ impl Push<'_> {
         )
         .await?;
         match received {
-            Ok(received) => {
-                self.measured.cpu += received.children_cpu();
-                Ok(Ok(received))
-            }
+            Ok(received) => Ok(Ok(received)),
             Err(ReceiveError::Index(IndexPackError::TooLarge { .. })) => {
                 let (words, hint) = too_large(most, settings.max_pack, rules);
                 self.verdicts.hint(hint);

@@ -205,3 +205,37 @@ async fn large_objects_are_named_with_their_paths() {
         assert_eq!(path.as_bytes(), b"dir/a b");
     }
 }
+
+/// An input that has said all it will, and does not end.
+struct Silent(std::sync::Arc<tokio::sync::Notify>);
+
+impl tokio::io::AsyncRead for Silent {
+    fn poll_read(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        _: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        self.0.notify_one();
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn a_git_that_is_killed_has_spent_what_it_has() {
+    use tokio::io::AsyncReadExt;
+    let bench = Bench::new().await;
+    let dir = bench.repository(ObjectFormat::Sha1);
+    // Its pack is twice as long as a pipe, so git has inflated much of it when the last byte is handed over.
+    let blob = testing::object(&dir, "blob", &vec![0; 128 << 20]);
+    let pack = testing::pipe(&dir, &["pack-objects", "--stdout", "-q"], format!("{blob}\n").as_bytes());
+    assert!(pack.len() > 120_000);
+    let asked = std::sync::Arc::new(tokio::sync::Notify::new());
+    let mut input = (&pack[..pack.len() - 20]).chain(Silent(asked.clone()));
+    let limits = PackLimits::default();
+    let quarantine = quarantine(&bench, None, ObjectFormat::Sha1);
+    tokio::select! {
+        indexed = quarantine.index_pack(&bench.git, &mut input, &limits) => panic!("{indexed:?}"),
+        () = asked.notified() => {}
+    }
+    assert!(limits.spent.total() >= std::time::Duration::from_millis(10), "{:?}", limits.spent);
+}
