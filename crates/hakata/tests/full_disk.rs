@@ -35,7 +35,9 @@ impl Full {
             wrapper: wrapper.map(str::to_owned).to_vec(),
             ..ServerOptions::default()
         };
-        let server = Server::start(&sandbox, &options).context("a server in a mount namespace")?;
+        let server = Server::start(&sandbox, &options).context(
+            "a server in a mount namespace: this test needs a machine that permits `unshare --mount`",
+        )?;
         let alice = Person::with_account(&sandbox, "alice", &[], &options)?;
         let inside = mounted.strip_prefix("/").context("a sandbox has an absolute path")?;
         let disk = Path::new("/proc").join(server.pid().to_string()).join("root").join(inside);

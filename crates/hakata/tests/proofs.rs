@@ -14,7 +14,7 @@ fn binary() -> &'static Path {
 fn nothing_acknowledged_is_lost_when_the_server_is_killed_at_any_step() {
     let points = crash_points();
     let n_pushes = u32::try_from(points.len()).expect("a handful");
-    let proof = Crash { points, n_pushes, options: ServerOptions::default() };
+    let proof = Crash { points, n_pushes, options: ServerOptions::default(), progress: |_| {} };
     let crashed = crash(binary(), &proof).expect("the proof holds");
     assert!(crashed.n_sweeps_killed > 0, "some leftovers were swept, and a sweep was killed: {crashed:?}");
 }

@@ -29,6 +29,19 @@ impl Sandbox {
         Ok(Self { directory: Some(directory), path, binary: binary.into() })
     }
 
+    /// Runs a proof in a sandbox of its own, which is kept if the proof fails.
+    ///
+    /// # Errors
+    /// The proof's, or if the directories cannot be made.
+    pub fn prove<T>(binary: &Path, proof: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let mut sandbox = Self::new(binary)?;
+        let proved = proof(&sandbox);
+        if proved.is_err() {
+            sandbox.keep();
+        }
+        proved
+    }
+
     /// The sandbox's directory.
     pub fn path(&self) -> &Path {
         &self.path

@@ -37,7 +37,13 @@ fn main() -> Result<()> {
 fn prove_crash(binary: &std::path::Path) -> Result<()> {
     for (engine, n_pushes) in [(Engine::Sqlite, 200), (Engine::Postgres, 60), (Engine::Mariadb, 60)] {
         let database = Database::create(engine)?;
-        let proof = Crash { points: crash_points(), n_pushes, options: options(database.as_ref()) };
+        let proof = Crash {
+            points: crash_points(),
+            n_pushes,
+            options: options(database.as_ref()),
+            progress: tell_crashes,
+        };
+        println!("crash on {}: {n_pushes} pushes are to be killed", engine.name());
         let Crashed { n_killed, n_acknowledged, n_sweeps_killed } = crash(binary, &proof)?;
         println!(
             "crash on {}: {n_killed} pushes killed, {n_acknowledged} of them acknowledged, none lost; \
@@ -46,6 +52,14 @@ fn prove_crash(binary: &std::path::Path) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Says how far a proof of many minutes is.
+fn tell_crashes(so_far: &Crashed) {
+    const EVERY: u32 = 10;
+    if so_far.n_killed.is_multiple_of(EVERY) {
+        println!("crash: {} pushes and {} sweeps killed", so_far.n_killed, so_far.n_sweeps_killed);
+    }
 }
 
 fn prove_race(binary: &std::path::Path) -> Result<()> {

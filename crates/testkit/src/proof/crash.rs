@@ -16,6 +16,8 @@ pub struct Crash {
     pub n_pushes: u32,
     /// The server's configuration.
     pub options: ServerOptions,
+    /// Is told after each kill how far the proof is.
+    pub progress: fn(&Crashed),
 }
 
 /// What a crash proof met.
@@ -36,11 +38,16 @@ pub struct Crashed {
 /// begun, every acknowledged push is there, any other left its ref where it was or where it wanted to go, and `git
 /// fsck` of the repository is clean.
 ///
+/// The directory of a proof that fails is kept, and named on stderr.
+///
 /// # Errors
 /// If any of that does not hold.
 pub fn crash(binary: &Path, proof: &Crash) -> Result<Crashed> {
-    let sandbox = Sandbox::new(binary)?;
-    let mut run_of = Run::prepare(&sandbox, proof)?;
+    Sandbox::prove(binary, |sandbox| rounds(sandbox, proof))
+}
+
+fn rounds(sandbox: &Sandbox, proof: &Crash) -> Result<Crashed> {
+    let mut run_of = Run::prepare(sandbox, proof)?;
     let mut n = Crashed::default();
     for round in 0.. {
         if n.n_killed >= proof.n_pushes {
@@ -59,6 +66,8 @@ pub fn crash(binary: &Path, proof: &Crash) -> Result<Crashed> {
         if let Some(acknowledged) = met? {
             n.n_killed += 1;
             n.n_acknowledged += u32::from(acknowledged);
+            n.n_sweeps_killed = run_of.n_sweeps_killed;
+            (proof.progress)(&n);
         }
     }
     n.n_sweeps_killed = run_of.n_sweeps_killed;

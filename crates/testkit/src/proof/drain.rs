@@ -22,17 +22,20 @@ pub struct Drain {
 /// # Errors
 /// If a transfer is cut, or the server ends otherwise.
 pub fn drain(binary: &Path, proof: &Drain) -> Result<()> {
+    Sandbox::prove(binary, |sandbox| stop_amid(sandbox, proof))
+}
+
+fn stop_amid(sandbox: &Sandbox, proof: &Drain) -> Result<()> {
     let options = ServerOptions::default();
-    let sandbox = Sandbox::new(binary)?;
-    let mut server = Server::start(&sandbox, &options)?;
-    let alice = Person::with_account(&sandbox, "alice", &[], &options)?;
+    let mut server = Server::start(sandbox, &options)?;
+    let alice = Person::with_account(sandbox, "alice", &[], &options)?;
     run(&mut sandbox.hakata(&["repo", "create", "alice/big"]))?.expect_success("hakata repo create")?;
     run(&mut alice.git(2, &["init", "--quiet", "t"]))?.expect_success("git init")?;
-    commit(&sandbox, &alice, "a", proof.size_bytes)?;
+    commit(sandbox, &alice, "a", proof.size_bytes)?;
     let direct = format!("http://{}/alice/big", server.http);
     run(&mut alice.git(2, &["-C", "t", "push", "--quiet", &direct, "HEAD:main"]))?
         .expect_success("the first push")?;
-    commit(&sandbox, &alice, "b", proof.size_bytes)?;
+    commit(sandbox, &alice, "b", proof.size_bytes)?;
     let http = SlowProxy::start(&server.http, proof.bytes_per_second)?;
     let ssh = SlowProxy::start(&server.ssh, proof.bytes_per_second)?;
     let http_url = format!("http://{}/alice/big", http.address);
@@ -66,7 +69,7 @@ pub fn drain(binary: &Path, proof: &Drain) -> Result<()> {
         ensure!(code == Some(0), "the server ended with {code:?} after SIGTERM");
         Ok(())
     })?;
-    check_after(&sandbox, &alice, &options)
+    check_after(sandbox, &alice, &options)
 }
 
 /// What was pushed during the drain is there afterwards.

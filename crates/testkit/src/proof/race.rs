@@ -25,9 +25,12 @@ pub struct Race {
 /// # Errors
 /// If a round has another number of winners, or an update is lost.
 pub fn race(binary: &Path, proof: &Race) -> Result<()> {
-    let sandbox = Sandbox::new(binary)?;
-    let server = Server::start(&sandbox, &proof.options)?;
-    let alice = Person::with_account(&sandbox, "alice", &[], &proof.options)?;
+    Sandbox::prove(binary, |sandbox| rounds(sandbox, proof))
+}
+
+fn rounds(sandbox: &Sandbox, proof: &Race) -> Result<()> {
+    let server = Server::start(sandbox, &proof.options)?;
+    let alice = Person::with_account(sandbox, "alice", &[], &proof.options)?;
     let create = ["repo", "create", "alice/tools"];
     run(sandbox.hakata(&create).envs(proof.options.environment()))?.expect_success("hakata repo create")?;
     let url = format!("http://{}/alice/tools", server.http);

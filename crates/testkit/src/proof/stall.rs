@@ -26,6 +26,10 @@ pub struct Stall {
 /// # Errors
 /// If a connection stays, or something leaks.
 pub fn stall(binary: &Path, proof: &Stall) -> Result<()> {
+    Sandbox::prove(binary, |sandbox| cut_all(sandbox, proof))
+}
+
+fn cut_all(sandbox: &Sandbox, proof: &Stall) -> Result<()> {
     let total = proof.n_idle + proof.n_stalled;
     let settings = [
         ("ssh.login_timeout", format!("{}ms", proof.deadline.as_millis())),
@@ -33,9 +37,8 @@ pub fn stall(binary: &Path, proof: &Stall) -> Result<()> {
     ];
     let settings = settings.map(|(key, value)| (key.to_owned(), value)).to_vec();
     let options = ServerOptions { settings, ..ServerOptions::default() };
-    let sandbox = Sandbox::new(binary)?;
-    let server = Server::start(&sandbox, &options)?;
-    let alice = Person::with_account(&sandbox, "alice", &[], &options)?;
+    let server = Server::start(sandbox, &options)?;
+    let alice = Person::with_account(sandbox, "alice", &[], &options)?;
     run(&mut alice.ssh(&server, &["whoami"]))?.expect_success("ssh before the stall")?;
     let (descriptors, tasks) = (descriptors(&server)?, live_tasks(&alice, &server)?);
     let started = Instant::now();
