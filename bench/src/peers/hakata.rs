@@ -1,6 +1,6 @@
 //! Hakata itself, one process for HTTP and SSH, as `hakata serve` starts it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -42,10 +42,13 @@ pub(crate) fn start(folder: &Path, binary: &Path, repositories: &[Repository]) -
     let address = |name: &str| addresses[name].as_str().unwrap_or_default().to_owned();
     hakata(&["user", "add", "bench", "--admin", "--key", &key.display().to_string()])?;
     let token = hakata(&["token", "new", "--user", "bench", "--scope", "repo:read,repo:write"])?;
+    let mut directories = Vec::new();
     for repository in repositories {
         let name = format!("bench/{}", repository.name);
         hakata(&["repo", "import", &repository.path.display().to_string(), &name, "--public"])?;
+        directories.push(PathBuf::from(hakata(&["repo", "path", &name])?));
     }
+    directories.iter().try_for_each(|directory| wait_until_settled(directory))?;
     let (http, ssh) = (address("http"), address("ssh"));
     let header = ("GIT_CONFIG_VALUE_0".to_owned(), format!("Authorization: Bearer {token}"));
     let count = ("GIT_CONFIG_COUNT".to_owned(), "1".to_owned());
@@ -60,4 +63,14 @@ pub(crate) fn start(folder: &Path, binary: &Path, repositories: &[Repository]) -
         children: vec![child],
     };
     Ok((peer, format!("ssh://git@{ssh}/bench/")))
+}
+
+/// Waits for what Hakata writes beside the packs some time after an import: the peers' repositories have it too.
+fn wait_until_settled(directory: &Path) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !directory.join("objects/pack/multi-pack-index").exists() {
+        ensure!(Instant::now() < deadline, "no index over the packs of {}", directory.display());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
 }
