@@ -214,6 +214,8 @@ impl RequestBody {
         match &self.inflater {
             _ if self.n_wire == 0 => Err(BodyError::Empty),
             Some(inflater) if !inflater.ended() => Err(BodyError::Truncated),
+            // A gzip of nothing is nothing.
+            _ if self.n_read == 0 => Err(BodyError::Empty),
             _ if !self.framing.may_end() => Err(BodyError::Truncated),
             _ => Ok(()),
         }

@@ -77,6 +77,7 @@ async fn every_kind_of_broken_body_has_its_reason() {
     for (wire, encoding, max_bytes, expected) in [
         (&b""[..], Encoding::Plain, None, BodyError::Empty),
         (b"", Encoding::Gzip, None, BodyError::Empty),
+        (&gzip(b""), Encoding::Gzip, None, BodyError::Empty),
         (b"0000", Encoding::Gzip, None, BodyError::NotGzip),
         (&wire[..1], Encoding::Gzip, None, BodyError::Truncated),
         (&wire[..n - 1], Encoding::Gzip, None, BodyError::Truncated),
