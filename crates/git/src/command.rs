@@ -2,13 +2,15 @@
 //!
 //! Only the subcommands of [`Subcommand`] exist. Flags are literals of the code, values are glued to their
 //! flag (`--max-input-size=7`), and what remains stands behind `--end-of-options`. The environment is empty but
-//! for what [`Command::build`] sets, so neither a user's nor a system's configuration is read.
+//! for what [`Command::build`] sets, so neither a user's nor a system's configuration is read; only commands in an
+//! operator's own repositories ([`Command::for_operator`]) read what their configuration says.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use hakata_names::{Oid, TreePath};
 
@@ -24,17 +26,21 @@ pub(crate) enum Subcommand {
     Blame,
     CatFile,
     CommitGraph,
+    Config,
     DiffTree,
     Fsck,
     Grep,
+    HttpBackend,
     IndexPack,
     Log,
     MultiPackIndex,
     PackObjects,
     RangeDiff,
+    ReceivePack,
     RevList,
     UploadArchive,
     UploadPack,
+    Var,
     VerifyPack,
     Version,
 }
@@ -46,17 +52,21 @@ impl Subcommand {
             Self::Blame => "blame",
             Self::CatFile => "cat-file",
             Self::CommitGraph => "commit-graph",
+            Self::Config => "config",
             Self::DiffTree => "diff-tree",
             Self::Fsck => "fsck",
             Self::Grep => "grep",
+            Self::HttpBackend => "http-backend",
             Self::IndexPack => "index-pack",
             Self::Log => "log",
             Self::MultiPackIndex => "multi-pack-index",
             Self::PackObjects => "pack-objects",
             Self::RangeDiff => "range-diff",
+            Self::ReceivePack => "receive-pack",
             Self::RevList => "rev-list",
             Self::UploadArchive => "upload-archive",
             Self::UploadPack => "upload-pack",
+            Self::Var => "var",
             Self::VerifyPack => "verify-pack",
             Self::Version => "version",
         }
@@ -65,14 +75,16 @@ impl Subcommand {
     /// Returns what such a process may take.
     pub(crate) const fn budget(self, budgets: &Budgets) -> Budget {
         match self {
-            Self::CatFile | Self::UploadPack | Self::UploadArchive => budgets.fetch,
-            Self::IndexPack => budgets.index,
+            Self::CatFile | Self::UploadPack | Self::UploadArchive | Self::HttpBackend => budgets.fetch,
+            Self::IndexPack | Self::ReceivePack => budgets.index,
             Self::Blame
+            | Self::Config
             | Self::DiffTree
             | Self::Grep
             | Self::Log
             | Self::RangeDiff
             | Self::RevList
+            | Self::Var
             | Self::Version => budgets.question,
             Self::CommitGraph | Self::Fsck | Self::MultiPackIndex | Self::PackObjects | Self::VerifyPack => {
                 budgets.maintenance
@@ -107,10 +119,15 @@ const CONFIG: &[&str] = &[
     "lsrefs.unborn=advertise",
 ];
 
+/// What an operator's own processes inherit beside what a request says: names and values.
+pub(crate) type Variables = Arc<[(&'static str, OsString)]>;
+
 /// A git command line that is being built.
 #[derive(Clone, Debug)]
 pub(crate) struct Command {
     subcommand: Subcommand,
+    /// The environment of an operator whose configuration and hooks count; `None`: ours alone.
+    operator: Option<Variables>,
     dir: Option<GitDir>,
     cwd: PathBuf,
     config: Vec<String>,
@@ -125,6 +142,7 @@ impl Command {
     pub(crate) fn new(subcommand: Subcommand) -> Self {
         Self {
             subcommand,
+            operator: None,
             dir: None,
             cwd: PathBuf::from("/"),
             config: Vec::new(),
@@ -140,6 +158,24 @@ impl Command {
         self.cwd = dir.path().to_owned();
         self.dir = Some(dir.clone());
         self.env("GIT_DIR", dir.path())
+    }
+
+    /// Runs it with the operator's configuration and hooks and these variables.
+    pub(crate) fn for_operator(mut self, variables: &Variables) -> Self {
+        self.operator = Some(variables.clone());
+        self
+    }
+
+    /// Runs it in a repository as `git http-backend` does after it entered one.
+    pub(crate) fn inside(mut self, dir: &GitDir) -> Self {
+        dir.path().clone_into(&mut self.cwd);
+        self.about(dir).env("GIT_DIR", ".")
+    }
+
+    /// Counts it as a process of a repository, which it enters by itself.
+    pub(crate) fn about(mut self, dir: &GitDir) -> Self {
+        self.dir = Some(dir.clone());
+        self
     }
 
     /// Adds a literal flag.
@@ -231,19 +267,38 @@ impl Command {
             .env_clear()
             .env("PATH", PATH)
             .env("LC_ALL", "C")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .current_dir(&self.cwd)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        match &self.operator {
+            Some(variables) => {
+                command.envs(variables.iter().map(|(name, value)| (name, value)));
+            }
+            None => self.isolate(&mut command, settings),
+        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.arg(self.subcommand.name()).args(&self.args);
+        if !self.operands.is_empty() {
+            command.arg("--end-of-options").args(&self.operands);
+        }
+        if let Some(paths) = &self.paths {
+            command.arg("--").args(paths);
+        }
+        command
+    }
+
+    /// Keeps out every configuration but ours.
+    fn isolate(&self, command: &mut std::process::Command, settings: &Settings) {
+        command
             .env("HOME", "/nonexistent")
             .env("XDG_CONFIG_HOME", "/nonexistent")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_ATTR_NOSYSTEM", "1")
-            .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_OPTIONAL_LOCKS", "0")
-            .env("GIT_NO_REPLACE_OBJECTS", "1")
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .current_dir(&self.cwd)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .env("GIT_NO_REPLACE_OBJECTS", "1");
         for line in CONFIG.iter().map(|line| OsStr::new(*line)).chain(self.config.iter().map(OsStr::new)) {
             command.arg("-c").arg(line);
         }
@@ -254,14 +309,6 @@ impl Command {
         ] {
             command.arg("-c").arg(line);
         }
-        command.arg(self.subcommand.name()).args(&self.args);
-        if !self.operands.is_empty() {
-            command.arg("--end-of-options").args(&self.operands);
-        }
-        if let Some(paths) = &self.paths {
-            command.arg("--").args(paths);
-        }
-        command
     }
 }
 
@@ -313,6 +360,18 @@ mod tests {
         let names: Vec<&OsStr> = built.get_envs().map(|(name, _)| name).collect();
         assert!(names.contains(&OsStr::new("GIT_CONFIG_GLOBAL")));
         assert!(!names.contains(&OsStr::new("USER")), "nothing of our own environment is handed on");
+    }
+
+    #[test]
+    fn an_operators_command_reads_their_configuration() {
+        let variables = [("HOME", "/home/op".into())].into();
+        let dir = GitDir::new("/srv/x.git");
+        let command = Command::new(Subcommand::UploadPack).for_operator(&variables).inside(&dir);
+        let built = command.flag(".").build_for(Path::new("/usr/bin/git"), &Settings::new("/tmp/x"));
+        assert_eq!(built.get_args().collect::<Vec<_>>(), ["upload-pack", "."], "no configuration of ours");
+        let value = |name: &str| built.get_envs().find(|(it, _)| *it == name).and_then(|(_, value)| value);
+        assert_eq!(value("HOME"), Some(OsStr::new("/home/op")));
+        assert_eq!((value("GIT_DIR"), value("GIT_CONFIG_GLOBAL")), (Some(OsStr::new(".")), None));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! git, as the rest of Hakata sees it: the only crate that starts git processes or opens object databases.
 //!
 //! It serves both ends of Git's protocols from refs that its callers hand in (a [`refs::RefSnapshot`]) and
-//! objects in directories that Hakata made ([`GitDir`]). It never decides who may do what, never runs git
-//! with somebody else's configuration or hooks, and knows neither SQL nor blobs.
+//! objects in directories that Hakata made ([`GitDir`]). It never decides who may do what, and knows neither SQL nor
+//! blobs. git runs with somebody else's configuration and hooks only in [`bare`], where they are the operator's own.
 //!
 //! ```
 //! use hakata_git::refs::RefSnapshot;
@@ -16,7 +16,8 @@
 //!
 //! In reading order: [`found`] (the git of this machine), `command` and `process` (how it is run),
 //! [`refs`], [`serve`] (fetches), [`receive`] and [`quarantine`] (pushes), [`objects`], [`read`] and [`diff`] (reading),
-//! [`init`], [`ref_files`], [`maintain`] and [`fsck`] (directories), [`foreign`] (repositories of others).
+//! [`init`], [`ref_files`], [`maintain`] and [`fsck`] (directories), [`foreign`] (repositories of others), [`bare`] (a
+//! folder of the operator's, served as it is).
 
 mod command;
 pub mod found;
@@ -38,6 +39,7 @@ pub mod read;
 
 pub mod diff;
 
+pub mod bare;
 pub mod foreign;
 pub mod fsck;
 pub mod init;

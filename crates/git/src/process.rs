@@ -63,6 +63,7 @@ pub fn metrics() -> Vec<&'static dyn Metric> {
     all.extend(crate::read::metrics());
     all.extend(crate::serve::metrics());
     all.extend(crate::quarantine::metrics());
+    all.extend(crate::bare::metrics());
     all
 }
 
@@ -138,9 +139,14 @@ impl Finished {
     }
 }
 
+/// How long the error output of a process that has ended is read on for, where what it left behind may hold it open.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// A running git process. Dropping it kills it and every process it started.
 pub(crate) struct Child {
     inner: tokio::process::Child,
+    /// Whether processes that it leaves behind may live on: hooks of an operator start such.
+    may_leave: bool,
     group: Group,
     stderr: Task<Vec<u8>>,
     started: Instant,
@@ -180,7 +186,26 @@ impl Child {
         let watched = watch(stderr, pid, budget.wall, group.timed_out.clone());
         let stderr = git.tasks().spawn("git child", watched).cut_on_drop();
         let running = RUNNING.get(subcommand).track();
-        Ok(Self { inner, group, stderr, started: Instant::now(), budget, _running: running, _permit: permit })
+        let may_leave = subcommand == Subcommand::ReceivePack;
+        let started = Instant::now();
+        Ok(Self { inner, may_leave, group, stderr, started, budget, _running: running, _permit: permit })
+    }
+
+    /// Asks it and all that it started to end; git removes its lock files then.
+    pub(crate) fn terminate(&self) {
+        if let Some(pid) = self.group.pid {
+            let _ = rustix::process::kill_process_group(pid, Signal::TERM);
+        }
+    }
+
+    /// Asks all that it started to end, but not itself: then it fails as if they had, and removes all it made.
+    pub(crate) fn terminate_children(&self) {
+        let Some(group) = self.group.pid else { return };
+        for pid in usage::descendants(group) {
+            if rustix::process::getpgid(Some(pid)) == Ok(group) {
+                let _ = rustix::process::kill_process(pid, Signal::TERM);
+            }
+        }
     }
 
     /// Takes the pipe to its input.
@@ -226,9 +251,14 @@ impl Child {
         drop(self.inner.stdout.take());
         self.ended().await.map_err(|source| self.io_error(source))?;
         let cpu = self.group.pid.map(usage::cpu_of).unwrap_or_default();
-        // Whatever it left behind goes before its number is free for others.
-        kill_group(self.group.pid);
-        let stderr = (&mut self.stderr).await.unwrap_or_default();
+        let stderr = if self.may_leave {
+            let last_words = tokio::time::timeout(LAST_WORDS, &mut self.stderr);
+            last_words.await.map_or_else(|_| Vec::new(), Result::unwrap_or_default)
+        } else {
+            // Whatever it left behind goes before its number is free for others.
+            kill_group(self.group.pid);
+            (&mut self.stderr).await.unwrap_or_default()
+        };
         let status = self.inner.wait().await.map_err(|source| self.io_error(source))?;
         self.group.pid = None;
         let subcommand = self.group.subcommand;

@@ -63,13 +63,22 @@ const MAX_TREE: usize = 64;
 /// Returns the processor time of a process that runs and of everything that it started, as far as the kernel tells
 /// whom it started.
 pub(super) fn cpu_of_tree(root: Pid) -> Duration {
+    tree_of(root).into_iter().map(cpu_of).sum()
+}
+
+/// Lists what a process that runs has started, and what that has, as far as the kernel tells.
+pub(super) fn descendants(root: Pid) -> Vec<Pid> {
+    tree_of(root).split_off(1)
+}
+
+fn tree_of(root: Pid) -> Vec<Pid> {
     let mut tree = vec![root];
     let mut n_seen = 0;
     while n_seen < tree.len().min(MAX_TREE) {
         tree.extend(children(tree[n_seen]));
         n_seen += 1;
     }
-    tree.into_iter().map(cpu_of).sum()
+    tree
 }
 
 fn children(pid: Pid) -> Vec<Pid> {
