@@ -10,7 +10,7 @@ mod keys;
 mod password;
 pub(crate) mod refusals;
 mod sign_in;
-mod throttle;
+pub(crate) mod throttle;
 pub(crate) mod token;
 mod tokens;
 mod used;

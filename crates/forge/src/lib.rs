@@ -8,6 +8,7 @@
 //! ```text
 //! credentials ──auth──▶ Actor ──grant──▶ Grant<Read> ──hosting──▶ fetch, archive
 //!                                   └──▶ PushTarget ──hosting──▶ receive
+//! visitor ───▶ folder ──▶ Allowed: a folder of plain repositories, without accounts
 //! administrator ──admin::Command──▶ admin::run ──▶ admin::Outcome
 //! ```
 //!
@@ -24,6 +25,7 @@ mod scopes;
 pub mod access;
 pub mod auth;
 
+pub mod folder;
 pub mod hosting;
 
 mod accounts;

@@ -5,6 +5,7 @@ use hakata_runtime::metrics::Metric;
 /// Lists the metrics that this crate keeps, for `hakata_runtime::metrics::register`.
 pub fn metrics() -> Vec<&'static dyn Metric> {
     let mut all = crate::hosting::metrics();
+    all.extend(crate::folder::metrics());
     all.extend(crate::error::metrics());
     all.push(&crate::auth::refusals::REFUSED);
     all
