@@ -13,7 +13,7 @@ use crate::archive::ArchiveFormat;
 use crate::refusal::Refusal;
 
 /// Every answer is of this moment and of no other, and some are for one person only. Source: git-http-backend(1).
-const NO_CACHE: [(HeaderName, HeaderValue); 3] = [
+pub(crate) const NO_CACHE: [(HeaderName, HeaderValue); 3] = [
     (EXPIRES, HeaderValue::from_static("Fri, 01 Jan 1980 00:00:00 GMT")),
     (PRAGMA, HeaderValue::from_static("no-cache")),
     (CACHE_CONTROL, HeaderValue::from_static("no-cache, max-age=0, must-revalidate")),

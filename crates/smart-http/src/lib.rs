@@ -10,6 +10,8 @@
 //!                                        └▶ converse: body ─ gunzip, bounds ─▶ forge ─▶ frames ─▶ body
 //! ```
 //!
+//! [`BareHttp`] is the same for a folder of plain repositories, with git's own paths, statuses and fields.
+//!
 //! An error that comes before the first byte of an answer becomes a status, by one table; a later one cuts
 //! the answer. When a client leaves, its conversation is dropped and the git behind it ends.
 //!
@@ -43,12 +45,15 @@ mod conversation;
 
 mod archive;
 
+mod bare;
+
 mod answer;
 mod refusal;
 
 mod metrics;
 mod settings;
 
+pub use bare::BareHttp;
 pub use metrics::metrics;
 pub use settings::Settings;
 pub use smart_http::SmartHttp;
