@@ -1,6 +1,7 @@
 //! The command line: every flag is defined once, here and below; help, completion and man pages come from it.
 
 mod accounts;
+mod bare;
 mod id;
 mod import;
 mod input;
@@ -10,6 +11,7 @@ mod tools;
 mod words;
 
 pub(crate) use accounts::{GroupCommand, KeyCommand, TokenCommand, UserCommand};
+pub(crate) use bare::{BareArgs, Switch};
 pub(crate) use id::{IdArgs, IdCommand, with_two_hyphens};
 pub(crate) use input::public_keys;
 pub(crate) use listen_on::ListenOn;
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Http(ServeArgs),
     /// Serves Git over SSH alone
     Ssh(ServeArgs),
+    /// Serves a folder of ordinary bare repositories over HTTP, without a database
+    Bare(BareArgs),
     /// Serves unique integers alone, to clients of katsubushi and memcached
     Id(Box<IdArgs>),
     /// Tells whether a server runs here, and how it does

@@ -39,6 +39,7 @@ fn run(command: Command, place: &Place) -> Result<Answer, Failure> {
         Command::Serve(args) => return serve::run(Service::Everything, &args, place),
         Command::Http(args) => return serve::run(Service::Http, &args, place),
         Command::Ssh(args) => return serve::run(Service::Ssh, &args, place),
+        Command::Bare(args) => return serve::run_bare(&args, place),
         Command::Id(args) => return serve::run_ids(&args, place),
         Command::Status => return administer::status(place),
         Command::Config(command) => return command.run(place),

@@ -3,6 +3,7 @@
 //! Two groups of tasks: *faces* hold listeners, connections and administrative commands and are drained by a signal;
 //! *engines* hold what these stand on, and follow when the faces are gone.
 
+mod bare;
 mod first_user;
 mod handed_over;
 mod ids;
@@ -11,6 +12,7 @@ mod reload;
 mod status;
 mod transcript;
 
+pub(crate) use bare::run as run_bare;
 pub(crate) use ids::run as run_ids;
 
 use crate::admin_socket::{Request, server as admin_socket};

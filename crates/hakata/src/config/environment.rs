@@ -1,5 +1,6 @@
 //! The only place that reads environment variables.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Lists all variables that are valid UTF-8; ours are picked out by name later.
@@ -22,6 +23,19 @@ pub(crate) fn data_directory() -> Option<PathBuf> {
 /// The person's home directory.
 pub(crate) fn home() -> Option<PathBuf> {
     path("HOME")
+}
+
+/// What git itself reads to find its configuration, for repositories that are the operator's own.
+pub(crate) fn of_git() -> Vec<(&'static str, OsString)> {
+    ["HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "TZ"]
+        .into_iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?)))
+        .collect()
+}
+
+/// A directory for files that a reboot may take.
+pub(crate) fn temporary_directory() -> PathBuf {
+    std::env::temp_dir()
 }
 
 /// The person's login name.

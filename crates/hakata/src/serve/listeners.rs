@@ -142,7 +142,7 @@ where
 }
 
 /// Reads the certificate again; one that cannot be used leaves the old one in place.
-fn reload(tls: &Tls) {
+pub(super) fn reload(tls: &Tls) {
     match tls.reload() {
         Ok(()) => tracing::info!("the certificate of the HTTP listener was read again"),
         Err(error) => tracing::error!(error = chain(&error), "the certificate read again cannot be used"),
