@@ -1,5 +1,6 @@
 //! The servers that are compared.
 
+mod bare;
 mod daemon;
 mod hakata;
 mod nginx;
@@ -58,6 +59,8 @@ pub(crate) struct Peers {
     pub(crate) hakata: Peer,
     /// Hakata over SSH: the same process, so its meter is that of `hakata`.
     pub(crate) hakata_ssh: String,
+    /// `hakata bare` over the same folder as nginx.
+    pub(crate) bare: Peer,
     /// nginx, fcgiwrap and `git http-backend`.
     pub(crate) nginx: Peer,
     /// `git daemon`.
@@ -73,10 +76,11 @@ impl Peers {
         let daemon = daemon::start(folder)?;
         let sshd = sshd::start(folder)?;
         let (hakata, hakata_ssh) = hakata::start(folder, binary, repositories)?;
-        for peer in [&nginx, &daemon, &sshd, &hakata] {
+        let bare = bare::start(folder, binary)?;
+        for peer in [&nginx, &daemon, &sshd, &hakata, &bare] {
             wait_for(&peer.address)?;
         }
-        Ok(Self { hakata, hakata_ssh, nginx, daemon, sshd })
+        Ok(Self { hakata, hakata_ssh, bare, nginx, daemon, sshd })
     }
 }
 

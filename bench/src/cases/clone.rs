@@ -43,7 +43,7 @@ fn measure(
         wants.dedup();
         let body = clone_all(&wants);
         let case = format!("clone {} c{n}", repository.name);
-        alternate(report, &case, effort, &[&peers.hakata, &peers.nginx], |peer| {
+        alternate(report, &case, effort, &[&peers.hakata, &peers.bare, &peers.nginx], |peer| {
             clones(peer, repository, &body, n)
         })?;
     }

@@ -39,11 +39,11 @@ fn measure(
     for repository in repositories {
         let many_refs = repository.name == "refs50k";
         let case = format!("discovery {} c{n_connections}", repository.name);
-        alternate(report, &case, effort, &[&peers.hakata, &peers.nginx], |peer| {
+        alternate(report, &case, effort, &[&peers.hakata, &peers.bare, &peers.nginx], |peer| {
             // Enough pairs that a round lasts, few enough that the slow peer ends.
             let n_pairs = match (peer.name, many_refs) {
-                ("hakata", false) => 6_000,
-                ("hakata", true) => 300,
+                ("hakata" | "hakata bare", false) => 6_000,
+                ("hakata" | "hakata bare", true) => 300,
                 (_, false) => 160,
                 (_, true) => 48,
             };

@@ -19,7 +19,7 @@ const EACH: u32 = 10;
 /// `git ls-remote` over HTTP and the git protocol.
 pub(crate) fn ls_remote(peers: &Peers, _: &[Repository], effort: Effort, report: &mut Report) -> Result<()> {
     let case = "git ls-remote small";
-    alternate(report, case, effort, &[&peers.hakata, &peers.nginx, &peers.daemon], |peer| {
+    alternate(report, case, effort, &[&peers.hakata, &peers.bare, &peers.nginx, &peers.daemon], |peer| {
         repeat(|| client(peer, &["ls-remote", &peer.url("small")]).map(drop))
     })?;
     report.goal("G3", case, "nginx+http-backend", Measure::Cpu, 1.0 / 12.0);
@@ -39,7 +39,7 @@ pub(crate) fn noop_fetch(
     };
     let clone =
         |peer: &Peer| small.path.with_extension(format!("{}-clone", peer.name.replace(['+', ' '], "-")));
-    let all = [&peers.hakata, &peers.nginx, &peers.daemon];
+    let all = [&peers.hakata, &peers.bare, &peers.nginx, &peers.daemon];
     for peer in all {
         client(peer, &["clone", "--quiet", "--bare", &peer.url("small"), &display(&clone(peer))])?;
     }

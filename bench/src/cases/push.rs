@@ -30,7 +30,7 @@ pub(crate) fn one_commit(
         &["clone", "--quiet", "--bare", &small.path.display().to_string(), &work.display().to_string()],
     )?;
     let mut serial = 0;
-    alternate(report, case, effort, &[&peers.hakata, &peers.nginx], |peer| {
+    alternate(report, case, effort, &[&peers.hakata, &peers.bare, &peers.nginx], |peer| {
         for _ in 0..N {
             serial += 1;
             push(peer, &work, serial)?;
