@@ -1,6 +1,6 @@
 //! Files: ranges of them in process, large ones as a stream from git.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use hakata_names::Oid;
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStdout;
@@ -148,21 +148,21 @@ impl BlobStream {
 async fn read_piece(stdout: &mut ChildStdout, skip: &mut u64, most: usize) -> Result<Bytes, ReadError> {
     let broken = |error: std::io::Error| ReadError::Walk(error.into());
     let ended = || ReadError::Walk("git ended before the end of a file".into());
-    let mut piece = vec![0; MAX_CHUNK];
+    let mut piece = BytesMut::with_capacity(MAX_CHUNK);
     while *skip > 0 {
-        let n = usize::try_from(*skip).unwrap_or(usize::MAX).min(MAX_CHUNK);
-        match stdout.read(&mut piece[..n]).await.map_err(broken)? {
+        piece.clear();
+        let n = (*skip).min(MAX_CHUNK as u64);
+        match (&mut *stdout).take(n).read_buf(&mut piece).await.map_err(broken)? {
             0 => return Err(ended()),
             n => *skip -= n as u64,
         }
     }
-    piece.truncate(most);
-    let mut filled = 0;
-    while filled < most {
-        match stdout.read(&mut piece[filled..]).await.map_err(broken)? {
-            0 => return Err(ended()),
-            n => filled += n,
+    piece.clear();
+    while piece.len() < most {
+        let room = (most - piece.len()) as u64;
+        if (&mut *stdout).take(room).read_buf(&mut piece).await.map_err(broken)? == 0 {
+            return Err(ended());
         }
     }
-    Ok(piece.into())
+    Ok(piece.freeze())
 }

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use hakata_names::Oid;
 
-use super::history::{History, Node, NodeMap};
+use super::history::{History, Node, NodeMap, UNKNOWN_LEVEL};
 use crate::objects::{ReadError, View};
 
 const LEFT: u8 = 1;
@@ -36,6 +36,16 @@ fn merge_bases(history: &mut History<'_>, one: Node, others: &[Node]) -> Result<
     if others.contains(&one) {
         return Ok(vec![one]);
     }
+    // What is to be merged is often up to date or behind, and that is known without walking below the older one:
+    // painting goes on to the roots of histories that were merged in from elsewhere.
+    if let [other] = others {
+        if reaches(history, &[one], *other)? {
+            return Ok(vec![*other]);
+        }
+        if reaches(history, &[*other], one)? {
+            return Ok(vec![one]);
+        }
+    }
     let mut found = paint(history, one, others)?;
     if found.len() > 1 {
         found = remove_ancestors(history, found)?;
@@ -45,7 +55,8 @@ fn merge_bases(history: &mut History<'_>, one: Node, others: &[Node]) -> Result<
 
 fn paint(history: &mut History<'_>, one: Node, others: &[Node]) -> Result<Vec<Node>, ReadError> {
     let mut flags = NodeMap::<u8>::new(history);
-    let mut queue = Queue::default();
+    let mut queue =
+        Queue { heap: BinaryHeap::new(), n_pushed: 0, n_fresh: 0, waiting: NodeMap::new(history) };
     let (mut found, mut parents) = (Vec::new(), Vec::new());
     for (node, side) in std::iter::once((&one, LEFT)).chain(others.iter().map(|node| (node, RIGHT))) {
         *flags.at(*node) |= side;
@@ -74,21 +85,21 @@ fn paint(history: &mut History<'_>, one: Node, others: &[Node]) -> Result<Vec<No
 }
 
 /// Commits by level, then time. Knows how many of them are not stale.
-#[derive(Default)]
 struct Queue {
     heap: BinaryHeap<(u32, i64, Reverse<u32>, Node)>,
     n_pushed: u32,
-    /// Places in the queue of each node that is not stale.
-    n_fresh: usize,
-    waiting: std::collections::HashMap<Node, usize>,
+    /// Places in the queue of nodes that are not stale.
+    n_fresh: u32,
+    /// Places in the queue of each node.
+    waiting: NodeMap<u32>,
 }
 
 impl Queue {
     fn push(&mut self, history: &History<'_>, node: Node, flags: &NodeMap<u8>) {
         self.heap.push((history.level(node), history.time(node), Reverse(self.n_pushed), node));
         self.n_pushed = self.n_pushed.wrapping_add(1);
-        *self.waiting.entry(node).or_default() += 1;
-        self.n_fresh += usize::from(flags.get(node) & STALE == 0);
+        *self.waiting.at(node) += 1;
+        self.n_fresh += u32::from(flags.get(node) & STALE == 0);
     }
 
     /// Sets flags; a node that becomes stale is fresh no more wherever it waits.
@@ -96,7 +107,7 @@ impl Queue {
         let before = flags.get(node);
         *flags.at(node) |= set;
         if before & STALE == 0 && set & STALE != 0 {
-            self.n_fresh -= self.waiting.get(&node).copied().unwrap_or(0);
+            self.n_fresh -= self.waiting.get(node);
         }
     }
 
@@ -106,10 +117,8 @@ impl Queue {
             return None;
         }
         let (.., node) = self.heap.pop()?;
-        if let Some(n) = self.waiting.get_mut(&node) {
-            *n -= 1;
-        }
-        self.n_fresh -= usize::from(flags.get(node) & STALE == 0);
+        *self.waiting.at(node) -= 1;
+        self.n_fresh -= u32::from(flags.get(node) & STALE == 0);
         Some(node)
     }
 }
@@ -131,12 +140,15 @@ fn remove_ancestors(history: &mut History<'_>, nodes: Vec<Node>) -> Result<Vec<N
 fn reaches(history: &mut History<'_>, from: &[Node], target: Node) -> Result<bool, ReadError> {
     let mut seen = NodeMap::<bool>::new(history);
     let mut parents = Vec::new();
+    // Ancestors have lower levels; of commits without one nothing is known.
+    let level = history.level(target);
+    let floor = if level == UNKNOWN_LEVEL { level - 1 } else { level };
     let mut stack = from.to_vec();
     while let Some(node) = stack.pop() {
         if node == target {
             return Ok(true);
         }
-        if std::mem::replace(seen.at(node), true) || history.level(node) < history.level(target) {
+        if std::mem::replace(seen.at(node), true) || history.level(node) <= floor {
             continue;
         }
         parents.clear();

@@ -195,3 +195,46 @@ async fn clocks_that_go_backwards_change_no_set() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_criss_cross_has_two_merge_bases_and_strangers_have_none() {
+    let made = |parents: Vec<usize>, n: u64| Made {
+        parents,
+        message: n.to_string().into_bytes(),
+        time: 100 + n,
+        ..Made::default()
+    };
+    let parents = [vec![], vec![0], vec![0], vec![1, 2], vec![2, 1], vec![3], vec![4], vec![]];
+    let commits: Vec<Made> = parents.into_iter().zip(0..).map(|(parents, n)| made(parents, n)).collect();
+    let zoo = Zoo::make(ObjectFormat::Sha256, &commits).await;
+    let at = |n: usize| zoo.commits[n];
+    let (left, right, stranger, newer, older) = (at(5), at(6), at(7), at(2), at(1));
+    let read = zoo.read(move |view| {
+        assert_eq!(view.merge_bases(&left, &[right])?, [newer, older], "the newest first");
+        assert_eq!(view.merge_bases(&left, &[stranger])?, []);
+        assert_eq!(view.merge_bases(&left, &[stranger, older])?, [older], "as of a merge of the others");
+        assert_eq!(view.merge_bases(&left, &[left])?, [left]);
+        Ok(())
+    });
+    read.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_empty_repository_has_no_answers_and_no_errors_of_its_own() {
+    let zoo = Zoo::make(ObjectFormat::Sha1, &[]).await;
+    let read = zoo.read(|view| {
+        let resolved = view.resolve(b"HEAD", &|_| None);
+        assert!(matches!(resolved, Err(crate::objects::ReadError::NotFound(_))), "{resolved:?}");
+        assert_eq!(view.count_commits(&LogQuery::default())?, 0);
+        assert_eq!(view.tree_changes(None, None, &[])?, []);
+        let empty = Oid::parse_hex(b"4b825dc642cb6eb9a060e54bf8d69288fbee4904").unwrap();
+        assert_eq!(view.find_entry(&empty, &TreePath::parse(b"a").unwrap())?, None);
+        assert_eq!(
+            view.resolve(empty.to_string().as_bytes(), &|_| None)?,
+            empty,
+            "known without being there"
+        );
+        Ok(())
+    });
+    read.await.unwrap();
+}
