@@ -35,7 +35,8 @@ pub(super) fn operations(path: &Path, subject: &Subject) -> Result<Vec<Operation
         one("blob", 10.0, &["cat-file", "blob", &blob.to_string()], move |view| {
             Ok(view.read_blob(&blob, 1 << 30)?)
         }),
-        one("tree", 3.0, &["ls-tree", "-l", "-z", "HEAD"], move |view| tree(view, tip)),
+        one("tree", 3.0, &["ls-tree", "-z", "HEAD"], move |view| tree(view, tip, false)),
+        one("tree with sizes", 3.0, &["ls-tree", "-l", "-z", "HEAD"], move |view| tree(view, tip, true)),
         one("log of 50", 3.0, &["log", "-50", "--format=%H %at %an %s", "HEAD"], move |view| log(view, tip)),
         one("count", 1.0, &["rev-list", "--count", "HEAD"], move |view| {
             let query = LogQuery { tips: vec![tip], ..LogQuery::default() };
@@ -79,8 +80,8 @@ fn one<T: Into<Vec<u8>> + Send + 'static>(
     Operation { name, at_least, commands: vec![words(command)], ours }
 }
 
-fn tree(view: &View, root: Oid) -> Result<Vec<u8>> {
-    let query = ListTree { root, path: None, depth: Depth::One, sizes: true, after: None, limit: usize::MAX };
+fn tree(view: &View, root: Oid, sizes: bool) -> Result<Vec<u8>> {
+    let query = ListTree { root, path: None, depth: Depth::One, sizes, after: None, limit: usize::MAX };
     let mut out = Vec::new();
     for entry in view.list_tree(&query)?.entries {
         let kind = match entry.mode & 0o170_000 {
@@ -89,7 +90,8 @@ fn tree(view: &View, root: Oid) -> Result<Vec<u8>> {
             _ => "blob",
         };
         let size = entry.size_bytes.map_or("-".to_owned(), |size| size.to_string());
-        out.extend_from_slice(format!("{:06o} {kind} {} {size:>7}\t", entry.mode, entry.oid).as_bytes());
+        let size = if sizes { format!(" {size:>7}") } else { String::new() };
+        out.extend_from_slice(format!("{:06o} {kind} {}{size}\t", entry.mode, entry.oid).as_bytes());
         out.extend_from_slice(&entry.path);
         out.push(0);
     }
@@ -143,7 +145,7 @@ fn last_commits(tip: Oid, names: &[String], asked: &[String]) -> Operation {
         asked.iter().map(|name| words(&["log", "-1", "--format=%H", "HEAD", "--", name])).collect();
     let n_asked = asked.len();
     let share = names.len().max(1) as f64 / n_asked.max(1) as f64;
-    let mut operation = one("last commits", 5.0 / share, &[], move |view| {
+    let mut operation = one("last commits of all (git: of 40)", 5.0 / share, &[], move |view| {
         let found = view.last_commits(&tip, None, &|_| None)?;
         Ok(found.iter().take(n_asked).map(|entry| format!("{}\n", entry.commit)).collect::<String>())
     });
