@@ -295,7 +295,12 @@ impl Sides<'_> {
             line.first().is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'$'))
         };
         match self.old_lines[..above].iter().rfind(names) {
-            Some(line) => self.old.slice_ref(line[..line.len().min(MAX_HEADING)].trim_ascii_end()),
+            Some(line) => {
+                let line = line[..line.len().min(MAX_HEADING)].trim_ascii_end();
+                // git shows it up to the first bytes that are no character, such as one that was cut.
+                let valid = line.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
+                self.old.slice_ref(&line[..valid])
+            }
             None => Bytes::new(),
         }
     }

@@ -75,6 +75,28 @@ async fn hunks_are_git_s() {
     }
 }
 
+/// A heading is cut by bytes, but never within a character; what is no text ends it.
+#[tokio::test]
+async fn headings_end_as_git_s_do() {
+    for name in ["日本語".repeat(20).into_bytes(), [b"int ", &[0xff][..], b"rest"].concat(), b"  \t".to_vec()]
+    {
+        let text =
+            |last: &str| [b"f", &name[..], b"\n", "x\n".repeat(9).as_bytes(), last.as_bytes()].concat();
+        let file = |last| Files::from([(b"f".to_vec(), (0o100_644, text(last)))]);
+        let commits = [
+            Made { files: file("a\n"), ..Made::default() },
+            Made { files: file("b\n"), parents: vec![0], ..Made::default() },
+        ];
+        let zoo = Zoo::make(ObjectFormat::Sha1, &commits).await;
+        let (old, new) = (zoo.commits[0], zoo.commits[1]);
+        let query = DiffQuery { old: Some(old), new: Some(new), ..DiffQuery::default() };
+        let mut diff = zoo.objects().await.diff(&query, &Allowance::default()).await.unwrap();
+        let found = render(&diff.next().await.unwrap().unwrap());
+        let args = ["diff-tree", "-p", &old.to_string(), &new.to_string()];
+        assert_eq!(found, bodies(&testing::pipe(&zoo.dir, &args, b"")).concat(), "{name:?}");
+    }
+}
+
 #[tokio::test]
 async fn changed_words_are_marked() {
     let file = |text: &str| Files::from([(b"f".to_vec(), (0o100_644, text.as_bytes().to_vec()))]);
