@@ -61,6 +61,13 @@ pub struct OddValue {
     pub key: String,
 }
 
+impl Known {
+    /// Tells whether it is still what git would read. Blocks.
+    pub(super) fn holds(&self) -> bool {
+        self.stamps.as_ref().is_some_and(Stamps::hold)
+    }
+}
+
 impl Configuration {
     /// Reads what `git config --list -z` says.
     fn parse(said: &[u8]) -> Self {
@@ -139,17 +146,15 @@ impl Repository {
     }
 
     pub(super) async fn known(&self) -> Result<Arc<Known>, ReadConfigurationError> {
-        let kept = self.root().kept().configuration(self.path());
+        if let Some(known) = self.known_to_hold() {
+            return Ok(known.clone());
+        }
         let (root, path) = (self.root().clone(), self.path().to_owned());
         let now = SystemTime::now();
-        let looked = self.git().blocking().run(move || match kept {
-            Some(kept) if kept.stamps.as_ref().is_some_and(Stamps::hold) => Ok(kept),
-            _ => Err(Stamps::of_configuration(root.config_files(), &path).ok()),
-        });
-        let stamps = match looked.await.map_err(ReadConfigurationError::Busy)? {
-            Ok(kept) => return Ok(kept),
-            Err(stamps) => stamps.filter(|stamps| stamps.were_settled(now)),
-        };
+        let stamps =
+            self.git().blocking().run(move || Stamps::of_configuration(root.config_files(), &path).ok());
+        let stamps = stamps.await.map_err(ReadConfigurationError::Busy)?;
+        let stamps = stamps.filter(|stamps| stamps.were_settled(now));
         let configuration = self.read_configuration().await?;
         if !self.is_ours() || !configuration.is_common_format() {
             self.ask_whether_git_serves().await?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use hakata_runtime::units::ByteSize;
 
+use super::configuration::Known;
 use super::find::{FindError, Found, find};
 use super::kept::Kept;
 use crate::command::{Command, Subcommand, Variables};
@@ -77,6 +78,8 @@ struct Inner {
 pub struct Repository {
     root: Root,
     found: Arc<Found>,
+    /// Its configuration, if what was kept of it still holds.
+    known: Option<Arc<Known>>,
 }
 
 impl Root {
@@ -124,10 +127,14 @@ impl Root {
     /// # Errors
     /// A file in its place that git would choke on.
     pub async fn find(&self, below: &[u8]) -> Result<Option<Repository>, FindError> {
-        let (root, below) = (self.0.path.clone(), below.to_owned());
-        let found = self.0.git.blocking().run(move || find(&root, &below)).await;
-        let found = found.map_err(FindError::Busy)??;
-        Ok(found.map(|found| Repository { root: self.clone(), found: Arc::new(found) }))
+        let (root, below) = (self.clone(), below.to_owned());
+        // One visit to the pool for both looks at the disk.
+        let found = self.0.git.blocking().run(move || {
+            let Some(found) = find(root.path(), &below)? else { return Ok(None) };
+            let known = root.kept().configuration(found.dir.path()).filter(|known| known.holds());
+            Ok(Some(Repository { root, found: Arc::new(found), known }))
+        });
+        found.await.map_err(FindError::Busy)?
     }
 
     pub(super) fn git(&self) -> &Git {
@@ -161,6 +168,11 @@ impl Repository {
     /// Returns the directory, resolved.
     pub fn path(&self) -> &Path {
         self.found.dir.path()
+    }
+
+    /// Returns the configuration that was found to hold.
+    pub(super) fn known_to_hold(&self) -> Option<&Arc<Known>> {
+        self.known.as_ref()
     }
 
     pub(super) fn dir(&self) -> &GitDir {
