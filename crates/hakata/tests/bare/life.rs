@@ -81,20 +81,38 @@ fn a_client_that_leaves_takes_its_git_and_hooks_along() {
     wait_until("git to be reaped", || of_git(&server) == 0.0);
     assert_eq!(leftovers(&place.root()), Vec::<String>::new(), "git has cleaned up");
     std::fs::write(place.path("go"), "").unwrap();
-    let reply = server.send(&push_request(&place).replace_keep_alive());
+    let reply = server.send(&last(push_request(&place)));
     assert!(reply.status == 200 && reply.body.windows(17).any(|it| it == b"ok refs/heads/new"), "{reply:?}");
 }
 
 /// Makes a request the last of its connection.
-trait LastOfItsConnection {
-    fn replace_keep_alive(self) -> Vec<u8>;
+fn last(request: Vec<u8>) -> Vec<u8> {
+    let at = request.windows(9).position(|nine| nine == b"Host: x\r\n").unwrap() + 9;
+    [&request[..at], b"Connection: close\r\n", &request[at..]].concat()
 }
 
-impl LastOfItsConnection for Vec<u8> {
-    fn replace_keep_alive(self) -> Vec<u8> {
-        let at = self.windows(9).position(|nine| nine == b"Host: x\r\n").unwrap() + 9;
-        [&self[..at], b"Connection: close\r\n", &self[at..]].concat()
+#[test]
+fn a_push_that_breaks_off_changes_nothing_and_leaves_nothing() {
+    let place = Place::new();
+    place.repository("a.git", &[], &[("http.receivepack", "true")]);
+    let server = Server::start(&place.root(), &place.home(), &[]);
+    let request = push_request(&place);
+    let before = place.git("root/a.git", &["for-each-ref"]);
+    let cut = "hakata_bare_conversations_total{program=\"receive-pack\",end=\"cut\"}";
+    // Within the commands, between them and the pack, and one byte before the end.
+    for (n, at) in [40, 20, 1].into_iter().enumerate() {
+        let mut client = TcpStream::connect(&server.http).unwrap();
+        client.write_all(&request[..request.len() - at]).unwrap();
+        let of_git = "hakata_git_children_total{subcommand=\"receive-pack\"}";
+        wait_until("git's start", || server.metric(of_git) > n as f64);
+        drop(client);
+        wait_until("the end in the metrics", || server.metric(cut) > n as f64);
+        wait_until("git to be reaped", || {
+            server.metric("hakata_git_children{subcommand=\"receive-pack\"}") == 0.0
+        });
     }
+    assert_eq!(place.git("root/a.git", &["for-each-ref"]), before);
+    assert_eq!(leftovers(&place.root()), Vec::<String>::new(), "git has cleaned up");
 }
 
 #[test]
@@ -102,7 +120,7 @@ fn a_push_that_runs_is_finished_before_the_end() {
     let place = place_with_slow_hook("update");
     let mut server = Server::start(&place.root(), &place.home(), &[]);
     let address = server.http.clone();
-    let request = push_request(&place).replace_keep_alive();
+    let request = last(push_request(&place));
     let client = std::thread::spawn(move || crate::server::send(&address, &request));
     let started = place.path("started");
     wait_until("the hook's start", || started.exists());
@@ -130,7 +148,7 @@ fn what_a_hook_starts_for_later_lives_on() {
     std::fs::write(&hook, text).unwrap();
     make_runnable(&hook);
     let server = Server::start(&place.root(), &place.home(), &[]);
-    let reply = server.send(&push_request(&place).replace_keep_alive());
+    let reply = server.send(&last(push_request(&place)));
     assert!(reply.body.windows(17).any(|it| it == b"ok refs/heads/new"), "{reply:?}");
     assert!(is_alive(&pid), "a hook may leave work behind, as with git's own server");
     std::fs::write(go, "").unwrap();
