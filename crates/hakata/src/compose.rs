@@ -47,10 +47,10 @@ pub(crate) fn runtime(server: &Server) -> Result<Runtime, Failure> {
         .map_err(|error| Failure::failed("starting the runtime", &error))
 }
 
-/// Starts to write log lines.
-pub(crate) fn start_log(log: &Log) -> Result<(), Failure> {
+/// Starts to write log lines; the last of them are written when the answer is dropped.
+pub(crate) fn start_log(log: &Log) -> Result<log::Log, Failure> {
     let format = if log.json { log::Format::Json } else { log::Format::Text };
-    log::init(format, &log.level).map_err(|error| Failure::failed("starting the log", &error))
+    log::init(format, &log.level, log.buffer).map_err(|error| Failure::failed("starting the log", &error))
 }
 
 impl Engines {

@@ -22,8 +22,8 @@ use crate::config::{IdListen, Layers, Listen, Setting, Settings, environment};
 use crate::data_dir::{DataDir, Lock, LockError, ReadyFile, SocketPath};
 use crate::output::{self, Answer, Failure, Format, note};
 use hakata_runtime::{fault, tasks::Tasks};
-use hakata_service::process;
 use hakata_service::shutdown::{Shutdown, Signals};
+use hakata_service::{log::Log, process};
 use handed_over::HandedOver;
 use listeners::Listeners;
 use serde_json::json;
@@ -81,7 +81,7 @@ pub(crate) fn run(service: Service, args: &ServeArgs, place: &Place) -> Result<A
     if service != Service::Everything {
         settings.id.listen = IdListen::default();
     }
-    compose::start_log(&settings.log)?;
+    let log = compose::start_log(&settings.log)?;
     compose::register_metrics();
     let runtime = compose::runtime(&settings.server)?;
     let start = Start {
@@ -96,13 +96,13 @@ pub(crate) fn run(service: Service, args: &ServeArgs, place: &Place) -> Result<A
         dir,
         lock,
     };
-    let served = runtime.block_on(serve(start));
+    let served = runtime.block_on(serve(start, &log));
     // What still blocks a thread holds nothing that the next start would miss.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
-async fn serve(mut start: Start) -> Result<Answer, Failure> {
+async fn serve(mut start: Start, log: &Log) -> Result<Answer, Failure> {
     let signals = Signals::listen().map_err(|error| Failure::failed("listening for signals", &error))?;
     process::raise_descriptor_limit();
     let (faces, tasks) = (Tasks::new(), Tasks::new());
@@ -143,6 +143,7 @@ async fn serve(mut start: Start) -> Result<Answer, Failure> {
     tasks.drain(AFTERWARDS).await;
     drop(socket);
     drop(start.lock);
+    log.flush();
     note(&match drained.cut {
         0 => "stopped: everything was finished".to_owned(),
         n => format!("stopped: {n} cut"),

@@ -17,6 +17,7 @@ pub mod tasks;
 
 pub mod blocking;
 pub mod limit;
+pub mod thread;
 
 pub mod metrics;
 

@@ -39,5 +39,6 @@ pub fn metrics() -> Vec<&'static dyn hakata_runtime::metrics::Metric> {
     all.extend(stream::metrics());
     all.extend(http::metrics());
     all.extend(process::metrics());
+    all.extend(log::metrics());
     all
 }

@@ -1,9 +1,24 @@
 //! The process's log: one line per event on standard error, as text or JSON.
+//!
+//! Lines are written by a thread of their own, some milliseconds after they were made; an error is out before whoever
+//! logged it goes on, and so is everything before a panic. A process that is killed loses the lines of the last 20 ms.
 
-use std::io::{self, Write};
+mod line;
+mod queue;
+
+use hakata_runtime::metrics::Metric;
+use hakata_runtime::thread::Thread;
+use hakata_runtime::units::ByteSize;
+use line::Lines;
+use queue::{ERROR_TIME, Queue};
+use std::io;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+
+/// How long the end of the process may wait for somebody to take the log.
+const LAST_TIME: Duration = Duration::from_secs(5);
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,106 +59,90 @@ pub enum InitLogError {
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
+    /// The system gives no thread.
+    #[error("starting the thread that writes the log")]
+    Thread(#[source] io::Error),
     /// Logging was started before.
     #[error("the log is already set up")]
     Twice(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Starts logging to standard error, for the rest of the process.
+/// The running log; what waits is written when this is dropped, the last of a process to be.
+#[must_use = "dropping it ends the writing of lines together"]
+pub struct Log {
+    queue: Arc<Queue>,
+    thread: Option<Thread>,
+}
+
+/// Starts logging to standard error, for the rest of the process; at most `buffer` of lines wait to be written.
 ///
 /// # Errors
 /// When the filter does not parse, or logging runs already.
-pub fn init(format: Format, filter: &str) -> Result<(), InitLogError> {
+pub fn init(format: Format, filter: &str, buffer: ByteSize) -> Result<Log, InitLogError> {
     let parsed = EnvFilter::try_new(filter)
         .map_err(|source| InitLogError::Filter { filter: filter.to_owned(), source })?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(parsed).with_ansi(false).with_writer(Escaping(io::stderr));
+    let max_bytes = usize::try_from(buffer.bytes()).unwrap_or(usize::MAX);
+    let queue = Arc::new(Queue::new(max_bytes, io::stderr()));
+    let lines = Lines(queue.clone());
+    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_ansi(false).with_writer(lines);
     match format {
         Format::Text => builder.try_init(),
         Format::Json => builder.json().flatten_event(true).try_init(),
     }
-    .map_err(InitLogError::Twice)
+    .map_err(InitLogError::Twice)?;
+    let writer = queue.clone();
+    let thread = Thread::spawn("hakata-log", move || writer.run()).map_err(InitLogError::Thread)?;
+    flush_at_panics(queue.clone());
+    Ok(Log { queue, thread: Some(thread) })
 }
 
-/// Gives writers in which an event stays one line and moves no cursor, whatever its values hold.
-#[derive(Clone, Copy, Debug)]
-struct Escaping<M>(M);
+/// Writes what waits before a panic is told, so that what led to it stands above it.
+fn flush_at_panics(queue: Arc<Queue>) {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        queue.flush(ERROR_TIME);
+        tell(panic);
+    }));
+}
 
-/// Writes one event; the subscriber gives each whole, its line feed last.
-struct Line<W>(W);
-
-impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Escaping<M> {
-    type Writer = Line<M::Writer>;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        Line(self.0.make_writer())
+impl Log {
+    /// Writes what waits, so that it stands above what others write to standard error.
+    pub fn flush(&self) {
+        self.queue.flush(LAST_TIME);
     }
 }
 
-impl<W: Write> Write for Line<W> {
-    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let text = event.strip_suffix(b"\n").unwrap_or(event);
-        if memchr_control(text).is_none() {
-            self.0.write_all(event)?;
-            return Ok(event.len());
+impl Drop for Log {
+    fn drop(&mut self) {
+        let is_written = self.queue.flush(LAST_TIME);
+        self.queue.close();
+        // A thread that nobody takes a line from ends with the process.
+        if let Some(thread) = self.thread.take().filter(|_| is_written) {
+            thread.join();
         }
-        let mut escaped = String::with_capacity(text.len() + 16);
-        for c in String::from_utf8_lossy(text).chars() {
-            if c.is_control() { escaped.extend(c.escape_default()) } else { escaped.push(c) }
-        }
-        escaped.push('\n');
-        self.0.write_all(escaped.as_bytes())?;
-        Ok(event.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
     }
 }
 
-/// Finds the first byte that may belong to a control character: C0, DEL, or the lead byte of C1 in UTF-8.
-fn memchr_control(text: &[u8]) -> Option<usize> {
-    text.iter().position(|b| *b < 0x20 || *b == 0x7f || *b == 0xc2)
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").finish_non_exhaustive()
+    }
+}
+
+/// Lists the metrics of the log.
+pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
+    queue::metrics()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_value_from_outside_cannot_forge_a_line_or_move_the_cursor() {
-        let kept = Kept::default();
-        let sink = kept.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).with_writer(Escaping(move || sink.clone())).finish();
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::info!(path = %"/a\nINFO forged\x1b[2J\u{9b}1m é", "request");
-        });
-        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(!text.trim_end().chars().any(char::is_control), "{text:?}");
-        assert!(text.contains("é"), "letters stay: {text}");
-    }
 
     #[test]
     fn formats_parse_and_a_bad_filter_is_told() {
         assert_eq!("json".parse(), Ok(Format::Json));
         assert!("xml".parse::<Format>().is_err());
-        assert!(matches!(init(Format::Text, "a=b=c=d"), Err(InitLogError::Filter { .. })));
+        let refused = init(Format::Text, "a=b=c=d", ByteSize::mib(1));
+        assert!(matches!(refused, Err(InitLogError::Filter { .. })));
     }
 }

@@ -168,6 +168,7 @@ static KEYS: &[Key] = &[
     key("id.max_unsent", Kind::Size, "1MiB", "Replies that a client may leave unread before no more of its requests are."),
     key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines are written."),
     key("log.level", Kind::Text, "info", "What is logged: error, warn, info, debug, trace, or a list such as info,hakata_git=debug."),
+    key("log.buffer", Kind::Size, "8MiB", "Log lines that wait while nobody takes the log; more are dropped and counted."),
 ];
 
 /// Lists every key in the order of the documents.

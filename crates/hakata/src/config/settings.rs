@@ -91,6 +91,8 @@ pub(crate) struct Log {
     pub(crate) json: bool,
     /// Levels by target.
     pub(crate) level: String,
+    /// Bytes of lines that wait to be written.
+    pub(crate) buffer: ByteSize,
 }
 
 impl Settings {
@@ -120,6 +122,7 @@ impl Settings {
             log: Log {
                 json: values.get("log.format").text() == "json",
                 level: values.get("log.level").text().to_owned(),
+                buffer: values.size("log.buffer"),
             },
         }
     }

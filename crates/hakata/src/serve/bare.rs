@@ -18,9 +18,9 @@ use hakata_runtime::units::ByteSize;
 use hakata_service::health::Health;
 use hakata_service::http::Server;
 use hakata_service::listener::{Connections, Listener};
-use hakata_service::process;
 use hakata_service::shutdown::{Shutdown, Signals};
 use hakata_service::tls::Tls;
+use hakata_service::{log::Log, process};
 use hakata_smart_http::BareHttp;
 use scratch::Scratch;
 use serde_json::json;
@@ -42,17 +42,17 @@ pub(crate) fn run(args: &BareArgs, place: &Place) -> Result<Answer, Failure> {
     let scratch = Scratch::make(&environment::temporary_directory())
         .map_err(|error| Failure::failed("making a temporary directory", &error))?;
     let settings = layers.settings(scratch.path());
-    compose::start_log(&settings.log)?;
+    let log = compose::start_log(&settings.log)?;
     compose::register_metrics();
     let runtime = compose::runtime(&settings.server)?;
     let format = if place.json { Format::Json } else { Format::Text };
     let start = Start { settings, layers, scratch, format, place: place.clone(), args: args.clone() };
-    let served = runtime.block_on(serve(start));
+    let served = runtime.block_on(serve(start, &log));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     served
 }
 
-async fn serve(start: Start) -> Result<Answer, Failure> {
+async fn serve(start: Start, log: &Log) -> Result<Answer, Failure> {
     let Start { settings, layers, scratch, format, place, args } = start;
     let signals = Signals::listen().map_err(|error| Failure::failed("listening for signals", &error))?;
     process::raise_descriptor_limit();
@@ -73,6 +73,7 @@ async fn serve(start: Start) -> Result<Answer, Failure> {
     drop(ready);
     engines.drain(AFTERWARDS).await;
     drop(scratch);
+    log.flush();
     note(&match drained.cut {
         0 => "stopped: everything was finished".to_owned(),
         n => format!("stopped: {n} cut"),

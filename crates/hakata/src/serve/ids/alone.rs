@@ -12,8 +12,8 @@ use hakata_id::{Layout, dump};
 use hakata_runtime::tasks::Tasks;
 use hakata_service::health::Health;
 use hakata_service::listener::{Address, Connections};
-use hakata_service::process;
 use hakata_service::shutdown::{Shutdown, Signals};
+use hakata_service::{log::Log, process};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &IdArgs, place: &Place) -> Result<Answer, Failure> {
     if layers.is_default("id.address") && settings.id.listen.socket.is_none() {
         settings.id.listen.address = ADDRESS.parse::<Address>().ok();
     }
-    compose::start_log(&settings.log)?;
+    let log = compose::start_log(&settings.log)?;
     if args.wants_profiles() {
         note("no profiles are served; metrics and health are on admin.address");
     }
@@ -53,12 +53,13 @@ pub(crate) fn run(args: &IdArgs, place: &Place) -> Result<Answer, Failure> {
     let runtime = compose::runtime(&settings.server)?;
     let format = if place.json { Format::Json } else { Format::Text };
     let (ready_file, args, place) = (args.ready_file.clone(), args.clone(), place.clone());
-    let served = runtime.block_on(serve(Start { settings, layers, dir, ready_file, format, place, args }));
+    let start = Start { settings, layers, dir, ready_file, format, place, args };
+    let served = runtime.block_on(serve(start, &log));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     served
 }
 
-async fn serve(start: Start) -> Result<Answer, Failure> {
+async fn serve(start: Start, log: &Log) -> Result<Answer, Failure> {
     let Start { settings, layers, dir, ready_file, format, place, args } = start;
     let signals = Signals::listen().map_err(|error| Failure::failed("listening for signals", &error))?;
     process::raise_descriptor_limit();
@@ -98,6 +99,7 @@ async fn serve(start: Start) -> Result<Answer, Failure> {
         db.close().await;
     }
     engines.drain(AFTERWARDS).await;
+    log.flush();
     note(&match drained.cut {
         0 => "stopped: everything was finished".to_owned(),
         n => format!("stopped: {n} cut"),
