@@ -6,6 +6,7 @@
 
 mod cache;
 mod hashing;
+mod key_rows;
 mod keys;
 mod password;
 pub(crate) mod refusals;

@@ -101,6 +101,7 @@ impl Forge {
         let detail =
             json!({ "key": key.id.to_string(), "fingerprint": key.fingerprint, "can_write": key.can_write });
         let audit = self.audit(actor, "key.add", subject(key.holder), detail).await?;
+        let _changing = self.changing_keys();
         let add = self.db().transaction(|tx| {
             let (key, audit) = (key.clone(), audit.clone());
             Box::pin(async move {
@@ -140,6 +141,7 @@ impl Forge {
     async fn remove_key(&self, actor: &Actor, holder: KeyHolder, id: KeyId) -> Result<(), Error> {
         let audit =
             self.audit(actor, "key.remove", subject(holder), json!({ "key": id.to_string() })).await?;
+        let _changing = self.changing_keys();
         let remove = self.db().transaction(|tx| {
             let audit = audit.clone();
             Box::pin(async move {

@@ -69,7 +69,7 @@ pub struct KeyUser {
 
 /// The columns of [`read`].
 macro_rules! key {
-    ($more:literal, $tail:literal) => {
+    ($more:literal, $tail:expr) => {
         sql!(concat!(
             "SELECT k.id, k.user_id, k.repository_id, k.can_write, k.algorithm, k.fingerprint, k.public_key, k.title, ",
             "k.created_at, k.last_used_at, k.expires_at", $more, " FROM ssh_key k ", $tail
@@ -95,6 +95,33 @@ fn read(row: &Row) -> Result<Key, StoreError> {
         last_used_at: row.opt_int(9)?,
         expires_at: row.opt_int(10)?,
     })
+}
+
+/// The columns of [`read_known`].
+macro_rules! known_key {
+    ($tail:literal) => {
+        key!(
+            ", o.id, o.name, o.state, a.is_admin, a.credentials_version",
+            concat!(
+                "LEFT JOIN owner o ON o.id = k.user_id LEFT JOIN account a ON a.user_id = k.user_id ",
+                $tail
+            )
+        )
+    };
+}
+
+fn read_known(row: &Row) -> Result<KnownKey, StoreError> {
+    let user = match row.opt_id(11)? {
+        None => None,
+        Some(id) => Some(KeyUser {
+            id,
+            name: row.parsed(12, |name| OwnerName::parse(name).ok())?,
+            state: row.parsed(13, OwnerState::parse)?,
+            is_admin: row.flag(14)?,
+            credentials_version: row.int(15)?,
+        }),
+    };
+    Ok(KnownKey { key: read(row)?, user })
 }
 
 /// Adds a key, unless somebody has it.
@@ -125,30 +152,23 @@ pub async fn insert(conn: &mut Conn, key: &Key) -> Result<Result<(), Conflict>, 
     Ok(if is_inserted { Ok(()) } else { Err(Conflict { what: "key" }) })
 }
 
-/// Finds a key by its fingerprint, with its user; every SSH login asks this once. Expiry and state are the caller's
-/// to judge.
+/// Finds a key by its fingerprint, with its user; an SSH login asks this. Expiry and state are the caller's to judge.
 ///
 /// # Errors
 /// Any [`StoreError`].
 pub async fn find_by_fingerprint(conn: &mut Conn, fingerprint: &str) -> Result<Option<KnownKey>, StoreError> {
-    const FIND: Sql = key!(
-        ", o.id, o.name, o.state, a.is_admin, a.credentials_version",
-        "LEFT JOIN owner o ON o.id = k.user_id LEFT JOIN account a ON a.user_id = k.user_id WHERE k.fingerprint = ?"
-    );
-    conn.find(&FIND, values![fingerprint], |row| {
-        let user = match row.opt_id(11)? {
-            None => None,
-            Some(id) => Some(KeyUser {
-                id,
-                name: row.parsed(12, |name| OwnerName::parse(name).ok())?,
-                state: row.parsed(13, OwnerState::parse)?,
-                is_admin: row.flag(14)?,
-                credentials_version: row.int(15)?,
-            }),
-        };
-        Ok(KnownKey { key: read(row)?, user })
-    })
-    .await
+    const FIND: Sql = known_key!("WHERE k.fingerprint = ?");
+    conn.find(&FIND, values![fingerprint], read_known).await
+}
+
+/// Finds a key by its id, with its user, as [`find_by_fingerprint`] does: a connection that signed in by it asks this
+/// again.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn find(conn: &mut Conn, id: KeyId) -> Result<Option<KnownKey>, StoreError> {
+    const FIND: Sql = known_key!("WHERE k.id = ?");
+    conn.find(&FIND, values![id], read_known).await
 }
 
 /// Lists all keys of a user or repository, oldest first; there are few.

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use hakata_names::KeyId;
 use hakata_store::OwnerState;
-use hakata_store::keys::{self, KeyHolder, KnownKey};
+use hakata_store::keys::{KeyHolder, KnownKey};
 use hakata_store::users::User;
 
+use super::key_rows::Freshness;
 use super::refusals::Proof;
 use super::sign_in::wrong;
 use crate::keys::{PublicKey, fingerprint};
@@ -41,17 +42,18 @@ impl Forge {
     /// # Errors
     /// [`Kind::Unauthenticated`](crate::Kind).
     pub(crate) async fn check_signed_in(&self, actor: &Actor) -> Result<(), Error> {
-        let (holder, key) = match actor {
-            Actor::User { id, via: Via::Key { id: key }, .. } => (KeyHolder::User(*id), *key),
-            Actor::DeployKey { key, repository, .. } => (KeyHolder::Repository(*repository), *key),
+        self.check_key(actor, Freshness::Seconds).await
+    }
+
+    async fn check_key(&self, actor: &Actor, freshness: Freshness) -> Result<(), Error> {
+        let key = match actor {
+            Actor::User { via: Via::Key { id }, .. } => *id,
+            Actor::DeployKey { key, .. } => *key,
             _ => return Ok(()),
         };
-        self.check_account(actor).await?;
-        let mut conn = self.db().read().await?;
-        let keys = keys::list_of(&mut conn, holder).await?;
-        let now = self.clock().now_ms();
-        let counts = |held: &keys::Key| held.id == key && held.expires_at.is_none_or(|ends| now < ends);
-        if keys.iter().any(counts) { Ok(()) } else { Err(wrong()) }
+        let known = self.key_by_id(key, freshness).await?;
+        let now_is = known.and_then(|known| actor_of(&known, self.clock().now_ms()));
+        if now_is.is_some_and(|now_is| still(actor, &now_is)) { Ok(()) } else { Err(wrong()) }
     }
 
     /// Asks again whether any actor still may: a push lasts, and account, key, token or rank may be gone since
@@ -66,7 +68,7 @@ impl Forge {
                 self.check_token(*id, *token).await
             }
             Actor::User { via: Via::Password, .. } => self.check_account(actor).await,
-            _ => self.check_signed_in(actor).await,
+            _ => self.check_key(actor, Freshness::Now).await,
         }
     }
 
@@ -82,27 +84,43 @@ impl Forge {
         if PublicKey::parse_blob(blob).is_err() {
             return Ok(None);
         }
-        let mut conn = self.db().read().await?;
-        let known = keys::find_by_fingerprint(&mut conn, &fingerprint(blob)).await?;
+        let known = self.key_by_fingerprint(fingerprint(blob)).await?;
+        let known = known.filter(|known| known.key.public_key == blob);
         let now = self.clock().now_ms();
-        Ok(known.and_then(|known| actor_of(known, blob, now)))
+        Ok(known.and_then(|known| Some((actor_of(&known, now)?, known.key.id))))
     }
 }
 
 /// Says who a key is, if it counts now.
-fn actor_of(known: KnownKey, blob: &[u8], now: i64) -> Option<(Actor, KeyId)> {
+fn actor_of(known: &KnownKey, now: i64) -> Option<Actor> {
     let KnownKey { key, user } = known;
-    if key.public_key != blob || key.expires_at.is_some_and(|ends| now >= ends) {
+    if key.expires_at.is_some_and(|ends| now >= ends) {
         return None;
     }
-    let actor = match (key.holder, user) {
+    match (key.holder, user) {
         (KeyHolder::Repository(repository), _) => {
-            Actor::DeployKey { key: key.id, repository, can_write: key.can_write }
+            Some(Actor::DeployKey { key: key.id, repository, can_write: key.can_write })
         }
-        (KeyHolder::User(id), Some(user)) if user.state == OwnerState::Active => {
-            Actor::User { id, name: user.name, is_admin: user.is_admin, via: Via::Key { id: key.id } }
+        (KeyHolder::User(id), Some(user)) if user.state == OwnerState::Active => Some(Actor::User {
+            id,
+            name: user.name.clone(),
+            is_admin: user.is_admin,
+            via: Via::Key { id: key.id },
+        }),
+        (KeyHolder::User(_), _) => None,
+    }
+}
+
+/// Whether who signed in by a key is who the key stands for now, and has lost no rank.
+fn still(actor: &Actor, now_is: &Actor) -> bool {
+    match (actor, now_is) {
+        (Actor::User { id, is_admin, .. }, Actor::User { id: same, is_admin: still_admin, .. }) => {
+            id == same && (*still_admin || !is_admin)
         }
-        (KeyHolder::User(_), _) => return None,
-    };
-    Some((actor, key.id))
+        (
+            Actor::DeployKey { repository, can_write, .. },
+            Actor::DeployKey { repository: same, can_write: still_write, .. },
+        ) => repository == same && (*still_write || !can_write),
+        _ => false,
+    }
 }

@@ -11,6 +11,7 @@ use hakata_store::OwnerState;
 use hakata_store::users::{self, User};
 
 use super::cache::{Logins, Rows};
+use super::key_rows::KeyRows;
 use super::password::Passwords;
 use super::refusals::{Proof, Refusals};
 use super::throttle::Throttle;
@@ -39,6 +40,7 @@ pub(crate) struct Authenticator {
     verifying: Keyed<[u8; 32]>,
     accounts: Rows<UserId, User>,
     pub(super) tokens: TokenRows,
+    pub(super) keys: KeyRows,
     pub(super) used: Used,
     pub(super) refusals: Refusals,
 }
@@ -52,15 +54,17 @@ impl Authenticator {
             verifying: Keyed::new("same_password", SAME_PASSWORD, 1),
             accounts: Rows::new(MAX_ACCOUNTS),
             tokens: Rows::new(MAX_ACCOUNTS),
+            keys: KeyRows::new(),
             used: Used::new(),
             refusals: Refusals::default(),
         }
     }
 
-    /// Forgets accounts and tokens kept in memory: their rows have changed.
+    /// Forgets accounts, tokens and keys kept in memory: their rows have changed.
     pub(crate) fn forget_accounts(&self) {
         self.accounts.forget();
         self.tokens.forget();
+        self.keys.forget();
     }
 }
 

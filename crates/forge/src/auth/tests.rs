@@ -1,10 +1,14 @@
 //! Signing in against real rows: what is remembered, and what ends it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hakata_runtime::secret::Secret;
+use hakata_store::keys::KeyHolder;
 use serde_json::json;
+
+use super::key_rows::Freshness;
 
 use crate::admin::Outcome;
 use crate::keys::PublicKey;
@@ -125,6 +129,55 @@ hakata_store::on_every_engine! {
         assert!(bearer(&second).await.is_err(), "it is revoked");
         let stranger = json!({ "command": "token", "action": "revoke", "user": "bob", "id": id });
         assert_eq!(world.admin(stranger).await.unwrap_err().kind(), Kind::NotFound, "not bob's to revoke");
+    }
+
+    /// What this process changes about a key counts at once; what another changes, within seconds.
+    async fn kept_keys_end_with_their_rows(database: TestDatabase) {
+        let world = World::start(database, Settings::default()).await;
+        let alice = world.user("alice").await.user().unwrap();
+        let blob = crate::keys::PublicKey::parse(KEY).unwrap().blob;
+        let add = json!({ "command": "key", "action": "add", "owner": { "user": "alice" }, "line": KEY });
+        world.admin(add).await.unwrap();
+        let actor = world.forge.sign_in_key(&blob, None).await.unwrap();
+        let user = |action: &str| json!({ "command": "user", "action": action, "name": "alice" });
+        for (action, works) in [("disable", false), ("enable", true)] {
+            world.admin(user(action)).await.unwrap();
+            assert_eq!(world.forge.is_key_known(&blob).await.unwrap(), works, "{action}");
+            assert_eq!(world.forge.sign_in_key(&blob, None).await.is_ok(), works, "{action}");
+            assert_eq!(world.forge.check_signed_in(&actor).await.is_ok(), works, "{action}");
+        }
+        // As another process would, past everything that is kept here.
+        let db = world.forge.db();
+        if db.is_sole_owner() {
+            return;
+        }
+        {
+            let mut conn = db.write().await.unwrap();
+            let keys = hakata_store::keys::list_of(&mut conn, KeyHolder::User(alice)).await.unwrap();
+            assert!(hakata_store::keys::delete(&mut conn, KeyHolder::User(alice), keys[0].id).await.unwrap());
+        }
+        assert!(world.forge.check_not_revoked(&actor).await.is_err(), "what a push changes is asked of the rows");
+        world.clock.advance(Duration::from_secs(2));
+        assert!(!world.forge.is_key_known(&blob).await.unwrap());
+        assert!(world.forge.sign_in_key(&blob, None).await.is_err());
+        assert!(world.forge.check_signed_in(&actor).await.is_err());
+    }
+
+    /// One conversation over SSH asks the database whose the key is at most once.
+    async fn a_login_by_key_reads_its_row_once(database: TestDatabase) {
+        let world = World::start(database, Settings::default()).await;
+        world.user("alice").await;
+        let blob = crate::keys::PublicKey::parse(KEY).unwrap().blob;
+        let add = json!({ "command": "key", "action": "add", "owner": { "user": "alice" }, "line": KEY });
+        world.admin(add).await.unwrap();
+        assert!(world.forge.is_key_known(&blob).await.unwrap());
+        let kept = world.forge.key_by_fingerprint(crate::keys::fingerprint(&blob)).await.unwrap().unwrap();
+        let actor = world.forge.sign_in_key(&blob, None).await.unwrap();
+        let again = world.forge.key_by_fingerprint(crate::keys::fingerprint(&blob)).await.unwrap().unwrap();
+        assert!(Arc::ptr_eq(&kept, &again), "the proof did not read it again");
+        world.forge.check_signed_in(&actor).await.unwrap();
+        let again = world.forge.key_by_id(kept.key.id, Freshness::Seconds).await.unwrap().unwrap();
+        assert!(Arc::ptr_eq(&kept, &again), "nor did the command");
     }
 
     /// A key signs in its user or opens its repository, is held once, and ends when it is removed.

@@ -39,6 +39,8 @@ on_every_engine! {
         assert_eq!((holder.id, holder.name.as_str(), holder.credentials_version), (alice, "alice", 1));
         let known = keys::find_by_fingerprint(conn, "SHA256:ABC").await.unwrap().unwrap();
         assert_eq!((known.key, known.user), (deploy.clone(), None));
+        assert_eq!(keys::find(conn, key.id).await.unwrap().unwrap().user.unwrap().id, alice, "by its id too");
+        assert_eq!(keys::find(conn, KeyId::new(3)).await.unwrap(), None);
         assert!(keys::touch(conn, key.id, 9).await.unwrap());
         assert_eq!(keys::list_of(conn, key.holder).await.unwrap()[0].last_used_at, Some(9));
         assert!(!keys::delete(conn, KeyHolder::User(bob), key.id).await.unwrap(), "another's key");
