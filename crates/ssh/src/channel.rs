@@ -13,6 +13,7 @@ use crate::run::{self, Job};
 use crate::server::Shared;
 use activity::Activity;
 use hakata_forge::Actor;
+use hakata_service::stream::Patience;
 use input::{Feed, NotRead};
 use russh::server::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
@@ -25,6 +26,10 @@ const CLOSE_TIME: Duration = Duration::from_secs(10);
 
 /// Stands in for the exit status when a command ends by a limit.
 const CUT_STATUS: u32 = 255;
+
+/// How much longer than on a socket a client may take nothing on a channel: OpenSSH's client tells what it has taken
+/// only every 96 KiB, which at 1 KiB a second is more than the minute of the default.
+const WINDOW_STALLS: u32 = 2;
 
 /// The streams of one command.
 pub(crate) struct Streams {
@@ -61,15 +66,17 @@ pub(crate) async fn serve(
     let activity = Arc::new(Activity::new());
     let (read, write) = channel.split();
     let (feed, input) = Input::new();
+    let stall = settings.patience.stall * WINDOW_STALLS;
+    let patience = Patience { stall, ..settings.patience };
     let streams = Streams {
         input,
-        output: Output::new(write.make_writer(), activity.clone(), settings.patience),
-        errors: Output::new(write.make_writer_ext(Some(1)), activity.clone(), settings.patience),
+        output: Output::new(write.make_writer(), activity.clone(), patience),
+        errors: Output::new(write.make_writer_ext(Some(1)), activity.clone(), patience),
     };
     let end = tokio::select! {
         biased;
         () = stop.cancelled() => End::Left,
-        end = pump(read, feed, &activity, settings.patience.stall * 2) => end,
+        end = pump(read, feed, &activity, stall) => end,
         () = activity.quiet_for(settings.idle) => End::Stalled,
         status = run::run(&shared, &live, &actor, job, streams) => End::Exit(status),
     };
