@@ -5,21 +5,25 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// Bytes read ahead: the library asks the stream for each packet twice, for its length and for the rest, and all packets
+/// of a handshake fit into this. Larger reads go past it.
+const READ_AHEAD: usize = 2 * 1024;
 
 /// A stream that ends at once when its token is cancelled, in the middle of a read or write too.
 ///
 /// The library that speaks SSH runs in a task of its own which nothing can abort; failing its stream ends it.
 pub(crate) struct Wire<S> {
-    stream: Guarded<S>,
+    stream: BufReader<Guarded<S>>,
     cut: CancellationToken,
     cut_wait: Pin<Box<WaitForCancellationFutureOwned>>,
     logged_in: CancellationToken,
     after_read: fn(&S),
 }
 
-impl<S> Wire<S> {
+impl<S: AsyncRead + Unpin> Wire<S> {
     /// Wraps a stream. `after_read` runs after each read until `logged_in` fires: it re-arms quick acknowledgements,
     /// without which both sides of the handshake wait 40 ms for each other several times.
     pub(crate) fn new(
@@ -31,9 +35,12 @@ impl<S> Wire<S> {
     ) -> Self {
         let cut_wait = Box::pin(cut.clone().cancelled_owned());
         let stream = Guarded::new(stream, Deadlines { idle: None, patience: Some(patience) });
+        let stream = BufReader::with_capacity(READ_AHEAD, stream);
         Self { stream, cut, cut_wait, logged_in, after_read }
     }
+}
 
+impl<S> Wire<S> {
     fn check_cut(&self) -> io::Result<()> {
         if self.cut.is_cancelled() { Err(cut_error()) } else { Ok(()) }
     }
@@ -49,10 +56,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.check_cut()?;
+        let is_ahead = !this.stream.buffer().is_empty();
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Ready(read) => {
-                if !this.logged_in.is_cancelled() {
-                    (this.after_read)(this.stream.get_ref());
+                if !is_ahead && !this.logged_in.is_cancelled() {
+                    (this.after_read)(this.stream.get_ref().get_ref());
                 }
                 Poll::Ready(read)
             }
@@ -61,21 +69,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     fn poll_guarded<T>(
         &mut self,
         cx: &mut Context<'_>,
         poll: impl FnOnce(Pin<&mut Guarded<S>>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         self.check_cut()?;
-        match poll(Pin::new(&mut self.stream), cx) {
+        match poll(Pin::new(self.stream.get_mut()), cx) {
             Poll::Ready(written) => Poll::Ready(written),
             Poll::Pending => self.poll_cut(cx).map(Err),
         }
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.get_mut().poll_guarded(cx, |stream, cx| stream.poll_write(cx, buf))
     }
@@ -95,8 +103,10 @@ fn cut_error() -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Patience, Wire};
+    use super::{AsyncRead, Context, Patience, Pin, Poll, ReadBuf, Wire, io};
     use std::io::ErrorKind;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio_util::sync::CancellationToken;
@@ -109,6 +119,43 @@ mod tests {
             |_| {},
             Patience { min_rate: 0, ..Patience::default() },
         )
+    }
+
+    /// Counts the reads of a socket.
+    struct Counting(DuplexStream, Arc<AtomicUsize>);
+
+    impl AsyncRead for Counting {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let read = Pin::new(&mut self.0).poll_read(cx, buf);
+            self.1.fetch_add(usize::from(read.is_ready()), Ordering::Relaxed);
+            read
+        }
+    }
+
+    #[tokio::test]
+    async fn a_packet_is_one_read_of_the_socket_and_one_acknowledgement() {
+        static ACKNOWLEDGED: AtomicUsize = AtomicUsize::new(0);
+        let (stream, mut peer) = duplex(4_096);
+        let reads = Arc::new(AtomicUsize::new(0));
+        let acknowledge = |_: &Counting| {
+            ACKNOWLEDGED.fetch_add(1, Ordering::Relaxed);
+        };
+        let (cut, logged_in) = (CancellationToken::new(), CancellationToken::new());
+        let stream = Counting(stream, reads.clone());
+        let mut wire = Wire::new(stream, cut, logged_in, acknowledge, Patience::default());
+        for n in 1..4 {
+            peer.write_all(&[n; 100]).await.unwrap();
+            let mut packet = [0; 100];
+            wire.read_exact(&mut packet[..4]).await.unwrap();
+            wire.read_exact(&mut packet[4..]).await.unwrap();
+            assert_eq!(packet, [n; 100]);
+            let n = usize::from(n);
+            assert_eq!((reads.load(Ordering::Relaxed), ACKNOWLEDGED.load(Ordering::Relaxed)), (n, n));
+        }
     }
 
     #[tokio::test]
