@@ -8,4 +8,5 @@ mod git;
 mod harness;
 mod hostile;
 mod keys;
+mod security_keys;
 pub(crate) mod stub;
