@@ -3,6 +3,7 @@
 mod clone;
 mod discovery;
 mod git_clients;
+mod idle;
 pub(crate) mod ids;
 mod push;
 pub(crate) mod read;
@@ -22,7 +23,8 @@ use crate::repositories::{Repository, git};
 type Case = fn(&Peers, &[Repository], Effort, &mut Report) -> Result<()>;
 
 /// All cases by name.
-pub(crate) const ALL: [(&str, Case); 8] = [
+pub(crate) const ALL: [(&str, Case); 9] = [
+    ("idle", idle::connections),
     ("discovery-c1", discovery::one_connection),
     ("discovery-c16", discovery::sixteen_connections),
     ("ls-remote", git_clients::ls_remote),

@@ -73,6 +73,13 @@ impl Drop for Meter {
     }
 }
 
+/// Resident memory of a process.
+pub(crate) fn resident_kib(pid: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("reading a status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a status has VmRSS")?;
+    line.trim().trim_end_matches(" kB").parse().context("reading VmRSS")
+}
+
 /// Makes a control group if this machine lets us.
 fn make_group(name: &str) -> Option<(PathBuf, bool)> {
     let name = format!("hakata-bench-{name}-{}", std::process::id());

@@ -38,6 +38,11 @@ impl Peer {
         self.meters.iter().map(Meter::used).sum()
     }
 
+    /// The process that serves; not those that it starts.
+    pub(crate) fn pid(&self) -> u32 {
+        self.children.first().map_or(0, Child::id)
+    }
+
     /// The URL of a repository for git.
     pub(crate) fn url(&self, repository: &str) -> String {
         format!("{}{repository}.git", self.base)
@@ -65,8 +70,9 @@ pub(crate) struct Peers {
     pub(crate) nginx: Peer,
     /// `git daemon`.
     pub(crate) daemon: Peer,
-    /// OpenSSH's server, which starts git through a shell.
+    /// OpenSSH's server with git-shell.
     pub(crate) sshd: Peer,
+    _account: sshd::Account,
 }
 
 impl Peers {
@@ -74,13 +80,13 @@ impl Peers {
     pub(crate) fn start(folder: &Path, binary: &Path, repositories: &[Repository]) -> Result<Self> {
         let nginx = nginx::start(folder)?;
         let daemon = daemon::start(folder)?;
-        let sshd = sshd::start(folder)?;
+        let (sshd, account) = sshd::start(folder)?;
         let (hakata, hakata_ssh) = hakata::start(folder, binary, repositories)?;
         let bare = bare::start(folder, binary)?;
         for peer in [&nginx, &daemon, &sshd, &hakata, &bare] {
             wait_for(&peer.address)?;
         }
-        Ok(Self { hakata, hakata_ssh, bare, nginx, daemon, sshd })
+        Ok(Self { hakata, hakata_ssh, bare, nginx, daemon, sshd, _account: account })
     }
 }
 

@@ -39,11 +39,20 @@ struct Goal {
     at_most: f64,
 }
 
+/// Memory that must not be exceeded, whatever others take.
+struct Memory {
+    name: &'static str,
+    case: String,
+    kib: f64,
+    at_most_kib: f64,
+}
+
 /// Everything measured in a run.
 #[derive(Default)]
 pub(crate) struct Report {
     rows: Vec<Row>,
     goals: Vec<Goal>,
+    memory: Vec<Memory>,
 }
 
 impl Report {
@@ -62,6 +71,11 @@ impl Report {
         at_most: f64,
     ) {
         self.goals.push(Goal { name, case: case.to_owned(), peer, measure, at_most });
+    }
+
+    /// Adds what one of something takes, and demands that it is at most `at_most_kib`.
+    pub(crate) fn memory(&mut self, name: &'static str, case: &str, kib: f64, at_most_kib: f64) {
+        self.memory.push(Memory { name, case: case.to_owned(), kib, at_most_kib });
     }
 
     /// Prints tables and JSON lines; `false` if a goal is missed.
@@ -100,8 +114,20 @@ impl Report {
                 if met { "met" } else { "MISSED" }
             );
         }
+        all &= self.print_memory();
         self.print_json();
         all
+    }
+
+    fn print_memory(&self) -> bool {
+        if !self.memory.is_empty() {
+            println!("\n| goal | case | KiB each | at most | |\n|---|---|---|---|---|");
+        }
+        for Memory { name, case, kib, at_most_kib } in &self.memory {
+            let met = if kib <= at_most_kib { "met" } else { "MISSED" };
+            println!("| {name} | {case} | {kib:.1} | {at_most_kib:.0} | {met} |");
+        }
+        self.memory.iter().all(|memory| memory.kib <= memory.at_most_kib)
     }
 
     fn print_json(&self) {

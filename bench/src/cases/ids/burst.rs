@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::figures::Figures;
 use super::peers::Peer;
+use crate::meter::resident_kib;
 
 /// Clients that connect at the same time.
 const N_AT_ONCE: usize = 300;
@@ -47,7 +48,7 @@ pub(super) fn connects(peer: &Peer, figures: &mut Figures) -> Result<()> {
 
 /// Opens connections, uses each once, and looks at the memory of the process.
 pub(super) fn idle_memory(peer: &Peer, figures: &mut Figures) -> Result<()> {
-    let before = resident_kib(peer)?;
+    let before = resident_kib(peer.pid())?;
     let open = |_| -> Result<TcpStream> {
         let mut stream = TcpStream::connect(&peer.address).context("connecting")?;
         stream.write_all(b"get k\r\n")?;
@@ -62,16 +63,9 @@ pub(super) fn idle_memory(peer: &Peer, figures: &mut Figures) -> Result<()> {
     };
     let idle = (0..N_IDLE).map(open).collect::<Result<Vec<TcpStream>>>()?;
     // Every reply was read, and a connection that waits owns no buffer: what is resident now stays so.
-    let each = (resident_kib(peer)? - before) / f64::from(N_IDLE);
+    let each = (resident_kib(peer.pid())? - before) / f64::from(N_IDLE);
     drop(idle);
     let share = if each > 0.0 { IDLE_KIB / each } else { f64::INFINITY };
     figures.goal(format!("{N_IDLE} idle connections, {each:.1} KiB each of {IDLE_KIB} KiB"), share, 1.0);
     Ok(())
-}
-
-fn resident_kib(peer: &Peer) -> Result<f64> {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", peer.pid())).context("reading a status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a status has VmRSS")?;
-    line.trim().trim_end_matches(" kB").parse().context("reading VmRSS")
 }
