@@ -27,7 +27,9 @@ pub(super) fn operations(path: &Path, subject: &Subject) -> Result<Vec<Operation
     let files = String::from_utf8(run(path, &words(&["ls-tree", "-r", "--name-only", "HEAD"]))?)?;
     let file = files.lines().next().context("the repository has a file")?.to_owned();
     let blob = Oid::parse_hex(run(path, &words(&["rev-parse", &format!("HEAD:{file}")]))?.trim_ascii())?;
-    let old = Oid::parse_hex(run(path, &words(&["rev-parse", "HEAD~500"]))?.trim_ascii())?;
+    let chain = run(path, &words(&["rev-list", "--first-parent", "--max-count=501", "HEAD"]))?;
+    let old = chain.trim_ascii().rsplit(|byte| *byte == b'\n').next().context("there are commits")?;
+    let old = Oid::parse_hex(old)?;
     let mut all = vec![
         one("revision", 10.0, &["rev-parse", "HEAD~10^{tree}"], move |view| {
             Ok(format!("{}\n", view.resolve(b"HEAD~10^{tree}", &|name| (name == b"HEAD").then_some(tip))?))
@@ -45,6 +47,7 @@ pub(super) fn operations(path: &Path, subject: &Subject) -> Result<Vec<Operation
         one("merge base", 3.0, &["merge-base", &tip.to_string(), &old.to_string()], move |view| {
             Ok(view.merge_bases(&tip, &[old])?.iter().map(|oid| format!("{oid}\n")).collect::<String>())
         }),
+        diverged(path, tip)?,
         one(
             "ahead behind",
             1.0,
@@ -107,6 +110,23 @@ fn log(view: &View, tip: Oid) -> Result<String> {
         let _ = writeln!(out, "{oid} {} {name} {subject}", commit.author.time.unwrap_or(0));
     }
     Ok(out)
+}
+
+/// A merge base of two histories of which neither is in the other: the parents of one of the last merges.
+fn diverged(path: &Path, tip: Oid) -> Result<Operation> {
+    let merges = run(path, &words(&["rev-list", "--merges", "--max-count=20", "--parents", "HEAD"]))?;
+    let last = merges.trim_ascii().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let parents: Vec<&[u8]> = last.split(|byte| *byte == b' ').skip(1).collect();
+    let (one, other) = match parents[..] {
+        [one, other, ..] => (Oid::parse_hex(one)?, Oid::parse_hex(other)?),
+        // A history without merges has nothing that diverged.
+        _ => (tip, tip),
+    };
+    let command = ["merge-base", &one.to_string(), &other.to_string()];
+    Ok(self::one("merge base of a merge", 3.0, &command, move |view| {
+        let found = view.merge_bases(&one, &[other])?;
+        Ok(found.iter().take(1).map(|oid| format!("{oid}\n")).collect::<String>())
+    }))
 }
 
 fn path_log(tip: Oid, file: String) -> Operation {

@@ -159,6 +159,11 @@ impl<'v> History<'v> {
         }
     }
 
+    /// Says whether there is a commit-graph, so that levels are cheap to find.
+    pub(super) fn has_graph(&self) -> bool {
+        self.graph.is_some()
+    }
+
     /// Returns the objects it reads from.
     pub(super) fn view(&self) -> &'v View {
         self.view

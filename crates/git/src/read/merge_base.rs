@@ -30,7 +30,7 @@ impl View {
     }
 }
 
-/// Paints the ancestors of both sides until everything that is left is an ancestor of both.
+/// Paints the ancestors of both sides until no common one can come that is not an ancestor of another.
 /// Source: `paint_down_to_common` of git, in whose order ties are left too.
 fn merge_bases(history: &mut History<'_>, one: Node, others: &[Node]) -> Result<Vec<Node>, ReadError> {
     if others.contains(&one) {
@@ -55,8 +55,14 @@ fn merge_bases(history: &mut History<'_>, one: Node, others: &[Node]) -> Result<
 
 fn paint(history: &mut History<'_>, one: Node, others: &[Node]) -> Result<Vec<Node>, ReadError> {
     let mut flags = NodeMap::<u8>::new(history);
-    let mut queue =
-        Queue { heap: BinaryHeap::new(), n_pushed: 0, n_fresh: 0, waiting: NodeMap::new(history) };
+    // With levels, which are cheap where there is a commit-graph, no commit is taken before its descendants.
+    let is_ordered = history.has_graph();
+    if is_ordered {
+        history.find_levels(&[one])?;
+        history.find_levels(others)?;
+    }
+    let waiting = NodeMap::new(history);
+    let mut queue = Queue { heap: BinaryHeap::new(), n_pushed: 0, waiting, n_fresh: [0; 4], is_ordered };
     let (mut found, mut parents) = (Vec::new(), Vec::new());
     for (node, side) in std::iter::once((&one, LEFT)).chain(others.iter().map(|node| (node, RIGHT))) {
         *flags.at(*node) |= side;
@@ -88,10 +94,16 @@ fn paint(history: &mut History<'_>, one: Node, others: &[Node]) -> Result<Vec<No
 struct Queue {
     heap: BinaryHeap<(u32, i64, Reverse<u32>, Node)>,
     n_pushed: u32,
-    /// Places in the queue of nodes that are not stale.
-    n_fresh: u32,
     /// Places in the queue of each node.
     waiting: NodeMap<u32>,
+    /// Places in the queue of nodes that are not stale, by the sides that reach them.
+    n_fresh: [u32; 4],
+    is_ordered: bool,
+}
+
+/// Returns the sides that reach a node; `None` if it is stale.
+fn sides(flags: u8) -> Option<usize> {
+    (flags & STALE == 0).then_some(usize::from(flags & (LEFT | RIGHT)))
 }
 
 impl Queue {
@@ -99,27 +111,35 @@ impl Queue {
         self.heap.push((history.level(node), history.time(node), Reverse(self.n_pushed), node));
         self.n_pushed = self.n_pushed.wrapping_add(1);
         *self.waiting.at(node) += 1;
-        self.n_fresh += u32::from(flags.get(node) & STALE == 0);
+        self.count(flags.get(node), |n| *n += 1);
     }
 
-    /// Sets flags; a node that becomes stale is fresh no more wherever it waits.
+    /// Sets flags of a node, wherever it waits.
     fn mark(&mut self, flags: &mut NodeMap<u8>, node: Node, set: u8) {
-        let before = flags.get(node);
+        let n_waiting = self.waiting.get(node);
+        self.count(flags.get(node), |n| *n -= n_waiting);
         *flags.at(node) |= set;
-        if before & STALE == 0 && set & STALE != 0 {
-            self.n_fresh -= self.waiting.get(node);
-        }
+        self.count(flags.get(node), |n| *n += n_waiting);
     }
 
-    /// Takes the next node, as long as one that is not stale is left.
+    /// Takes the next node, as long as another common ancestor may come.
     fn pop(&mut self, flags: &NodeMap<u8>) -> Option<Node> {
-        if self.n_fresh == 0 {
+        let [_, left, right, both] = self.n_fresh;
+        // A side that has only stale commits left meets the other one in stale commits only.
+        let is_one_sided = if self.is_ordered { left == 0 || right == 0 } else { left == 0 && right == 0 };
+        if both == 0 && is_one_sided {
             return None;
         }
         let (.., node) = self.heap.pop()?;
         *self.waiting.at(node) -= 1;
-        self.n_fresh -= u32::from(flags.get(node) & STALE == 0);
+        self.count(flags.get(node), |n| *n -= 1);
         Some(node)
+    }
+
+    fn count(&mut self, flags: u8, change: impl FnOnce(&mut u32)) {
+        if let Some(sides) = sides(flags) {
+            change(&mut self.n_fresh[sides]);
+        }
     }
 }
 
