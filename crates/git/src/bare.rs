@@ -31,7 +31,6 @@ pub use converse::{Conversation, ConverseError, Program, Visitor};
 pub use files::{ObjectsFile, OpenFileError};
 pub use find::FindError;
 pub use kept::AnswerError;
-pub use listing::Listing;
 pub use root::{OpenRootError, Repository, Root, RootSettings};
 
 use hakata_runtime::metrics::Metric;

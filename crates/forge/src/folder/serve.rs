@@ -76,8 +76,7 @@ impl Allowed {
             let is_whole = look(input, &mut begin).await?;
             if is_whole
                 && begin.starts_with(b"0014command=ls-refs\n")
-                && let Some(listing) = self.repository.listing().await?
-                && let Some(answer) = listing.answer(&begin)
+                && let Some(answer) = self.repository.answer_ls_refs(&begin).await?
             {
                 return output.send(answer).await.map_err(gone);
             }

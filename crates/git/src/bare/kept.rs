@@ -30,6 +30,9 @@ const MAX_ANSWER: u64 = 512 << 20;
 /// Most configurations that are kept, and the typical count of answers.
 const MAX_CONFIGURATIONS: usize = 10_000;
 
+/// Longest request whose answer is kept, in bytes.
+const MAX_REQUEST: usize = 4 << 10;
+
 static ANSWERED: CounterFamily<From> = CounterFamily::new(
     "hakata_bare_listings_total",
     "Answers about refs of an operator's own repositories, by where they came from",
@@ -86,12 +89,26 @@ impl Weighter<Place, Arc<Answer>> for Weight {
     }
 }
 
+/// A request of a repository.
+type Asked = (PathBuf, Bytes);
+
+/// The listing that an answer was made from, by whose place in memory it is known again, and the answer.
+type Derived = (Bytes, Bytes);
+
+impl Weighter<Asked, Derived> for Weight {
+    fn weight(&self, asked: &Asked, derived: &Derived) -> u64 {
+        (512 + asked.0.as_os_str().len() + asked.1.len() + derived.0.len() + derived.1.len()) as u64
+    }
+}
+
 /// What is kept of all repositories of a folder.
 #[derive(Debug)]
 pub(super) struct Kept {
     is_on: bool,
     configurations: Cache<PathBuf, Arc<Known>>,
     answers: Cache<Place, Arc<Answer>, Weight>,
+    /// Answers to requests that clients repeat, made from listings.
+    derived: Cache<Asked, Derived, Weight>,
 }
 
 /// Why there is no answer.
@@ -113,7 +130,8 @@ impl Kept {
         Self {
             is_on,
             configurations: Cache::new(MAX_CONFIGURATIONS),
-            answers: Cache::with_weighter(MAX_CONFIGURATIONS, size.bytes(), Weight),
+            answers: Cache::with_weighter(MAX_CONFIGURATIONS, size.bytes() / 2, Weight),
+            derived: Cache::with_weighter(MAX_CONFIGURATIONS, size.bytes() / 2, Weight),
         }
     }
 
@@ -137,11 +155,31 @@ impl Repository {
         self.answer(Question::Advertisement(version)).await.map(|(bytes, _)| bytes)
     }
 
-    /// Returns git's answer to an `ls-refs` of everything; `None` if git must be asked the very question of the client.
+    /// Answers a request of version 2 if it is a plain `ls-refs`; `None` if git must be asked the very question of the
+    /// client.
     ///
     /// # Errors
     /// As [`fetch_advertisement`](Self::fetch_advertisement).
-    pub async fn listing(&self) -> Result<Option<Listing>, AnswerError> {
+    pub async fn answer_ls_refs(&self, request: &[u8]) -> Result<Option<Bytes>, AnswerError> {
+        let Some(listing) = self.listing().await? else { return Ok(None) };
+        if request.len() > MAX_REQUEST {
+            return Ok(listing.answer(request));
+        }
+        let asked = (self.path().to_owned(), Bytes::copy_from_slice(request));
+        let derived = &self.root().kept().derived;
+        // The entry holds its listing, so no other can have the same place in memory.
+        if let Some((of, answer)) = derived.get(&asked)
+            && (of.as_ptr(), of.len()) == (listing.lines.as_ptr(), listing.lines.len())
+        {
+            return Ok(Some(answer));
+        }
+        let Some(answer) = listing.answer(request) else { return Ok(None) };
+        derived.insert(asked, (listing.lines, answer.clone()));
+        Ok(Some(answer))
+    }
+
+    /// Returns git's answer to an `ls-refs` of everything, if that can be asked.
+    async fn listing(&self) -> Result<Option<Listing>, AnswerError> {
         if !self.root().kept().is_on {
             return Ok(None);
         }

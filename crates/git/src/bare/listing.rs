@@ -18,7 +18,7 @@ struct Wish<'a> {
 
 /// git's answer to the widest `ls-refs`: all refs with all that can be said of them.
 #[derive(Clone, Debug)]
-pub struct Listing {
+pub(super) struct Listing {
     pub(super) format: ObjectFormat,
     pub(super) lines: Bytes,
 }
@@ -27,7 +27,7 @@ impl Listing {
     /// Answers a whole request; `None` if it is anything but a plain `ls-refs`: git must answer it.
     ///
     /// Costs one pass over the refs.
-    pub fn answer(&self, request: &[u8]) -> Option<Bytes> {
+    pub(super) fn answer(&self, request: &[u8]) -> Option<Bytes> {
         let packets = packets(request)?;
         let wish = Wish::read(&packets, self.format)?;
         if wish.peel && wish.symrefs && wish.unborn && wish.prefixes.is_empty() {
@@ -35,7 +35,14 @@ impl Listing {
         }
         let mut out = Vec::new();
         let mut rest = &self.lines[..];
+        let takes_all = wish.peel && wish.symrefs && wish.unborn;
         while let Some(line) = next_line(&mut rest)? {
+            if takes_all {
+                if wish.wants(name_of(line)?) {
+                    encode(line, &mut out);
+                }
+                continue;
+            }
             wish.answer(line.strip_suffix(b"\n").unwrap_or(line), &mut out)?;
         }
         if !rest.is_empty() {
@@ -107,11 +114,16 @@ impl<'a> Wish<'a> {
         Some(wish)
     }
 
+    /// Tells whether a ref is among those asked for.
+    fn wants(&self, name: &[u8]) -> bool {
+        self.prefixes.is_empty() || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
+    }
+
     /// Writes a ref as the client wants it, if it does. Attributes follow the name, each behind a space.
     fn answer(&self, whole: &[u8], out: &mut Vec<u8>) -> Option<()> {
         let mut words = whole.split(|byte| *byte == b' ');
         let (oid, name) = (words.next()?, words.next()?);
-        if !self.prefixes.is_empty() && !self.prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+        if !self.wants(name) {
             return Some(());
         }
         if oid == b"unborn" && !(self.unborn && self.symrefs) {
@@ -133,6 +145,11 @@ impl<'a> Wish<'a> {
         encode(&kept, out);
         Some(())
     }
+}
+
+/// The name in a line: its second word.
+fn name_of(line: &[u8]) -> Option<&[u8]> {
+    line.trim_ascii_end().split(|byte| *byte == b' ').nth(1)
 }
 
 /// A line without its line feed; git drops one and no more.
@@ -186,6 +203,10 @@ mod tests {
                 Some(&["cc refs/tags/v1 peeled:aa", "0000"]),
             ),
             (&["ref-prefix refs/none"], Some(&["0000"])),
+            (
+                &["peel", "symrefs", "unborn", "ref-prefix refs/tags/", "ref-prefix H"],
+                Some(&["aa HEAD symref-target:refs/heads/main", "cc refs/tags/v1 peeled:aa", "0000"]),
+            ),
         ] {
             let request = lines(&[&["command=ls-refs", "agent=x", "0001"], arguments, &["0000"]].concat());
             let expected = expected.map_or_else(|| listing().lines, lines);
