@@ -1,5 +1,6 @@
 //! The one type of body, of requests and of responses.
 
+use ::http::HeaderMap;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -10,10 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncRead;
+use tokio_util::sync::CancellationToken;
 
 mod pipe;
 mod reader;
 mod received;
+mod until;
 
 pub use pipe::BodyWriter;
 pub use reader::BodyReader;
@@ -114,6 +117,13 @@ impl Body {
         Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
         Self::wrap(Produced::new(write))
+    }
+
+    /// The same body, but when the token fires before its end, it ends there with these trailers: for answers that
+    /// would go on for ever.
+    #[must_use]
+    pub fn until(self, stop: CancellationToken, trailers: HeaderMap) -> Self {
+        Self::wrap(until::Until::new(self, stop, trailers))
     }
 
     /// A writer for another task and the body that it fills; see [`BodyWriter::finish`].
