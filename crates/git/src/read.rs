@@ -27,6 +27,7 @@ mod raw_tree;
 mod revision;
 mod same_paths;
 mod search;
+mod tag;
 mod tree;
 
 pub use allowance::{Allowance, Exhausted};
@@ -42,6 +43,7 @@ pub use message::Trailer;
 pub use range::AheadBehind;
 pub use revision::RefLookup;
 pub use search::{Pattern, Search, SearchHit, SearchQuery};
+pub use tag::Tag;
 pub use tree::{Depth, EntryKind, ListTree, TreeEntry, TreePage};
 
 pub(crate) use allowance::{Meter, metrics};
