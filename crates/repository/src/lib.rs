@@ -31,6 +31,7 @@ mod settings;
 
 mod flight;
 mod refresh;
+mod rows;
 mod snapshots;
 
 mod outcome;
@@ -55,6 +56,7 @@ pub use outcome::{Atomicity, Committed, Reason, RefRefusal};
 pub use prepared::{Intent, Prepared};
 pub use receive::{ConnectError, Push, ReceiveError, ReceiveLimits, Received, TooLarge};
 pub use repository::Repository;
+pub use rows::{OpenObjectsError, Readable, RepositoryRow, Size};
 pub use settings::Settings;
 pub use sweep::{SweepError, Swept};
 pub use verify::{Finding, VerifyError};

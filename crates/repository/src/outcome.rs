@@ -83,6 +83,8 @@ pub enum Reason {
     Recover,
     /// Settings of the repository.
     Settings,
+    /// Another service asked for it.
+    Rpc,
 }
 
 impl Reason {
@@ -93,6 +95,7 @@ impl Reason {
             Self::Import => "import",
             Self::Recover => "recover",
             Self::Settings => "settings",
+            Self::Rpc => "rpc",
         }
     }
 }
