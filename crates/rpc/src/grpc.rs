@@ -1,0 +1,172 @@
+//! Operations over gRPC.
+
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use tokio::time::Instant;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::metadata::MetadataMap;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Channel;
+use tonic_prost::ProstCodec;
+
+use crate::call::{Answers, Call, Pending};
+use crate::operation::{Rpc, StreamRpc, Transport, UnaryRpc};
+use crate::status::{Code, Status};
+
+mod connect;
+mod details;
+
+pub use connect::{ConnectError, Endpoint, ServerTls};
+pub use details::{from_tonic, to_tonic};
+
+/// Names of the metadata that go with a request.
+pub mod metadata {
+    /// `Bearer` and the token of the service.
+    pub const AUTHORIZATION: &str = "authorization";
+    /// For whom: the number of a user.
+    pub const ACTOR: &str = "hakata-actor";
+    /// The name under which a change may be repeated.
+    pub const IDEMPOTENCY_KEY: &str = "hakata-idempotency-key";
+    /// What ties log lines together.
+    pub const REQUEST_ID: &str = "x-request-id";
+}
+
+/// The largest message that a client reads, in bytes; servers keep parts far below.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+/// Carries operations to a server; cheap to clone, every call on the same pool of connections.
+#[derive(Clone, Debug)]
+pub struct Grpc {
+    channel: Channel,
+    authorization: Option<MetadataValue<Ascii>>,
+}
+
+impl Grpc {
+    fn client(&self) -> tonic::client::Grpc<Channel> {
+        tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// Puts a request and what accompanies it together.
+    fn request<T>(&self, call: &Call, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        let metadata = request.metadata_mut();
+        if let Some(authorization) = &self.authorization {
+            metadata.insert(metadata::AUTHORIZATION, authorization.clone());
+        }
+        if let Some(actor) = call.actor {
+            metadata.insert(metadata::ACTOR, MetadataValue::from(actor));
+        }
+        insert(metadata, metadata::IDEMPOTENCY_KEY, call.idempotency_key.as_deref());
+        insert(metadata, metadata::REQUEST_ID, call.request_id.as_deref());
+        if let Some(deadline) = call.deadline {
+            request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+        }
+        request
+    }
+}
+
+/// Adds a value, unless it is none that a header can carry.
+fn insert(metadata: &mut MetadataMap, name: &'static str, value: Option<&str>) {
+    if let Some(Ok(value)) = value.map(MetadataValue::try_from) {
+        metadata.insert(name, value);
+    }
+}
+
+fn path<R: Rpc>() -> PathAndQuery {
+    PathAndQuery::from_static(R::OPERATION.path())
+}
+
+fn codec<R: Rpc>() -> ProstCodec<R::Request, R::Response> {
+    ProstCodec::default()
+}
+
+impl Transport for Grpc {
+    fn unary<R: UnaryRpc>(&self, call: Call, request: R::Request) -> Pending<R::Response> {
+        let (mut client, request) = (self.client(), self.request(&call, request));
+        Box::pin(within(call.deadline, async move {
+            client.ready().await.map_err(unreachable)?;
+            let answer = client.unary(request, path::<R>(), codec::<R>()).await;
+            answer.map(tonic::Response::into_inner).map_err(from_tonic)
+        }))
+    }
+
+    fn stream<R: StreamRpc>(&self, call: Call, request: R::Request) -> Answers<R::Response> {
+        let (mut client, request) = (self.client(), self.request(&call, request));
+        let opened = within(call.deadline, async move {
+            client.ready().await.map_err(unreachable)?;
+            let answer = client.server_streaming(request, path::<R>(), codec::<R>()).await;
+            answer.map(tonic::Response::into_inner).map_err(from_tonic)
+        });
+        let parts = stream::once(opened).flat_map(|opened| match opened {
+            Ok(parts) => parts.map(|part| part.map_err(from_tonic)).left_stream(),
+            Err(status) => stream::iter([Err(status)]).right_stream(),
+        });
+        Box::pin(parts)
+    }
+}
+
+/// Ends waiting at the deadline even if the server says nothing.
+async fn within<T>(
+    deadline: Option<Instant>,
+    answer: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let Some(deadline) = deadline else { return answer.await };
+    let late = |_| Err(Status::new(Code::DeadlineExceeded, "the server did not answer in time"));
+    tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(late)
+}
+
+fn unreachable(error: tonic::transport::Error) -> Status {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    Status::unreached(format!("reaching the server: {text}"))
+}
+
+/// Reads what accompanies a request, on the side of the server.
+///
+/// # Errors
+/// INVALID_ARGUMENT if a value is malformed.
+pub fn call(metadata: &MetadataMap, max: Duration) -> Result<Call, Status> {
+    let text = |name: &'static str| match metadata.get(name) {
+        Some(value) => value.to_str().map(Some).map_err(|_| malformed(name)),
+        None => Ok(None),
+    };
+    let actor = text(metadata::ACTOR)?.map(|actor| actor.parse().map_err(|_| malformed(metadata::ACTOR)));
+    let timeout =
+        text("grpc-timeout")?.map(|timeout| parse_timeout(timeout).ok_or_else(|| malformed("grpc-timeout")));
+    Ok(Call {
+        actor: actor.transpose()?,
+        deadline: Some(Instant::now() + timeout.transpose()?.map_or(max, |timeout| timeout.min(max))),
+        idempotency_key: text(metadata::IDEMPOTENCY_KEY)?.map(str::to_owned),
+        request_id: text(metadata::REQUEST_ID)?.map(str::to_owned),
+    })
+}
+
+fn malformed(name: &str) -> Status {
+    Status::invalid(format!("the metadata {name} is malformed"))
+}
+
+/// Reads `100m`: at most eight digits and a unit. Source: gRPC over HTTP2, "Timeout".
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let n: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(n * 3_600)),
+        "M" => Some(Duration::from_secs(n * 60)),
+        "S" => Some(Duration::from_secs(n)),
+        "m" => Some(Duration::from_millis(n)),
+        "u" => Some(Duration::from_micros(n)),
+        "n" => Some(Duration::from_nanos(n)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
