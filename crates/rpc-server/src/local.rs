@@ -1,0 +1,138 @@
+//! Every operation, answered from the repositories of this process.
+
+use std::sync::Arc;
+
+use hakata_git::read::Allowance;
+use hakata_names::{ObjectFormat, Oid, RefName, RepositoryId, RepositoryPath, TreePath};
+use hakata_repository::{Readable, Repositories, Repository, RepositoryRow};
+use hakata_rpc::v1::RepositoryKey;
+use hakata_rpc::{Call, Status};
+use tokio::time::Instant;
+
+use crate::settings::Settings;
+
+mod blobs;
+mod commits;
+mod diffs;
+mod failure;
+mod messages;
+mod refs;
+mod repositories;
+mod revisions;
+mod server;
+mod trees;
+
+use failure::status;
+
+/// Answers operations; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Local(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    repositories: Repositories,
+    git_version: String,
+    settings: Settings,
+}
+
+impl Local {
+    /// Answers from these repositories, which a git of this version reads.
+    pub fn new(repositories: Repositories, git_version: String, settings: Settings) -> Self {
+        Self(Arc::new(Inner { repositories, git_version, settings }))
+    }
+
+    /// Finds the row of a repository. One question to the database.
+    async fn row(&self, key: Option<&RepositoryKey>) -> Result<RepositoryRow, Status> {
+        let key = key.ok_or_else(|| Status::invalid("the request names no repository"))?;
+        let row = match key.id {
+            0 => self.0.repositories.find(&path(&key.path)?).await,
+            id => self.0.repositories.find_by_id(RepositoryId::new(id)).await,
+        };
+        row.map_err(|error| status(&error))?.ok_or_else(|| Status::not_found("there is no such repository"))
+    }
+
+    /// Opens a repository at its newest version. With an id and its refs in memory no question to the database.
+    async fn repository(&self, key: Option<&RepositoryKey>) -> Result<Repository, Status> {
+        let id = match key {
+            Some(key) if key.id != 0 => RepositoryId::new(key.id),
+            key => self.row(key).await?.id,
+        };
+        self.0.repositories.open(id).await.map_err(|error| status(&error))
+    }
+
+    /// Opens a repository with its objects.
+    async fn open(&self, key: Option<&RepositoryKey>, call: &Call) -> Result<Opened, Status> {
+        let repository = self.repository(key).await?;
+        let readable = repository.readable().await.map_err(|error| status(&error))?;
+        Ok(Opened { repository, readable, deadline: call.deadline })
+    }
+}
+
+/// A repository that one call reads.
+struct Opened {
+    repository: Repository,
+    readable: Readable,
+    deadline: Option<Instant>,
+}
+
+impl Opened {
+    /// What reading may take: the time that is left.
+    fn allowance(&self) -> Allowance {
+        let time = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        Allowance { time, ..Allowance::default() }
+    }
+
+    fn objects(&self) -> &hakata_git::objects::Objects {
+        self.readable.objects()
+    }
+
+    /// Runs a closure with the objects, within what the call may take.
+    async fn read<T, F>(&self, work: F) -> Result<T, Status>
+    where
+        T: Send + 'static,
+        F: FnOnce(&hakata_git::objects::View) -> Result<T, hakata_git::objects::ReadError> + Send + 'static,
+    {
+        self.objects().read_within(&self.allowance(), work).await.map_err(|error| status(&error))
+    }
+}
+
+fn path(path: &str) -> Result<RepositoryPath, Status> {
+    RepositoryPath::parse(path).map_err(|error| Status::invalid(format!("{path:?}: {error}")))
+}
+
+fn ref_name(name: &[u8]) -> Result<RefName, Status> {
+    RefName::parse(name).map_err(|error| Status::invalid(format!("the name of the ref: {error}")))
+}
+
+/// Reads a path; empty is the root.
+fn tree_path(path: &[u8]) -> Result<Option<TreePath>, Status> {
+    if path.is_empty() {
+        return Ok(None);
+    }
+    TreePath::parse(path).map(Some).map_err(|error| Status::invalid(format!("the path: {error}")))
+}
+
+/// Reads a path that must not be empty.
+fn file_path(path: &[u8]) -> Result<TreePath, Status> {
+    tree_path(path)?.ok_or_else(|| Status::invalid("the request names no path"))
+}
+
+fn tree_paths(paths: &[bytes::Bytes]) -> Result<Vec<TreePath>, Status> {
+    paths.iter().map(|path| file_path(path)).collect()
+}
+
+/// Reads an oid of a repository.
+fn oid(raw: &[u8], format: ObjectFormat) -> Result<Oid, Status> {
+    let oid = Oid::from_bytes(raw).map_err(|error| Status::invalid(format!("the oid: {error}")))?;
+    if oid.format() == format { Ok(oid) } else { Err(Status::invalid("the oid is of another hash function")) }
+}
+
+/// Reads an oid that may be left out.
+fn optional_oid(raw: &[u8], format: ObjectFormat) -> Result<Option<Oid>, Status> {
+    if raw.is_empty() { Ok(None) } else { oid(raw, format).map(Some) }
+}
+
+/// Reads a limit, of which 0 means none.
+fn limit(limit: u32) -> usize {
+    if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) }
+}

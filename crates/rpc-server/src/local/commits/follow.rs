@@ -1,0 +1,54 @@
+//! The history of one file under all its names.
+
+use bytes::Bytes;
+use hakata_rpc::Status;
+use hakata_rpc::v1::{History, ListCommitsResponse};
+
+use super::super::messages::commit;
+use super::super::{Opened, file_path, status};
+use super::PART_COMMITS;
+use crate::parts::Parts;
+
+/// Commits that a listing follows a file through at most.
+const MAX_FOLLOWED: usize = 10_000;
+
+impl Opened {
+    /// Lists the commits that changed a file. The cursor is how many were listed, and the commit that it began with.
+    pub(super) async fn follow(
+        &self,
+        history: &History,
+        cursor: &[u8],
+        limit: usize,
+        parts: Parts<ListCommitsResponse>,
+    ) -> Result<(), Status> {
+        let [path] = &history.paths[..] else {
+            return Err(Status::invalid("only one path can be followed"));
+        };
+        let path = file_path(path)?;
+        let (mut skip, tip) = match cursor.split_first_chunk() {
+            Some((skip, tip)) => (u64::from_be_bytes(*skip), super::oid(tip, self.repository.format())?),
+            None => match &history.revisions[..] {
+                [] => (0, self.commit(None).await?),
+                [revision] => (0, self.commit(Some(revision)).await?),
+                _ => return Err(Status::invalid("a file is followed from one revision")),
+            },
+        };
+        let first = usize::try_from(skip).unwrap_or(usize::MAX);
+        let wanted = limit.min(MAX_FOLLOWED.saturating_sub(first));
+        let found =
+            self.objects().follow(tip, &path, first, wanted.saturating_add(1), &self.allowance()).await;
+        let found = found.map_err(|error| status(&error))?;
+        let n = found.len().min(wanted);
+        for some in found[..n].chunks(PART_COMMITS) {
+            skip += some.len() as u64;
+            let more = usize::try_from(skip).unwrap_or(usize::MAX) < first + n;
+            let oids: Vec<_> = some.iter().map(|followed| followed.commit).collect();
+            let commits =
+                self.read(move |view| oids.iter().map(|oid| view.read_commit(oid).map(commit)).collect());
+            let cursor =
+                if more { [&skip.to_be_bytes(), tip.as_bytes()].concat().into() } else { Bytes::new() };
+            parts.give(ListCommitsResponse { commits: commits.await?, cursor }).await?;
+        }
+        Ok(())
+    }
+}

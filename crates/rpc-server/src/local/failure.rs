@@ -1,0 +1,92 @@
+//! What goes wrong below, as callers are told.
+
+use std::error::Error;
+use std::time::Duration;
+
+use hakata_git::objects::ReadError;
+use hakata_repository::{CacheError, CommitError, OpenError, ReceiveError};
+use hakata_rpc::{Code, Status};
+
+/// After this a busy server is worth another question.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Tells a caller what went wrong. What callers can do nothing about is said in general words and logged in full.
+pub(super) fn status(error: &(dyn Error + 'static)) -> Status {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(status) = known(error) {
+            return status;
+        }
+        cause = error.source();
+    }
+    tracing::error!(error = chain(error), "operation failed");
+    Status::new(Code::Internal, "the operation failed; the log of the server says why")
+}
+
+/// Finds words for errors that callers can do something about.
+fn known(error: &(dyn Error + 'static)) -> Option<Status> {
+    if let Some(error) = error.downcast_ref::<ReadError>() {
+        return read(error);
+    }
+    if let Some(error) = error.downcast_ref::<OpenError>() {
+        return match error {
+            OpenError::Absent(_) => Some(Status::not_found("there is no such repository")),
+            OpenError::Moving(_) | OpenError::Stopped { .. } => Some(busy(error)),
+            OpenError::Store { .. } => None,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<CacheError>() {
+        return matches!(error, CacheError::Lagging(_) | CacheError::Stopped { .. }).then(|| busy(error));
+    }
+    if let Some(error) = error.downcast_ref::<CommitError>() {
+        return commit(error);
+    }
+    if let Some(error) = error.downcast_ref::<ReceiveError>() {
+        return matches!(error, ReceiveError::Limited(_) | ReceiveError::Busy(_)).then(|| busy(error));
+    }
+
+    None
+}
+
+fn read(error: &ReadError) -> Option<Status> {
+    let said = error.to_string();
+    Some(match error {
+        ReadError::Absent(_) | ReadError::NotFound(_) => Status::not_found(said),
+        ReadError::Ambiguous { .. } | ReadError::Invalid(_) => Status::invalid(said),
+        ReadError::TooLarge { .. } => Status::new(Code::ResourceExhausted, said),
+        ReadError::Exhausted(hakata_git::read::Exhausted::Time) => Status::new(Code::DeadlineExceeded, said),
+        ReadError::Exhausted(_) => Status::new(Code::ResourceExhausted, said),
+        ReadError::Cancelled => Status::new(Code::Cancelled, said),
+        ReadError::Busy(_) => busy(error),
+        ReadError::Open { .. } | ReadError::Object { .. } | ReadError::Walk(_) | ReadError::Child(_) => {
+            return None;
+        }
+    })
+}
+
+fn commit(error: &CommitError) -> Option<Status> {
+    Some(match error {
+        CommitError::Absent(_) => Status::not_found("there is no such repository"),
+        CommitError::Inactive { .. } => Status::new(Code::FailedPrecondition, error.to_string()),
+        CommitError::Contended | CommitError::PolicyChanged { .. } => {
+            Status::new(Code::Aborted, error.to_string()).retry_after(PAUSE)
+        }
+        CommitError::Full { .. } => Status::new(Code::ResourceExhausted, error.to_string()),
+        _ => return None,
+    })
+}
+
+fn busy(error: &dyn Error) -> Status {
+    Status::new(Code::Unavailable, error.to_string()).retry_after(PAUSE)
+}
+
+/// Says an error with its causes.
+fn chain(error: &dyn Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said = format!("{said}: {error}");
+        cause = error.source();
+    }
+    said
+}

@@ -1,0 +1,257 @@
+//! Branches, tags and all other refs.
+
+use bytes::Bytes;
+use hakata_git::refs::{Ref as GitRef, RefSnapshot};
+use hakata_names::{Oid, RefName, UserId};
+use hakata_rpc::v1::{
+    AheadBehindCount, AheadBehindRequest, AheadBehindResponse, CreateBranchRequest, CreateTagRequest,
+    DeleteBranchRequest, DeleteBranchResponse, DeleteTagRequest, DeleteTagResponse, GetRefRequest,
+    ListBranchesRequest, ListBranchesResponse, ListRefsContainingRequest, ListRefsContainingResponse,
+    ListTagsRequest, ListTagsResponse, Ref, RefService, ResolveRevisionRequest, ResolveRevisionResponse,
+    UpdateRefsRequest, UpdateRefsResponse,
+};
+use hakata_rpc::{Answers, Call, Pending, Status};
+
+use super::messages::{oid_bytes, reference};
+use super::repositories::branch;
+use super::revisions::kind;
+use super::{Local, limit, ref_name};
+use crate::parts::parts;
+use list::{Listed, Question};
+
+mod list;
+mod moves;
+
+/// Refs of one part.
+const PART_REFS: usize = 500;
+
+/// Pairs of one question.
+const MAX_PAIRS: usize = 10_000;
+
+impl RefService for Local {
+    fn list_branches(&self, call: Call, request: ListBranchesRequest) -> Answers<ListBranchesResponse> {
+        let local = self.clone();
+        parts(|parts| async move {
+            let question = Question {
+                prefix: b"refs/heads/",
+                patterns: request.patterns,
+                order: request.order,
+                with_tips: request.with_tips,
+                limit: limit(request.limit),
+                cursor: request.cursor,
+            };
+            let Listed { entries, cursors } =
+                local.list_refs(request.repository.as_ref(), &call, question).await?;
+            for (branches, cursor) in chunks(entries, &cursors) {
+                parts.give(ListBranchesResponse { branches, cursor }).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn list_tags(&self, call: Call, request: ListTagsRequest) -> Answers<ListTagsResponse> {
+        let local = self.clone();
+        parts(|parts| async move {
+            let question = Question {
+                prefix: b"refs/tags/",
+                patterns: request.patterns,
+                order: request.order,
+                with_tips: request.with_tips,
+                limit: limit(request.limit),
+                cursor: request.cursor,
+            };
+            let Listed { entries, cursors } =
+                local.list_refs(request.repository.as_ref(), &call, question).await?;
+            for (tags, cursor) in chunks(entries, &cursors) {
+                parts.give(ListTagsResponse { tags, cursor }).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn get_ref(&self, _call: Call, request: GetRefRequest) -> Pending<Ref> {
+        let local = self.clone();
+        Box::pin(async move {
+            let name = ref_name(&request.ref_name)?;
+            let repository = local.repository(request.repository.as_ref()).await?;
+            let found = repository.snapshot().find(&name).map(reference);
+            found.ok_or_else(|| Status::not_found(format!("there is no {name}")))
+        })
+    }
+
+    fn resolve_revision(
+        &self,
+        call: Call,
+        request: ResolveRevisionRequest,
+    ) -> Pending<ResolveRevisionResponse> {
+        let local = self.clone();
+        Box::pin(async move {
+            let opened = local.open(request.repository.as_ref(), &call).await?;
+            let oid = opened.resolve(request.revision.as_ref()).await?;
+            let header = opened.read(move |view| view.header(&oid)).await?;
+            let header = header.ok_or_else(|| Status::not_found(format!("object {oid} does not exist")))?;
+            let expression = request.revision.map(|revision| (revision.ref_name, revision.expression));
+            let ref_name = begins_with(opened.repository.snapshot(), expression);
+            Ok(ResolveRevisionResponse { oid: oid_bytes(&oid), kind: kind(header.kind).into(), ref_name })
+        })
+    }
+
+    fn create_branch(&self, call: Call, request: CreateBranchRequest) -> Pending<Ref> {
+        let local = self.clone();
+        Box::pin(async move {
+            let name = branch(&request.ref_name)?;
+            let opened = local.open(request.repository.as_ref(), &call).await?;
+            let target = opened.commit(request.start.as_ref()).await?;
+            local.create(opened, name, target, call).await
+        })
+    }
+
+    fn delete_branch(&self, call: Call, request: DeleteBranchRequest) -> Pending<DeleteBranchResponse> {
+        let local = self.clone();
+        Box::pin(async move {
+            let name = branch(&request.ref_name)?;
+            let version =
+                local.delete(request.repository.as_ref(), name, &request.expected_oid, call).await?;
+            Ok(DeleteBranchResponse { version })
+        })
+    }
+
+    fn create_tag(&self, call: Call, request: CreateTagRequest) -> Pending<Ref> {
+        let local = self.clone();
+        Box::pin(async move {
+            let name = tag(&request.ref_name)?;
+            let opened = local.open(request.repository.as_ref(), &call).await?;
+            let target = opened.resolve(request.target.as_ref()).await?;
+            local.create(opened, name, target, call).await
+        })
+    }
+
+    fn delete_tag(&self, call: Call, request: DeleteTagRequest) -> Pending<DeleteTagResponse> {
+        let local = self.clone();
+        Box::pin(async move {
+            let name = tag(&request.ref_name)?;
+            let version =
+                local.delete(request.repository.as_ref(), name, &request.expected_oid, call).await?;
+            Ok(DeleteTagResponse { version })
+        })
+    }
+
+    fn update_refs(&self, call: Call, request: UpdateRefsRequest) -> Pending<UpdateRefsResponse> {
+        let local = self.clone();
+        Box::pin(async move { local.update_refs(request, call).await })
+    }
+
+    fn list_refs_containing(
+        &self,
+        call: Call,
+        request: ListRefsContainingRequest,
+    ) -> Answers<ListRefsContainingResponse> {
+        let local = self.clone();
+        parts(|parts| async move {
+            let opened = local.open(request.repository.as_ref(), &call).await?;
+            let target = opened.commit(request.revision.as_ref()).await?;
+            let snapshot = opened.repository.snapshot().clone();
+            let behind = |found: &&GitRef| found.name.as_bytes() > &request.cursor[..];
+            let candidates: Vec<GitRef> = snapshot
+                .iter()
+                .filter(|found| found.name.as_bytes().starts_with(&request.prefix))
+                .filter(behind)
+                .cloned()
+                .collect();
+            let tips = candidates.iter().map(|found| found.peeled.unwrap_or(found.oid)).collect();
+            let contains = opened.read(move |view| contains(view, &target, tips)).await?;
+            let found =
+                candidates.iter().zip(contains).filter(|(_, contains)| *contains).map(|(found, _)| found);
+            let refs: Vec<Ref> = found.take(limit(request.limit)).map(reference).collect();
+            let n = refs.len();
+            for (nth, refs) in refs.chunks(PART_REFS).enumerate() {
+                let is_last = (nth + 1) * PART_REFS >= n;
+                let cursor =
+                    refs.last().filter(|_| !is_last).map(|last| last.name.clone()).unwrap_or_default();
+                parts.give(ListRefsContainingResponse { refs: refs.to_vec(), cursor }).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn ahead_behind(&self, call: Call, request: AheadBehindRequest) -> Pending<AheadBehindResponse> {
+        let local = self.clone();
+        Box::pin(async move {
+            if request.pairs.len() > MAX_PAIRS {
+                return Err(Status::invalid(format!("more than {MAX_PAIRS} pairs")));
+            }
+            let opened = local.open(request.repository.as_ref(), &call).await?;
+            let mut pairs = Vec::with_capacity(request.pairs.len());
+            for pair in &request.pairs {
+                let head = opened.commit(pair.head.as_ref()).await?;
+                pairs.push((head, opened.commit(pair.base.as_ref()).await?));
+            }
+            let counts = opened.read(move |view| view.ahead_behind(&pairs)).await?;
+            let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+            let counts = counts
+                .iter()
+                .map(|count| AheadBehindCount { ahead: number(count.ahead), behind: number(count.behind) });
+            Ok(AheadBehindResponse { counts: counts.collect() })
+        })
+    }
+}
+
+/// Says which tips reach a commit. What is no commit, such as a tagged tree, reaches none.
+fn contains(
+    view: &hakata_git::objects::View,
+    target: &Oid,
+    tips: Vec<Oid>,
+) -> Result<Vec<bool>, hakata_git::objects::ReadError> {
+    let mut commits = Vec::with_capacity(tips.len());
+    for tip in &tips {
+        let header = view.header(tip)?;
+        if header.is_some_and(|header| header.kind == hakata_git::objects::Kind::Commit) {
+            commits.push(*tip);
+        }
+    }
+    let mut reached = view.tips_containing(target, &commits)?.into_iter();
+    let mut commits = commits.into_iter().peekable();
+    let answer =
+        tips.iter().map(|tip| commits.next_if_eq(tip).is_some_and(|_| reached.next().unwrap_or(false)));
+    Ok(answer.collect())
+}
+
+/// Cuts a list into parts; each but the last says behind what the next begins.
+fn chunks<T>(entries: Vec<T>, cursors: &[Bytes]) -> impl Iterator<Item = (Vec<T>, Bytes)> {
+    let n = entries.len();
+    let mut entries = entries.into_iter();
+    let firsts = (0..n).step_by(PART_REFS);
+    firsts.map(move |first| {
+        let last = (first + PART_REFS).min(n);
+        let cursor = if last == n { Bytes::new() } else { cursors[last - 1].clone() };
+        (entries.by_ref().take(PART_REFS).collect(), cursor)
+    })
+}
+
+/// Reads the name of a tag.
+fn tag(name: &[u8]) -> Result<RefName, Status> {
+    let name = ref_name(name)?;
+    match name.tag() {
+        Some(_) => Ok(name),
+        None => Err(Status::invalid(format!("{name} is no tag: its name does not begin with refs/tags/"))),
+    }
+}
+
+/// Finds the ref that a revision begins with.
+fn begins_with(snapshot: &RefSnapshot, revision: Option<(Bytes, String)>) -> Bytes {
+    let Some((name, expression)) = revision else { return Bytes::new() };
+    if !name.is_empty() {
+        return name;
+    }
+    let end = expression.find(['^', '~', ':']).unwrap_or(expression.len());
+    let short = &expression.as_bytes()[..end];
+    let rules: [&[u8]; 4] = [b"", b"refs/", b"refs/tags/", b"refs/heads/"];
+    let full = rules.iter().map(|rule| [rule, short].concat());
+    let found = full.filter_map(|name| RefName::parse(&name).ok()).find(|name| snapshot.find(name).is_some());
+    found.map(|name| Bytes::copy_from_slice(name.as_bytes())).unwrap_or_default()
+}
+
+/// For whom a call is made.
+pub(super) fn actor(call: &Call) -> Option<UserId> {
+    call.actor.map(UserId::new)
+}

@@ -1,0 +1,182 @@
+//! Lists of branches and tags.
+
+use bytes::Bytes;
+use hakata_git::objects::{Kind, ReadError, View};
+use hakata_git::refs::Ref as GitRef;
+use hakata_rpc::v1::{RefEntry, RefOrder, RepositoryKey, Tip};
+use hakata_rpc::{Call, Status};
+
+use super::super::Local;
+use super::super::messages::{oid_bytes, reference, signature};
+
+/// What is to be listed.
+pub(super) struct Question {
+    pub(super) prefix: &'static [u8],
+    pub(super) patterns: Vec<Bytes>,
+    pub(super) order: i32,
+    pub(super) with_tips: bool,
+    pub(super) limit: usize,
+    pub(super) cursor: Bytes,
+}
+
+/// A list, and for each entry the cursor behind it.
+pub(super) struct Listed {
+    pub(super) entries: Vec<RefEntry>,
+    pub(super) cursors: Vec<Bytes>,
+}
+
+impl Local {
+    /// Lists the refs below a prefix. Only tips and the order by date read objects.
+    pub(super) async fn list_refs(
+        &self,
+        key: Option<&RepositoryKey>,
+        call: &Call,
+        question: Question,
+    ) -> Result<Listed, Status> {
+        let newest = match RefOrder::try_from(question.order) {
+            Ok(RefOrder::Newest) => true,
+            Ok(_) => false,
+            Err(_) => return Err(Status::invalid("there is no such order")),
+        };
+        if !newest && !question.with_tips {
+            let repository = self.repository(key).await?;
+            let found = repository.snapshot().iter().filter(|found| question.takes(found));
+            let found =
+                found.filter(|found| found.name.as_bytes() > &question.cursor[..]).take(question.limit);
+            let entries: Vec<_> = found.map(|found| entry(found, None)).collect();
+            return Ok(Listed { cursors: cursors_by_name(&entries), entries });
+        }
+        let opened = self.open(key, call).await?;
+        let snapshot = opened.repository.snapshot().clone();
+        opened.read(move |view| question.read(view, snapshot.iter(), newest)).await
+    }
+}
+
+impl Question {
+    fn takes(&self, found: &GitRef) -> bool {
+        let Some(short) = found.name.as_bytes().strip_prefix(self.prefix) else { return false };
+        self.patterns.is_empty() || self.patterns.iter().any(|pattern| wild(pattern, short))
+    }
+
+    fn read<'a>(
+        &self,
+        view: &View,
+        refs: impl Iterator<Item = &'a GitRef>,
+        newest: bool,
+    ) -> Result<Listed, ReadError> {
+        let refs = refs.filter(|found| self.takes(found));
+        if !newest {
+            let refs = refs.filter(|found| found.name.as_bytes() > &self.cursor[..]).take(self.limit);
+            let entries: Result<Vec<_>, ReadError> =
+                refs.map(|found| Ok(entry(found, tip(view, found)?))).collect();
+            let entries = entries?;
+            return Ok(Listed { cursors: cursors_by_name(&entries), entries });
+        }
+        let mut dated = Vec::new();
+        for found in refs {
+            let tip = tip(view, found)?;
+            let cursor = dated_cursor(tip.as_ref().map_or(i64::MIN, date), found.name.as_bytes());
+            if cursor > self.cursor {
+                dated.push((cursor, entry(found, tip.filter(|_| self.with_tips))));
+            }
+        }
+        dated.sort_by(|(one, _), (other, _)| one.cmp(other));
+        dated.truncate(self.limit);
+        let (cursors, entries) = dated.into_iter().unzip();
+        Ok(Listed { entries, cursors })
+    }
+}
+
+fn entry(found: &GitRef, tip: Option<Tip>) -> RefEntry {
+    RefEntry { r#ref: Some(reference(found)), tip }
+}
+
+fn cursors_by_name(entries: &[RefEntry]) -> Vec<Bytes> {
+    let name = |entry: &RefEntry| entry.r#ref.as_ref().map(|found| found.name.clone()).unwrap_or_default();
+    entries.iter().map(name).collect()
+}
+
+/// Writes a date so that later ones come first, and the name behind it. Never empty.
+fn dated_cursor(date: i64, name: &[u8]) -> Bytes {
+    let reversed = !(date.cast_unsigned() ^ (1 << 63));
+    [&reversed.to_be_bytes(), name].concat().into()
+}
+
+/// The date that orders a ref: of its tag object, else of its commit.
+fn date(tip: &Tip) -> i64 {
+    let by = tip.tagger.as_ref().or(tip.committer.as_ref());
+    by.map_or(i64::MIN, |by| by.time_s)
+}
+
+/// Reads the commit at the end of a ref, and who made its tag object.
+fn tip(view: &View, found: &GitRef) -> Result<Option<Tip>, ReadError> {
+    let end = found.peeled.unwrap_or(found.oid);
+    if view.header(&end)?.is_none_or(|header| header.kind != Kind::Commit) {
+        return Ok(None);
+    }
+    let commit = view.read_commit(&end)?;
+    let tagger = found.peeled.map(|_| view.read_tag(&found.oid)).transpose()?.and_then(|tag| tag.tagger);
+    Ok(Some(Tip {
+        oid: oid_bytes(&end),
+        subject: commit.subject().into(),
+        author: Some(signature(commit.author)),
+        committer: Some(signature(commit.committer)),
+        tagger: tagger.map(signature),
+    }))
+}
+
+/// Matches a glob pattern, where `*` is any bytes and `?` is any one.
+fn wild(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut from) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while from < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, from));
+                at += 1;
+            }
+            Some(b'?') => (at, from) = (at + 1, from + 1),
+            Some(byte) if *byte == text[from] => (at, from) = (at + 1, from + 1),
+            _ => {
+                let Some((back, behind)) = star else { return false };
+                star = Some((back, behind + 1));
+                (at, from) = (back + 1, behind + 1);
+            }
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{dated_cursor, wild};
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, matches) in [
+            ("", "", true),
+            ("*", "a/b", true),
+            ("v1.*", "v1.2", true),
+            ("v1.*", "v2.1", false),
+            ("*a*b", "xaxxb", true),
+            ("*a*b", "xaxxbc", false),
+            ("?", "ab", false),
+            ("a?c", "abc", true),
+            ("[a]", "a", false),
+        ] {
+            assert_eq!(wild(pattern.as_bytes(), text.as_bytes()), matches, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn later_dates_come_first() {
+        let cursors = [
+            dated_cursor(i64::MAX, b"z"),
+            dated_cursor(1, b"b"),
+            dated_cursor(1, b"c"),
+            dated_cursor(-5, b"a"),
+        ];
+        assert!(cursors.is_sorted());
+        assert!(dated_cursor(i64::MIN, b"a") > cursors[3]);
+    }
+}

@@ -1,0 +1,159 @@
+//! Changes of refs, all of which end in one commit of the repository.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use hakata_names::{Oid, RefName, RefUpdate};
+use hakata_repository::{
+    Atomicity, Committed, Intent, Prepared, Push, Reason, ReceiveLimits, RefRefusal, Repository, no_rows,
+};
+use hakata_rpc::v1::{Moved, Ref, RefMove, RefMoved, RepositoryKey, UpdateRefsRequest, UpdateRefsResponse};
+use hakata_rpc::{Call, Code, Status};
+
+use super::super::messages::{oid_bytes, optional, reference};
+use super::super::{Local, Opened, optional_oid, ref_name, status};
+use super::actor;
+
+/// Refs that one call moves at most.
+const MAX_MOVES: usize = 50_000;
+
+impl Local {
+    /// Makes a ref that does not exist yet.
+    pub(super) async fn create(
+        &self,
+        opened: Opened,
+        name: RefName,
+        target: Oid,
+        call: Call,
+    ) -> Result<Ref, Status> {
+        let update = RefUpdate { name: name.clone(), old: None, new: Some(target) };
+        let repository = opened.repository.clone();
+        drop(opened);
+        let committed = self.commit(&repository, vec![update.clone()], Atomicity::Whole, call).await?;
+        refused(&committed, &[update])?;
+        let reopened = repository.reopened().await.map_err(|error| status(&error))?;
+        let found = reopened.snapshot().find(&name).map(reference);
+        Ok(found.unwrap_or_else(|| Ref {
+            name: Bytes::copy_from_slice(name.as_bytes()),
+            target_oid: oid_bytes(&target),
+            peeled_oid: Bytes::new(),
+        }))
+    }
+
+    /// Removes a ref; answers the version that this made.
+    pub(super) async fn delete(
+        &self,
+        key: Option<&RepositoryKey>,
+        name: RefName,
+        expected: &[u8],
+        call: Call,
+    ) -> Result<i64, Status> {
+        let repository = self.repository(key).await?;
+        let found = repository.snapshot().find(&name).map(|found| found.oid);
+        let found = found.ok_or_else(|| Status::not_found(format!("there is no {name}")))?;
+        let old = optional_oid(expected, repository.format())?.unwrap_or(found);
+        let update = RefUpdate { name, old: Some(old), new: None };
+        let committed = self.commit(&repository, vec![update.clone()], Atomicity::Whole, call).await?;
+        refused(&committed, &[update])?;
+        Ok(committed.version.unwrap_or_else(|| repository.version()))
+    }
+
+    pub(super) async fn update_refs(
+        &self,
+        request: UpdateRefsRequest,
+        call: Call,
+    ) -> Result<UpdateRefsResponse, Status> {
+        if request.moves.len() > MAX_MOVES {
+            return Err(Status::invalid(format!("more than {MAX_MOVES} refs")));
+        }
+        let repository = self.repository(request.repository.as_ref()).await?;
+        let updates = updates(&request.moves, &repository)?;
+        let atomicity = if request.atomic { Atomicity::Whole } else { Atomicity::Each };
+        let committed = self.commit(&repository, updates.clone(), atomicity, call).await?;
+        if request.atomic {
+            refused(&committed, &updates)?;
+        }
+        let moves = committed.refs.iter().map(|(name, answer)| RefMoved {
+            ref_name: Bytes::copy_from_slice(name.as_bytes()),
+            refusal: answer.as_ref().err().map(ToString::to_string).unwrap_or_default(),
+        });
+        Ok(UpdateRefsResponse { version: committed.version.unwrap_or(0), moves: moves.collect() })
+    }
+
+    /// Proves that new targets are complete, and commits.
+    async fn commit(
+        &self,
+        repository: &Repository,
+        updates: Vec<RefUpdate>,
+        atomicity: Atomicity,
+        call: Call,
+    ) -> Result<Committed, Status> {
+        let policy_version = self.policy_version(repository).await?;
+        let intent = Intent {
+            actor: actor(&call),
+            reason: Reason::Rpc,
+            atomicity,
+            policy_version,
+            default_ref: None,
+            idempotency_key: call.idempotency_key,
+        };
+        let sets = updates.iter().any(|update| update.new.is_some());
+        let prepared = if sets {
+            let push = Push { updates, shallow: Vec::new() };
+            let received =
+                repository.receive(push, None::<&mut tokio::io::Empty>, &ReceiveLimits::default()).await;
+            received.map_err(|error| status(&error))?.prepare(intent)
+        } else {
+            Prepared::without_objects(updates, intent, repository.prune_epoch())
+        };
+        repository.commit(prepared, no_rows).await.map_err(|error| status(&error))
+    }
+
+    /// Reads under which rules a change is judged: none here, so those of now.
+    async fn policy_version(&self, repository: &Repository) -> Result<i64, Status> {
+        let row = self.0.repositories.find_by_id(repository.id()).await.map_err(|error| status(&error))?;
+        row.map(|row| row.policy_version).ok_or_else(|| Status::not_found("there is no such repository"))
+    }
+}
+
+fn updates(moves: &[RefMove], repository: &Repository) -> Result<Vec<RefUpdate>, Status> {
+    let mut seen = BTreeSet::new();
+    let mut updates = Vec::with_capacity(moves.len());
+    for wanted in moves {
+        let name = ref_name(&wanted.ref_name)?;
+        let old = optional_oid(&wanted.old_oid, repository.format())?;
+        let new = optional_oid(&wanted.new_oid, repository.format())?;
+        if old.is_none() && new.is_none() {
+            return Err(Status::invalid(format!("{name} is neither made nor moved nor removed")));
+        }
+        if !seen.insert(name.clone()) {
+            return Err(Status::invalid(format!("{name} is moved twice")));
+        }
+        updates.push(RefUpdate { name, old, new });
+    }
+    Ok(updates)
+}
+
+/// Turns the first refusal into an error: of the ref itself rather than of one that fell with it.
+fn refused(committed: &Committed, updates: &[RefUpdate]) -> Result<(), Status> {
+    let refusals = || committed.refs.iter().filter_map(|(name, answer)| Some((name, answer.as_ref().err()?)));
+    let cause =
+        refusals().find(|(_, refusal)| !matches!(refusal, RefRefusal::Atomic)).or_else(|| refusals().next());
+    let Some((name, refusal)) = cause else { return Ok(()) };
+    let message = format!("{name}: {refusal}");
+    Err(match refusal {
+        RefRefusal::Stale { actual } => {
+            let update = updates.iter().find(|update| update.name == *name);
+            Status::moved(
+                message,
+                Moved {
+                    ref_name: Bytes::copy_from_slice(name.as_bytes()),
+                    expected_oid: optional(update.and_then(|update| update.old.as_ref())),
+                    actual_oid: optional(actual.as_ref()),
+                },
+            )
+        }
+        RefRefusal::Incomplete => Status::not_found(message),
+        _ => Status::new(Code::FailedPrecondition, message),
+    })
+}

@@ -1,0 +1,83 @@
+//! What the servers count.
+
+use hakata_rpc::{Operation, Status};
+use hakata_runtime::metrics::{CounterFamily, GaugeFamily, HistogramFamily, Label, Metric};
+
+pub(crate) static CALLS: CounterFamily<(Operation, Protocol, Outcome)> =
+    CounterFamily::new("hakata_rpc_calls_total", "Operations served, by protocol and how they ended");
+pub(crate) static SECONDS: HistogramFamily<(Operation, Protocol)> = HistogramFamily::new(
+    "hakata_rpc_call_seconds",
+    "Time from request to the end of the answer",
+    &[0.000_1, 0.000_5, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0],
+);
+pub(crate) static OPEN: GaugeFamily<Protocol> =
+    GaugeFamily::new("hakata_rpc_calls_open", "Operations that are being served");
+pub(crate) static REFUSED: CounterFamily<(Protocol, Refusal)> = CounterFamily::new(
+    "hakata_rpc_refused_total",
+    "Connections and requests that reached no operation, by reason",
+);
+
+/// How a call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Protocol {
+    Grpc,
+    Msgpack,
+}
+
+/// Why something reached no operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Refusal {
+    Unauthenticated,
+    Unknown,
+    Malformed,
+    TooSlow,
+}
+
+/// How a call ended: a code, or well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Outcome(&'static str);
+
+impl Outcome {
+    pub(crate) const OK: Self = Self("OK");
+
+    pub(crate) fn of(status: &Status) -> Self {
+        Self(status.code.name())
+    }
+}
+
+impl Label for Outcome {
+    const KEY: &'static str = "outcome";
+
+    fn value(self) -> &'static str {
+        self.0
+    }
+}
+
+impl Label for Protocol {
+    const KEY: &'static str = "protocol";
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Msgpack => "msgpack",
+        }
+    }
+}
+
+impl Label for Refusal {
+    const KEY: &'static str = "reason";
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::Unknown => "unknown",
+            Self::Malformed => "malformed",
+            Self::TooSlow => "too_slow",
+        }
+    }
+}
+
+/// Lists the metrics that this crate keeps, for [`hakata_runtime::metrics::register`].
+pub fn metrics() -> Vec<&'static dyn Metric> {
+    vec![&CALLS, &SECONDS, &OPEN, &REFUSED]
+}

@@ -1,0 +1,181 @@
+//! One call: from encoded parameters to the encoded answer.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt};
+use hakata_rpc::msgpack::envelope::{self, Params};
+use hakata_rpc::{Answers, Operation, Operations, Status, StreamRpc, UnaryRpc, Visitor};
+use std::task::Poll;
+
+use super::kept::{EncodedParts, Rest};
+use crate::metrics::Protocol;
+use crate::serving::{Counted, answered, streamed};
+use crate::settings::Settings;
+
+/// Bytes of parts after which a page ends.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// What comes of a call.
+pub(super) struct Answer {
+    /// The result, encoded, but for the end of a page that has one.
+    pub(super) result: Result<Vec<u8>, Status>,
+    /// What is left over, if the operation cannot go on by a cursor.
+    pub(super) rest: Option<Rest>,
+}
+
+/// Answers parameters with whatever operation they are for.
+pub(super) struct Ask {
+    pub(super) operations: Arc<dyn Operations>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) params: Params,
+}
+
+impl Visitor for Ask {
+    type Output = BoxFuture<'static, Answer>;
+
+    fn unary<R: UnaryRpc>(self) -> Self::Output {
+        Box::pin(async move {
+            let mut counted = Counted::new(R::OPERATION, Protocol::Msgpack);
+            let answer = self.one::<R>().await;
+            counted.ended(answer.as_ref().err());
+            Answer { result: answer, rest: None }
+        })
+    }
+
+    fn stream<R: StreamRpc>(self) -> Self::Output {
+        Box::pin(async move {
+            let mut counted = Counted::new(R::OPERATION, Protocol::Msgpack);
+            let request = match envelope::decode::<R::Request>(&self.params.request) {
+                Ok(request) => request,
+                Err(status) => {
+                    counted.ended(Some(&status));
+                    return Answer { result: Err(status), rest: None };
+                }
+            };
+            let call = self.params.extras.call(self.settings.max_call);
+            let answers = watched(streamed::<R>(&*self.operations, call, request), counted);
+            if R::OPERATION.pages() { by_cursor::<R>(answers).await } else { whole::<R>(answers).await }
+        })
+    }
+}
+
+impl Ask {
+    async fn one<R: UnaryRpc>(&self) -> Result<Vec<u8>, Status> {
+        let request = envelope::decode(&self.params.request)?;
+        let call = self.params.extras.call(self.settings.max_call);
+        encoded(&answered::<R>(&*self.operations, call, request).await?)
+    }
+}
+
+/// Lets a call be counted when its last part was taken.
+fn watched<T: Send + 'static>(mut answers: Answers<T>, mut counted: Counted) -> Answers<T> {
+    Box::pin(stream::poll_fn(move |context| {
+        let part = std::task::ready!(answers.poll_next_unpin(context));
+        counted.saw(part.as_ref());
+        Poll::Ready(part)
+    }))
+}
+
+/// Takes parts until a page is full. The next one begins behind the cursor of the last.
+async fn by_cursor<R: StreamRpc>(mut answers: Answers<R::Response>) -> Answer {
+    let mut page = Page::default();
+    let mut cursor = None;
+    while page.bytes.len() < PAGE_BYTES {
+        let part = match answers.next().await {
+            None => {
+                cursor = None;
+                break;
+            }
+            Some(Ok(part)) => part,
+            Some(Err(status)) => return Answer { result: Err(status), rest: None },
+        };
+        cursor = R::cursor(&part).filter(|cursor| !cursor.is_empty()).cloned();
+        if let Err(status) = page.add(&part) {
+            return Answer { result: Err(status), rest: None };
+        }
+        if cursor.is_none() {
+            break;
+        }
+    }
+    Answer { result: Ok(page.end(cursor.as_deref())), rest: None }
+}
+
+/// Takes parts until a page is full; what follows is left over.
+async fn whole<R: StreamRpc>(answers: Answers<R::Response>) -> Answer {
+    let parts: EncodedParts = Box::pin(answers.map(|part| encoded(&part?)));
+    page_of(R::OPERATION, None, parts).await
+}
+
+/// Makes a page of what was left over.
+pub(super) async fn page_of(operation: Operation, first: Option<Vec<u8>>, mut parts: EncodedParts) -> Answer {
+    let mut page = Page::default();
+    if let Some(first) = first {
+        page.add_encoded(first);
+    }
+    loop {
+        match parts.next().await {
+            None => return Answer { result: Ok(page.end(None)), rest: None },
+            Some(Err(status)) => return Answer { result: Err(status), rest: None },
+            Some(Ok(part)) if page.bytes.len() >= PAGE_BYTES => {
+                return Answer {
+                    result: Ok(page.open()),
+                    rest: Some(Rest { operation, first: part, parts }),
+                };
+            }
+            Some(Ok(part)) => page.add_encoded(part),
+        }
+    }
+}
+
+/// Parts that are encoded, behind each other.
+#[derive(Default)]
+struct Page {
+    bytes: Vec<u8>,
+    n_parts: u32,
+}
+
+impl Page {
+    fn add<T: serde::Serialize>(&mut self, part: &T) -> Result<(), Status> {
+        self.n_parts += 1;
+        envelope::encode(part, &mut self.bytes)
+    }
+
+    fn add_encoded(&mut self, mut part: Vec<u8>) {
+        self.n_parts += 1;
+        self.bytes.append(&mut part);
+    }
+
+    /// Encodes `{parts: […], cursor: …}`.
+    fn end(self, cursor: Option<&[u8]>) -> Vec<u8> {
+        let mut out = vec![if cursor.is_some() { 0x82 } else { 0x81 }];
+        self.write(&mut out);
+        if let Some(cursor) = cursor {
+            // Writing into memory does not fail.
+            let _ = rmp::encode::write_str(&mut out, "cursor");
+            let _ = rmp::encode::write_bin(&mut out, cursor);
+        }
+        out
+    }
+
+    /// Encodes `{parts: […], handle:`, behind which the handle belongs.
+    fn open(self) -> Vec<u8> {
+        let mut out = vec![0x82];
+        self.write(&mut out);
+        let _ = rmp::encode::write_str(&mut out, "handle");
+        out
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        out.reserve(self.bytes.len() + 64);
+        let _ = rmp::encode::write_str(out, "parts");
+        let _ = rmp::encode::write_array_len(out, self.n_parts);
+        out.extend_from_slice(&self.bytes);
+    }
+}
+
+fn encoded<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, Status> {
+    let mut out = Vec::new();
+    envelope::encode(value, &mut out)?;
+    Ok(out)
+}

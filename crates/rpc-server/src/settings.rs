@@ -1,0 +1,39 @@
+//! The bounds of the service.
+
+use std::time::Duration;
+
+/// What a call may take.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The largest request, in bytes.
+    pub max_request_bytes: usize,
+    /// The largest answer of a call that does not stream, and of one page over MessagePack-RPC, in bytes.
+    pub max_answer_bytes: usize,
+    /// The longest that a call may take; a shorter deadline of the caller counts.
+    pub max_call: Duration,
+    /// Requests of one MessagePack-RPC connection that are worked on at once; further ones wait in the socket.
+    pub max_in_flight: usize,
+    /// How long a connection may take to show its token.
+    pub login: Duration,
+    /// Between two requests on a MessagePack-RPC connection.
+    pub idle: Duration,
+    /// Answers of one MessagePack-RPC connection that wait for their next page.
+    pub max_kept: usize,
+    /// How long they wait.
+    pub kept_life: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_request_bytes: 16 << 20,
+            max_answer_bytes: 16 << 20,
+            max_call: Duration::from_secs(120),
+            max_in_flight: 128,
+            login: Duration::from_secs(10),
+            idle: Duration::from_secs(600),
+            max_kept: 16,
+            kept_life: Duration::from_secs(60),
+        }
+    }
+}
