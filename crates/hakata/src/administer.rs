@@ -65,6 +65,17 @@ pub(crate) fn status(place: &Place) -> Result<Answer, Failure> {
     }
 }
 
+/// Takes a data directory for this process, unless a server has it.
+pub(crate) fn claim(path: &Path) -> Result<(Lock, DataDir), Failure> {
+    let act = || format!("opening the data directory {}", path.display());
+    let dir = DataDir::open(path).map_err(|error| Failure::failed(act(), &error))?;
+    match knock(&dir)? {
+        Door::Ours(lock) => Ok((lock, dir)),
+        Door::Server(_) => Err(Failure::refused(format!("a server runs on {}", path.display()))
+            .with_hint("ask it instead: --route grpc or --route msgpack")),
+    }
+}
+
 /// Runs a command against the engines of this process; `steps` is told how far it is.
 pub(crate) async fn run_on(forge: &Forge, command: admin::Command, steps: Steps) -> Result<Answer, Failure> {
     // A reader too slow for a step gets the next one: each says all there is to say.

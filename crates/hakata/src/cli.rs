@@ -7,6 +7,7 @@ mod import;
 mod input;
 mod listen_on;
 mod repositories;
+mod rpc;
 mod tools;
 mod words;
 
@@ -16,6 +17,7 @@ pub(crate) use id::{IdArgs, IdCommand, with_two_hyphens};
 pub(crate) use input::public_keys;
 pub(crate) use listen_on::ListenOn;
 pub(crate) use repositories::RepoCommand;
+pub(crate) use rpc::{CallArgs, RouteName, RpcArgs, RpcCommand};
 pub(crate) use tools::{ConfigCommand, Page, Shell, completion, man, version};
 
 use clap::{Args, Parser, Subcommand};
@@ -70,6 +72,8 @@ pub(crate) enum Command {
     Bare(BareArgs),
     /// Serves unique integers alone, to clients of katsubushi and memcached
     Id(Box<IdArgs>),
+    /// Serves repository operations alone, to other programs, or calls one
+    Rpc(Box<RpcArgs>),
     /// Tells whether a server runs here, and how it does
     Status,
     /// Looks for what is wrong with this installation

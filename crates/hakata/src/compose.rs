@@ -7,6 +7,7 @@ use hakata_blob::Blobs;
 use hakata_forge::Forge;
 use hakata_git::Git;
 use hakata_repository::Repositories;
+use hakata_rpc_server::Local;
 use hakata_runtime::blocking::Blocking;
 use hakata_runtime::clock::Clock;
 use hakata_runtime::metrics::{self, Metric};
@@ -92,6 +93,11 @@ impl Engines {
         Ok(Self { db, git, blocking, forge, repositories, _database_lock: database_lock })
     }
 
+    /// Answers repository operations in this process.
+    pub(crate) fn operations(&self, settings: &hakata_rpc_server::Settings) -> Local {
+        Local::new(self.repositories.clone(), self.git.version().to_string(), settings.clone())
+    }
+
     /// Lets the caches follow what was committed, and closes the database; the faces are gone by then.
     pub(crate) async fn stop(&self) {
         self.repositories.close().await;
@@ -139,6 +145,8 @@ pub(crate) fn register_metrics() {
     all.extend(hakata_id::metrics());
     all.extend(hakata_smart_http::metrics());
     all.extend(hakata_ssh::metrics());
+    all.extend(hakata_rpc::metrics());
+    all.extend(hakata_rpc_server::metrics());
     metrics::register(&all);
 }
 

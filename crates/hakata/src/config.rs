@@ -8,6 +8,7 @@ pub(crate) mod environment;
 mod id;
 mod keys;
 mod raw;
+mod rpc;
 mod settings;
 mod show;
 mod value;

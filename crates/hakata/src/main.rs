@@ -9,6 +9,7 @@ mod data_dir;
 mod id_lease;
 mod output;
 mod reference;
+mod rpc_call;
 mod serve;
 
 use clap::Parser;
@@ -41,6 +42,12 @@ fn run(command: Command, place: &Place) -> Result<Answer, Failure> {
         Command::Ssh(args) => return serve::run(Service::Ssh, &args, place),
         Command::Bare(args) => return serve::run_bare(&args, place),
         Command::Id(args) => return serve::run_ids(&args, place),
+        Command::Rpc(args) => {
+            return match args.command {
+                Some(cli::RpcCommand::Call(call)) => rpc_call::run(&call, place),
+                None => serve::run(Service::Rpc, &args.serve, place),
+            };
+        }
         Command::Status => return administer::status(place),
         Command::Config(command) => return command.run(place),
         Command::Completion { shell } => return Ok(cli::completion(shell)),

@@ -9,6 +9,7 @@ mod handed_over;
 mod ids;
 mod listeners;
 mod reload;
+mod rpc;
 mod status;
 mod transcript;
 
@@ -47,6 +48,8 @@ pub(crate) enum Service {
     Http,
     /// Git over SSH.
     Ssh,
+    /// Repository operations for other programs.
+    Rpc,
 }
 
 /// What is decided before the runtime starts.
@@ -81,6 +84,7 @@ pub(crate) fn run(service: Service, args: &ServeArgs, place: &Place) -> Result<A
     if service != Service::Everything {
         settings.id.listen = IdListen::default();
     }
+    service.choose_rpc(&mut settings)?;
     let log = compose::start_log(&settings.log)?;
     compose::register_metrics();
     let runtime = compose::runtime(&settings.server)?;
@@ -112,16 +116,19 @@ async fn serve(mut start: Start, log: &Log) -> Result<Answer, Failure> {
     let listeners =
         Listeners::bind(&start.settings, &start.listen, &start.dir, &engines, &mut handed_over).await?;
     let ids = ids::Ids::bind(&start.settings, &start.dir, Some(&engines.db), &mut handed_over)?;
+    let rpc = rpc::Rpc::bind(&start.settings)?;
     handed_over.end()?;
     let has_users = first_user::exists_or_made(&engines.forge).await?;
     let mut addresses = listeners.addresses();
     if let Some(ids) = &ids {
         ids.tell(&mut addresses);
     }
+    rpc.tell(&mut addresses);
     let ids = match ids {
         Some(ids) => Some(ids.serve(&start.settings, &faces, &tasks).await),
         None => None,
     };
+    rpc.serve(&start.settings, &engines, &faces);
     listeners.serve(&start.settings, &engines, &faces, &tasks, &shutdown, ids.as_ref());
     let status = Arc::new(Status::new(&start.dir, &addresses, &engines, &faces, &shutdown));
     let socket = answer_commands(&mut start, &engines, &faces, status)?;
@@ -204,6 +211,11 @@ impl Service {
     /// Takes the listeners of this service.
     fn choose(self, listen: &Listen) -> Result<Listen, Failure> {
         let mut listen = listen.clone();
+        if self == Self::Rpc {
+            listen.http = None;
+            listen.ssh = None;
+            return Ok(listen);
+        }
         if self == Self::Ssh {
             listen.http = None;
         }
@@ -214,6 +226,23 @@ impl Service {
             (None, None) => Err(Failure::usage("every listener of this service is off")
                 .with_hint("set http.address or ssh.address")),
             _ => Ok(listen),
+        }
+    }
+}
+
+impl Service {
+    /// Takes the listeners for other programs, if this service has them.
+    fn choose_rpc(self, settings: &mut Settings) -> Result<(), Failure> {
+        match self {
+            Self::Everything => Ok(()),
+            Self::Rpc if settings.rpc.is_on() => Ok(()),
+            Self::Rpc => Err(Failure::usage("every listener of this service is off")
+                .with_hint("set rpc.grpc or rpc.msgpack, and rpc.tokens")),
+            Self::Http | Self::Ssh => {
+                settings.rpc.grpc = None;
+                settings.rpc.msgpack = None;
+                Ok(())
+            }
         }
     }
 }

@@ -64,6 +64,7 @@ pub(crate) fn check(values: &Values) -> Result<(), Vec<Problem>> {
         refuse("limits.object_size", "is larger than limits.pack_size, so it could never be reached");
     }
     crate::config::id::check(values, &mut refuse);
+    crate::config::rpc::check(values, &mut refuse);
     match problems.is_empty() {
         true => Ok(()),
         false => Err(problems),
@@ -72,8 +73,16 @@ pub(crate) fn check(values: &Values) -> Result<(), Vec<Problem>> {
 
 /// Checks that no two listeners want the same place.
 fn check_listeners(values: &Values, refuse: &mut impl FnMut(&'static str, &str)) {
-    const LISTENERS: [&str; 6] =
-        ["http.address", "ssh.address", "admin.address", "id.address", "id.http", "id.grpc"];
+    const LISTENERS: [&str; 8] = [
+        "http.address",
+        "ssh.address",
+        "admin.address",
+        "id.address",
+        "id.http",
+        "id.grpc",
+        "rpc.grpc",
+        "rpc.msgpack",
+    ];
     for (n, name) in LISTENERS.into_iter().enumerate() {
         let address = taken(values, name);
         if let Some(other) =

@@ -18,7 +18,7 @@ pub(crate) struct Key {
 }
 
 /// Section names with what each is about, in the order of the documents.
-pub(crate) const SECTIONS: [(&str, &str); 14] = [
+pub(crate) const SECTIONS: [(&str, &str); 15] = [
     ("server", "The process as a whole."),
     ("http", "The listener for Git over HTTP."),
     ("ssh", "The listener for Git over SSH."),
@@ -34,6 +34,10 @@ pub(crate) const SECTIONS: [(&str, &str); 14] = [
     (
         "id",
         "The server of unique integers, alone (`hakata id`) or beside everything else: see docs/id-server.md.",
+    ),
+    (
+        "rpc",
+        "The repository service for other programs, alone (`hakata rpc`) or beside everything else: see docs/rpc.md.",
     ),
     ("log", "What is written to standard error while serving."),
 ];
@@ -166,6 +170,17 @@ static KEYS: &[Key] = &[
     key("id.max_keys_per_get", COUNT, "100000", "Keys in one get."),
     key("id.max_line", Kind::Size, "1MiB", "The longest line of a get."),
     key("id.max_unsent", Kind::Size, "1MiB", "Replies that a client may leave unread before no more of its requests are."),
+    key("rpc.grpc", Kind::Address, "off", "Where repository operations are served over gRPC, without TLS."),
+    key("rpc.msgpack", Kind::Address, "off", "Where repository operations are served over MessagePack-RPC, without TLS."),
+    secret("rpc.tokens", Kind::Text, "", "The token that callers show, of at least 16 characters; two with a comma between while one replaces the other."),
+    key("rpc.request", Kind::Size, "16MiB", "The largest request."),
+    key("rpc.answer", Kind::Size, "16MiB", "The largest answer that does not stream, and the largest page over MessagePack-RPC."),
+    key("rpc.call_time", Kind::Span, "2m", "How long a call may take; a shorter deadline of the caller counts."),
+    key("rpc.in_flight", COUNT, "128", "Requests of one MessagePack-RPC connection that are worked on at once; further ones wait in the socket."),
+    key("rpc.login_timeout", Kind::Span, "10s", "How long a MessagePack-RPC connection may take to show its token."),
+    key("rpc.idle_timeout", Kind::Span, "10m", "How long a MessagePack-RPC connection may be silent."),
+    key("rpc.kept_answers", COUNT, "16", "Answers without a cursor that wait on one MessagePack-RPC connection for their next page."),
+    key("rpc.kept_time", Kind::Span, "60s", "How long they wait."),
     key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines are written."),
     key("log.level", Kind::Text, "info", "What is logged: error, warn, info, debug, trace, or a list such as info,hakata_git=debug."),
     key("log.buffer", Kind::Size, "8MiB", "Log lines that wait while nobody takes the log; more are dropped and counted."),

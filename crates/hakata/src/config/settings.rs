@@ -2,6 +2,7 @@
 
 use crate::config::id::Id;
 use crate::config::raw::{Origin, Values};
+use crate::config::rpc::Rpc;
 use crate::config::value::Value;
 use hakata_names::ObjectFormat;
 use hakata_runtime::units::ByteSize;
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) forge: hakata_forge::Settings,
     /// The id server.
     pub(crate) id: Id,
+    /// The repository service.
+    pub(crate) rpc: Rpc,
     /// Log lines.
     pub(crate) log: Log,
 }
@@ -119,6 +122,7 @@ impl Settings {
             repository: repository(values, data),
             forge: forge(values),
             id: Id::new(values),
+            rpc: Rpc::new(values),
             log: Log {
                 json: values.get("log.format").text() == "json",
                 level: values.get("log.level").text().to_owned(),

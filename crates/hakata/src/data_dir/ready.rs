@@ -25,6 +25,12 @@ pub(crate) struct Addresses {
     /// Ids over gRPC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id_grpc: Option<String>,
+    /// Repository operations over gRPC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rpc_grpc: Option<String>,
+    /// Repository operations over MessagePack-RPC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rpc_msgpack: Option<String>,
 }
 
 /// A ready file, removed when dropped.

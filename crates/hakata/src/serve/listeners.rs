@@ -163,7 +163,7 @@ pub(super) fn bind(
         Some(socket) => Listener::adopt(name, socket, &sockets, connections.clone()),
         None => Listener::bind(name, address, &sockets, connections.clone()),
     };
-    bound.map_err(|error| cannot_listen(name, &error))
+    bound.map_err(|error| cannot_listen(name, &format!("{name}.address"), &error))
 }
 
 /// Binds the listener of metrics and health. Where nobody chose its address and another program has it, as a second
@@ -191,12 +191,12 @@ pub(super) fn bind_admin(
         }
         bound => bound,
     };
-    bound.map(Some).map_err(|error| cannot_listen("admin", &error))
+    bound.map(Some).map_err(|error| cannot_listen("admin", "admin.address", &error))
 }
 
-fn cannot_listen(name: &str, error: &BindError) -> Failure {
+pub(super) fn cannot_listen(name: &str, key: &str, error: &BindError) -> Failure {
     Failure::failed(format!("listening for {name}"), error)
-        .with_hint(format!("choose another address: {name}.address"))
+        .with_hint(format!("choose another address: {key}"))
 }
 
 /// Opens the host keys; the first start makes them, which takes seconds of computing.
