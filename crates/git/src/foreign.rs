@@ -2,7 +2,7 @@
 //!
 //! git never runs in such a directory: its configuration, hooks and alternates could make it do anything. Refs
 //! are read here as files; objects are read by a git that runs in a repository of ours, into which the foreign
-//! packs and loose objects are linked one by one ([`pin`]), and every object is hashed again on its way in.
+//! packs and loose objects are linked one by one (`pin`), and every object is hashed again on its way in.
 
 mod config;
 mod links;
