@@ -66,6 +66,9 @@ pub(crate) struct Peers {
     pub(crate) hakata_ssh: String,
     /// `hakata bare` over the same folder as nginx.
     pub(crate) bare: Peer,
+    /// A Hakata that serves the first repository and is asked nothing else, and its URL over SSH: memory that was used
+    /// and given back would hide what its connections take.
+    pub(crate) quiet: (Peer, String),
     /// nginx, fcgiwrap and `git http-backend`.
     pub(crate) nginx: Peer,
     /// `git daemon`.
@@ -81,12 +84,13 @@ impl Peers {
         let nginx = nginx::start(folder)?;
         let daemon = daemon::start(folder)?;
         let (sshd, account) = sshd::start(folder)?;
-        let (hakata, hakata_ssh) = hakata::start(folder, binary, repositories)?;
+        let (hakata, hakata_ssh) = hakata::start("hakata", folder, binary, repositories)?;
+        let quiet = hakata::start("quiet", folder, binary, &repositories[..1])?;
         let bare = bare::start(folder, binary)?;
         for peer in [&nginx, &daemon, &sshd, &hakata, &bare] {
             wait_for(&peer.address)?;
         }
-        Ok(Self { hakata, hakata_ssh, bare, nginx, daemon, sshd, _account: account })
+        Ok(Self { hakata, hakata_ssh, quiet, bare, nginx, daemon, sshd, _account: account })
     }
 }
 

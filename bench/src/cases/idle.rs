@@ -32,7 +32,7 @@ pub(crate) fn connections(
     let Some(folder) = repositories.first().and_then(|repository| repository.path.parent()) else {
         return Ok(());
     };
-    let hakata = &peers.hakata;
+    let hakata = &peers.quiet.0;
     // The first ones pay for what all share.
     drop(Logins::open(peers, folder, 10)?);
     let before = resident_kib(hakata.pid())?;
@@ -64,7 +64,7 @@ struct Logins {
 impl Logins {
     fn open(peers: &Peers, folder: &Path, n: u32) -> Result<Self> {
         let (_, command) = peers.sshd.environment.first().context("a client of ssh has a key")?;
-        let host = peers.hakata_ssh.rsplit_once("/bench/").map_or("", |(host, _)| host).to_owned();
+        let host = peers.quiet.1.rsplit_once("/bench/").map_or("", |(host, _)| host).to_owned();
         let mut logins = Self { host, sockets: Vec::new() };
         for number in 0..n {
             let socket = folder.join(format!("ssh-{number}")).display().to_string();

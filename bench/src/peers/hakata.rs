@@ -10,9 +10,14 @@ use super::{Peer, sshd};
 use crate::meter::Meter;
 use crate::repositories::Repository;
 
-/// Starts the server, makes the user `bench` with a key and a token, and imports every repository as public.
-pub(crate) fn start(folder: &Path, binary: &Path, repositories: &[Repository]) -> Result<(Peer, String)> {
-    let home = folder.join("hakata");
+/// Starts a server under `name`, makes the user `bench` with a key and a token, and imports every repository as public.
+pub(crate) fn start(
+    name: &str,
+    folder: &Path,
+    binary: &Path,
+    repositories: &[Repository],
+) -> Result<(Peer, String)> {
+    let home = folder.join(name);
     std::fs::create_dir(&home)?;
     let (data, ready, key) = (home.join("data"), home.join("ready.json"), folder.join("sshd/client.pub"));
     let hakata = |arguments: &[&str]| -> Result<String> {
@@ -30,7 +35,7 @@ pub(crate) fn start(folder: &Path, binary: &Path, repositories: &[Repository]) -
     for section in ["HTTP", "SSH", "ADMIN"] {
         serve.env(format!("HAKATA_{section}__ADDRESS"), "127.0.0.1:0");
     }
-    let (meter, child) = Meter::start("hakata", &mut serve, &home.join("log"))?;
+    let (meter, child) = Meter::start(name, &mut serve, &home.join("log"))?;
     let deadline = Instant::now() + Duration::from_secs(30);
     while !ready.exists() {
         if Instant::now() > deadline {
