@@ -69,6 +69,7 @@ impl Forge {
         let audit = self.audit(actor, "user.add", name, detail).await?;
         let new_keys = self.prepare_keys(id, &registration.keys).await?;
         let (name, is_admin, created_at) = (name.clone(), registration.is_admin, self.clock().now_ms());
+        let _changing = self.changing_policy();
         let insert = self.db().transaction(|tx| {
             let (name, email, hash) = (name.clone(), email.clone(), hash.clone());
             let (new_keys, audit) = (new_keys.clone(), audit.clone());
@@ -93,7 +94,6 @@ impl Forge {
             })
         });
         insert.await?;
-        self.policy_changed();
         Ok(id)
     }
 
@@ -165,6 +165,7 @@ impl Forge {
     ) -> Result<(), Error> {
         let audit = self.audit(actor, action, &user.owner.name, change.detail()).await?;
         let id = user.id;
+        let _changing = self.changing_policy();
         let write = self.db().transaction(|tx| {
             let (change, audit) = (change.clone(), audit.clone());
             Box::pin(async move {
@@ -187,7 +188,6 @@ impl Forge {
             })
         });
         write.await?;
-        self.policy_changed();
         Ok(())
     }
 }

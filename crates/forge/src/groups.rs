@@ -27,6 +27,7 @@ impl Forge {
         let id: GroupId = self.ids().next().await?;
         let audit = self.audit(actor, "group.create", name, json!({ "owner": owner.to_string() })).await?;
         let created_at = self.clock().now_ms();
+        let _changing = self.changing_policy();
         let create = self.db().transaction(|tx| {
             let (name, audit) = (name.clone(), audit.clone());
             Box::pin(async move {
@@ -39,7 +40,6 @@ impl Forge {
             })
         });
         create.await?;
-        self.policy_changed();
         Ok(id)
     }
 
@@ -68,6 +68,7 @@ impl Forge {
     pub(crate) async fn delete_group(&self, actor: &Actor, name: &OwnerName) -> Result<(), Error> {
         let group = self.get_group(name).await?;
         let audit = self.audit(actor, "group.delete", name, json!({})).await?;
+        let _changing = self.changing_policy();
         let delete = self.db().transaction(|tx| {
             let (id, name, audit) = (GroupId::new(group.id.get()), name.clone(), audit.clone());
             Box::pin(async move {
@@ -84,7 +85,6 @@ impl Forge {
             })
         });
         delete.await?;
-        self.policy_changed();
         Ok(())
     }
 
@@ -112,6 +112,7 @@ impl Forge {
     ) -> Result<(), Error> {
         let detail = json!({ "user": user.to_string(), "role": role });
         let audit = self.audit(actor, "group.member", &group.name, detail).await?;
+        let _changing = self.changing_policy();
         let set = self.db().transaction(|tx| {
             let (id, name, audit) = (GroupId::new(group.id.get()), group.name.clone(), audit.clone());
             Box::pin(async move {
@@ -131,7 +132,6 @@ impl Forge {
             })
         });
         set.await?;
-        self.policy_changed();
         Ok(())
     }
 }

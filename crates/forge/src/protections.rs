@@ -57,6 +57,7 @@ impl Forge {
             "force": rule.may_force, "delete": rule.may_delete,
         });
         let audit = self.audit(grant.actor(), "repo.protect", grant.path(), detail).await?;
+        let _changing = self.changing_policy();
         let insert = self.db().transaction(|tx| {
             let (rule, audit) = (rule.clone(), audit.clone());
             Box::pin(async move {
@@ -68,7 +69,6 @@ impl Forge {
             })
         });
         insert.await?;
-        self.policy_changed();
         Ok(rule.id)
     }
 
@@ -118,6 +118,7 @@ impl Forge {
         let detail = json!({ "kind": kind.as_str(), "pattern": pattern });
         let audit = self.audit(grant.actor(), "repo.unprotect", grant.path(), detail).await?;
         let repository = grant.repository();
+        let _changing = self.changing_policy();
         let remove = self.db().transaction(|tx| {
             let audit = audit.clone();
             Box::pin(async move {
@@ -128,7 +129,6 @@ impl Forge {
             })
         });
         remove.await?;
-        self.policy_changed();
         Ok(())
     }
 }

@@ -164,6 +164,7 @@ impl Forge {
     ) -> Result<(), Error> {
         let audit = self.audit(grant.actor(), action, grant.path(), detail).await?;
         let id = grant.repository();
+        let _changing = self.changing_policy();
         let write = self.db().transaction(|tx| {
             let (change, audit) = (change.clone(), audit.clone());
             Box::pin(async move {
@@ -172,7 +173,6 @@ impl Forge {
             })
         });
         write.await?;
-        self.policy_changed();
         self.repositories().forget(id);
         Ok(())
     }

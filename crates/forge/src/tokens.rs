@@ -85,6 +85,7 @@ impl Forge {
         let detail = json!({ "token": id.to_string() });
         let audit = self.audit(actor, "token.revoke", format!("user:{user}"), detail).await?;
         let now = self.clock().now_ms();
+        let _changing = self.changing_policy();
         let revoke = self.db().transaction(|tx| {
             let audit = audit.clone();
             Box::pin(async move {
@@ -98,7 +99,6 @@ impl Forge {
             })
         });
         revoke.await?;
-        self.policy_changed();
         Ok(())
     }
 }

@@ -102,10 +102,26 @@ impl Forge {
         Ok(standing.map(|standing| Arc::new(Facts::new(&standing, user))))
     }
 
-    /// Says that rows which policy reads have changed; called after the commit of every such change.
+    /// Announces that rows which policy reads are about to change; to be held until that is committed.
+    pub(crate) fn changing_policy(&self) -> ChangingPolicy<'_> {
+        ChangingPolicy(self)
+    }
+
+    /// Says that rows which policy reads have changed.
     pub(crate) fn policy_changed(&self) {
         self.inner.facts.forget();
         self.inner.authenticator.forget_accounts();
+    }
+}
+
+/// A change of what policy reads; forgets what is kept of it when dropped, so that neither a caller who leaves between
+/// the commit and its answer, nor a commit of unknown outcome, leaves a right in memory that is gone from the rows.
+#[must_use = "held until the change is committed"]
+pub(crate) struct ChangingPolicy<'a>(&'a Forge);
+
+impl Drop for ChangingPolicy<'_> {
+    fn drop(&mut self) {
+        self.0.policy_changed();
     }
 }
 

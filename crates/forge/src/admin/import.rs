@@ -119,8 +119,8 @@ async fn fill(
         reason: source.reason,
         quota: quota(forge, actor, source.reason, opened.id()).await?,
     };
+    let _changing = forge.changing_policy();
     let imported = opened.import(&wanted, tell).await?;
-    forge.policy_changed();
     Ok(imported)
 }
 

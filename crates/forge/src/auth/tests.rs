@@ -163,6 +163,33 @@ hakata_store::on_every_engine! {
         assert!(world.forge.check_signed_in(&actor).await.is_err());
     }
 
+    /// Whenever the caller of a change leaves, what is kept of an account is what its row says.
+    async fn a_caller_who_leaves_leaves_no_right_behind(database: TestDatabase) {
+        let world = World::start(database, Settings::default()).await;
+        let alice = world.user("alice").await.user().unwrap();
+        let (token, _) = world.token("alice", "repo:read").await;
+        let user = |action: &str| json!({ "command": "user", "action": action, "name": "alice" });
+        for n_polls in 0..60 {
+            world.admin(user("enable")).await.unwrap();
+            world.basic("alice", &token).await.unwrap();
+            let mut change = Box::pin(world.admin(user("disable")));
+            for _ in 0..n_polls {
+                if futures_util::poll!(change.as_mut()).is_ready() {
+                    break;
+                }
+                // Gives the database time for what it was asked.
+                world.forge.get_user(&name("alice")).await.unwrap();
+            }
+            drop(change);
+            // What was begun is rolled back or durable before another can write.
+            let mut conn = world.forge.db().write().await.unwrap();
+            let row = hakata_store::users::find(&mut conn, alice).await.unwrap().unwrap();
+            drop(conn);
+            let is_active = row.owner.state == hakata_store::OwnerState::Active;
+            assert_eq!(world.basic("alice", &token).await.is_ok(), is_active, "left after {n_polls} polls");
+        }
+    }
+
     /// One conversation over SSH asks the database whose the key is at most once.
     async fn a_login_by_key_reads_its_row_once(database: TestDatabase) {
         let world = World::start(database, Settings::default()).await;

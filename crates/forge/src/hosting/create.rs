@@ -40,6 +40,7 @@ impl Forge {
         });
         let audit = self.audit(&creation.actor, "repo.create", &creation.path, detail).await?;
         let created_at = self.clock().now_ms();
+        let _changing = self.changing_policy();
         let insert = self.db().transaction(|tx| {
             let (creation, wish, audit) = (creation.clone(), wish.clone(), audit.clone());
             Box::pin(async move {
@@ -62,7 +63,6 @@ impl Forge {
             })
         });
         insert.await?;
-        self.policy_changed();
         Ok(id)
     }
 
@@ -86,13 +86,13 @@ impl Forge {
 
     /// Takes back a repository into which nothing was pushed.
     pub(crate) async fn remove_unused(&self, id: RepositoryId) {
+        let _changing = self.changing_policy();
         let removed =
             self.db().transaction(|tx| Box::pin(async move { repositories::remove_unused(tx, id).await }));
         if let Err(error) = removed.await {
             tracing::warn!(repository.id = id.get(), error = %error, "removing a repository that was never used");
         }
         self.repositories().forget(id);
-        self.policy_changed();
     }
 }
 
