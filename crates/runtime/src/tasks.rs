@@ -109,9 +109,11 @@ impl Tasks {
     {
         let counted = Counted::new(name, self.group.clone());
         let cut = self.group.cut.child_token();
+        // Boxed: each layer below would keep room for it twice, before and after it is moved in.
+        let future = Box::pin(AssertUnwindSafe(future).catch_unwind());
         let handle = tokio::spawn(async move {
             let mut counted = counted;
-            match cut.run_until_cancelled_owned(AssertUnwindSafe(future).catch_unwind()).await {
+            match cut.run_until_cancelled_owned(future).await {
                 Some(Ok(result)) => {
                     counted.ended = true;
                     Ok(result)

@@ -137,7 +137,7 @@ where
         let Connection { stream, peer, slot, open } = connection;
         let link = |transport| Link { peer, transport, slot, _open: open };
         let Some(tls) = self.tls.clone() else {
-            return self.serve_on(stream, link(Transport::Plain), tasks).await;
+            return Box::pin(self.serve_on(stream, link(Transport::Plain), tasks)).await;
         };
         let drain = tasks.cancel_token();
         let accepted = tokio::select! {
@@ -145,7 +145,8 @@ where
             () = drain.cancelled() => return,
         };
         match accepted {
-            Ok(stream) => self.serve_on(stream, link(Transport::Tls), tasks).await,
+            // Boxed, as above: a connection is of one of the two kinds and does not keep room for both.
+            Ok(stream) => Box::pin(self.serve_on(stream, link(Transport::Tls), tasks)).await,
             Err(error) => self.failed(Failure::of(&error), &error, peer),
         }
     }
@@ -179,7 +180,8 @@ where
         let builder = builder(&self.server.settings, tasks);
         let shared = self.clone();
         let service = service_fn(move |request| {
-            let exchange = exchange::respond(shared.clone(), request);
+            // hyper keeps room for it in every connection, also while none runs: boxed, that room is two words.
+            let exchange = Box::pin(exchange::respond(shared.clone(), request));
             async move { Ok::<_, Infallible>(exchange.await) }
         });
         let connection = builder.serve_connection(TokioIo::new(wire), service);
