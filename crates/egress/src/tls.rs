@@ -1,0 +1,52 @@
+//! Whom we believe to be who they say.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::{ClientConfig, RootCertStore};
+
+/// Why authorities could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadRootsError {
+    /// The file is missing or no PEM.
+    #[error("reading {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: pem::Error,
+    },
+    /// A certificate that cannot be an authority, or protocols that the library does not have.
+    #[error("trusting the authorities in {path:?}")]
+    Use {
+        /// The file, if there is one.
+        path: Option<PathBuf>,
+        /// What is wrong.
+        #[source]
+        source: rustls::Error,
+    },
+}
+
+/// Makes the side of TLS that connects. It offers HTTP/1.1 only, which is what follows.
+pub(crate) fn client(extra: Option<&Path>) -> Result<ClientConfig, LoadRootsError> {
+    let mut roots = RootCertStore::empty();
+    // A machine without authorities reaches nobody by https, and says so at each try.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = extra {
+        let read = |source| LoadRootsError::Read { path: path.to_owned(), source };
+        for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
+            let used = roots.add(certificate.map_err(read)?);
+            used.map_err(|source| LoadRootsError::Use { path: Some(path.to_owned()), source })?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder =
+        builder.map_err(|source| LoadRootsError::Use { path: extra.map(Path::to_owned), source })?;
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
