@@ -33,6 +33,7 @@ pub(crate) enum Subcommand {
     HttpBackend,
     IndexPack,
     Log,
+    MergeTree,
     MultiPackIndex,
     PackObjects,
     RangeDiff,
@@ -59,6 +60,7 @@ impl Subcommand {
             Self::HttpBackend => "http-backend",
             Self::IndexPack => "index-pack",
             Self::Log => "log",
+            Self::MergeTree => "merge-tree",
             Self::MultiPackIndex => "multi-pack-index",
             Self::PackObjects => "pack-objects",
             Self::RangeDiff => "range-diff",
@@ -82,6 +84,7 @@ impl Subcommand {
             | Self::DiffTree
             | Self::Grep
             | Self::Log
+            | Self::MergeTree
             | Self::RangeDiff
             | Self::RevList
             | Self::Var

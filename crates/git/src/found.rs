@@ -12,6 +12,7 @@ use hakata_runtime::tasks::Tasks;
 
 use crate::GitDir;
 use crate::command::{Command, Subcommand};
+use crate::merge::{Kept, Pool};
 use crate::objects::Handles;
 use crate::process::{ChildError, ask};
 use crate::quarantine::{Scratch, make_empty};
@@ -84,6 +85,8 @@ struct Inner {
     tasks: Tasks,
     blocking: Blocking,
     handles: Handles,
+    merges: Arc<Pool>,
+    kept_merges: Arc<Kept>,
 }
 
 impl Git {
@@ -105,6 +108,8 @@ impl Git {
             capabilities: Capabilities::learn(&settings.agent, &[]),
             permits: Keyed::new("git_children", bounds, settings.max_children_per_repository),
             handles: Handles::new(&settings),
+            merges: Pool::new(&settings, tasks, &blocking),
+            kept_merges: Arc::new(Kept::new(settings.kept_merges_bytes)),
             version: OLDEST,
             tasks: tasks.clone(),
             settings: settings.clone(),
@@ -164,6 +169,14 @@ impl Git {
         &self.0.handles
     }
 
+    pub(crate) fn merges(&self) -> &Arc<Pool> {
+        &self.0.merges
+    }
+
+    pub(crate) fn kept_merges(&self) -> &Kept {
+        &self.0.kept_merges
+    }
+
     async fn ask_version(&self) -> Result<Version, FindGitError> {
         let binary = || self.0.binary.clone();
         let run = |source| FindGitError::Run { binary: binary(), source };
@@ -209,6 +222,8 @@ impl Inner {
             tasks: self.tasks.clone(),
             blocking: self.blocking.clone(),
             handles: Handles::new(&self.settings),
+            merges: self.merges.clone(),
+            kept_merges: self.kept_merges.clone(),
         }
     }
 }

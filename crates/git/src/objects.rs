@@ -17,11 +17,10 @@ use gix::bstr::ByteSlice;
 use hakata_names::{ObjectFormat, Oid};
 
 pub use error::{Cause, ReadError};
-pub(crate) use handles::Handles;
+pub(crate) use handles::{Handles, Opened};
 
 use crate::read::{Allowance, CommitGraph, Meter};
 use crate::{Git, GitDir};
-use handles::Opened;
 
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,9 +88,11 @@ impl Git {
         let opened = match self.handles().find(dir, generation) {
             Some(opened) => opened,
             None => {
-                let (git, dir) = (self.clone(), dir.clone());
-                let open = move || git.handles().open(&dir, generation);
-                self.blocking().run(open).await.map_err(ReadError::Busy)??
+                let (git, path) = (self.clone(), dir.clone());
+                let open = move || git.handles().open(&path, generation);
+                let opened = self.blocking().run(open).await.map_err(ReadError::Busy)??;
+                self.merges().forget(dir);
+                opened
             }
         };
         Ok(Objects { git: self.clone(), opened })
@@ -100,6 +101,7 @@ impl Git {
     /// Forgets the open objects of a repository, before its directory goes.
     pub fn forget(&self, dir: &GitDir) {
         self.handles().forget(dir);
+        self.merges().forget(dir);
     }
 }
 
@@ -110,6 +112,24 @@ impl Objects {
         let open = move || Opened::open(&dir);
         let opened = git.blocking().run(open).await.map_err(ReadError::Busy)??;
         Ok(Self { git: git.clone(), opened })
+    }
+
+    /// Returns what is open, for who keeps it without the git that goes with it.
+    pub(crate) fn opened(&self) -> &Arc<Opened> {
+        &self.opened
+    }
+
+    /// Makes objects of what was kept open.
+    pub(crate) fn of_opened(git: &Git, opened: &Arc<Opened>) -> Self {
+        Self { git: git.clone(), opened: opened.clone() }
+    }
+
+    /// Returns the hash function of the repository.
+    pub(crate) fn format(&self) -> ObjectFormat {
+        match self.opened.repository.objects.object_hash() {
+            gix::hash::Kind::Sha256 => ObjectFormat::Sha256,
+            _ => ObjectFormat::Sha1,
+        }
     }
 
     /// Runs a closure with the objects on the blocking pool.

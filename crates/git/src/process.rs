@@ -61,6 +61,7 @@ pub fn metrics() -> Vec<&'static dyn Metric> {
     let mut all: Vec<&'static dyn Metric> = vec![&RUNNING, &STARTED, &FAILED, &KILLED, &TOOK, &CPU];
     all.push(&usage::CHILDREN_CPU);
     all.extend(crate::read::metrics());
+    all.extend(crate::merge::metrics());
     all.extend(crate::serve::metrics());
     all.extend(crate::quarantine::metrics());
     all.extend(crate::bare::metrics());
@@ -198,6 +199,14 @@ impl Child {
         }
     }
 
+    /// Kills it and all that it started; it is still to be reaped.
+    pub(crate) fn kill(&self) {
+        if self.group.pid.is_some() {
+            KILLED.get(self.group.subcommand).inc();
+            kill_group(self.group.pid);
+        }
+    }
+
     /// Asks all that it started to end, but not itself: then it fails as if they had, and removes all it made.
     pub(crate) fn terminate_children(&self) {
         let Some(group) = self.group.pid else { return };
@@ -277,7 +286,7 @@ impl Child {
 
     /// Returns its process id, until it is reaped.
     #[cfg(test)]
-    fn id(&self) -> Option<u32> {
+    pub(crate) fn id(&self) -> Option<u32> {
         self.inner.id()
     }
 }

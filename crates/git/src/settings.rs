@@ -32,6 +32,12 @@ pub struct Settings {
     pub max_open_repositories: usize,
     /// Memory for objects that one open repository keeps decoded, in bytes.
     pub object_cache_bytes: usize,
+    /// Processes that merge, those that wait for a merge included.
+    pub max_merging: usize,
+    /// How long such a process waits for the next merge of its repository.
+    pub merging_idle: Duration,
+    /// Memory for what came of merges, in bytes.
+    pub kept_merges_bytes: u64,
 }
 
 impl Settings {
@@ -52,6 +58,9 @@ impl Settings {
             big_file_threshold_bytes: 64 << 20,
             max_open_repositories: 256,
             object_cache_bytes: 4 << 20,
+            max_merging: (cores * 2).max(4),
+            merging_idle: Duration::from_secs(30),
+            kept_merges_bytes: 16 << 20,
         }
     }
 }

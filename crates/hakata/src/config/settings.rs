@@ -254,6 +254,9 @@ fn git(values: &Values, data: &Path) -> hakata_git::Settings {
         pack_window_memory_bytes: values.bytes("git.pack_window_memory"),
         big_file_threshold_bytes: values.bytes("git.big_file"),
         max_open_repositories: values.count("git.open_repositories"),
+        max_merging: values.count_or("git.merging", defaults.max_merging),
+        merging_idle: values.duration("git.merging_idle"),
+        kept_merges_bytes: values.bytes("git.kept_merges"),
         object_cache_bytes: usize::try_from(values.bytes("git.object_cache")).unwrap_or(usize::MAX),
         ..defaults
     }

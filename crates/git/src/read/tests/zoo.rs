@@ -185,7 +185,10 @@ fn write_commit(format: ObjectFormat, n: usize, commit: &Made, out: &mut Vec<u8>
     out.extend_from_slice(b"deleteall\n");
     for (path, (mode, content)) in &commit.files {
         if *mode == 0o160_000 {
-            let hex_digits = "ab".repeat(format.oid_len());
+            let hex_digits = match content.is_empty() {
+                true => "ab".repeat(format.oid_len()),
+                false => String::from_utf8_lossy(content).into_owned(),
+            };
             out.extend_from_slice(format!("M {mode:o} {hex_digits} {}\n", quote(path)).as_bytes());
         } else {
             out.extend_from_slice(format!("M {mode:o} inline {}\n", quote(path)).as_bytes());
