@@ -4,8 +4,8 @@
 -- BYTEA or VARBINARY(n), TEXT is TEXT COLLATE "C" or VARCHAR(n) with a binary collation. So names compare as bytes and
 -- case counts on every engine. Booleans are SMALLINT 0 or 1, times are milliseconds since 1970 in UTC, JSON is text.
 --
--- Rules: a row of `ref`, `ref_log`, `repository_pack`, `event` is written only in a transaction that has raised
--- repository.version. The order of locks is repository, pack, owner.
+-- Rules: a row of `ref`, `ref_log`, `repository_pack` is written only in a transaction that has raised
+-- repository.version, one of `event` in one that has locked that row at least. The order of locks is repository, pack, owner.
 
 -- What the runner of migrations has applied. Made by the runner itself, never by a migration.
 CREATE TABLE migration (
@@ -39,7 +39,8 @@ CREATE TABLE owner (
     quota_bytes BIGINT NULL,                         -- NULL: the default of the configuration
     size_bytes BIGINT NOT NULL,                      -- sum over its repositories
     state TEXT NOT NULL,                             -- 'active' or 'disabled'
-    created_at BIGINT NOT NULL                       -- all times: milliseconds since 1970, UTC
+    created_at BIGINT NOT NULL,                      -- all times: milliseconds since 1970, UTC
+    quota_level SMALLINT NOT NULL DEFAULT 0          -- the percentage of the quota last told of: 0, 80, 90, 100
 );
 
 -- What only a user has: credentials and rank. One row per owner of kind user.
@@ -85,6 +86,7 @@ CREATE TABLE repository (
     created_at BIGINT NOT NULL,
     pushed_at BIGINT NULL,
     deleted_at BIGINT NULL,
+    quota_level SMALLINT NOT NULL DEFAULT 0,         -- as owner.quota_level
     UNIQUE (owner_id, name_folded)
 );
 
@@ -182,12 +184,55 @@ CREATE TABLE job (
     claimed_until BIGINT NULL,                       -- after this the claim is void
     created_at BIGINT NOT NULL,
     finished_at BIGINT NULL,
-    last_error TEXT NULL
+    last_error TEXT NULL,
+    lane TEXT NULL,                                  -- what runs in the order of sequence, one at a time
+    sequence BIGINT NULL,                            -- the place in the lane
+    target TEXT NULL,                                -- what few jobs at once may ask, such as a host
+    held_until BIGINT NULL,                          -- after a failure: the lane waits no longer
+    published_at BIGINT NULL                         -- when the broker confirmed its message
 );
 
 CREATE INDEX job_by_turn ON job (state, priority, run_at, id);
 
 CREATE INDEX job_by_claim ON job (state, claimed_until);
+
+CREATE INDEX job_by_kind ON job (kind, state, priority, run_at, id);
+
+CREATE INDEX job_by_lane ON job (lane, state, sequence);
+
+CREATE INDEX job_by_end ON job (state, finished_at);
+
+-- The kinds of jobs. Whoever claims jobs of a kind locks its row, so that limits hold over all nodes.
+CREATE TABLE job_kind (
+    kind TEXT NOT NULL PRIMARY KEY,
+    paused_at BIGINT NULL                            -- since when none is claimed
+);
+
+-- The commits that pushes brought, each once a repository.
+CREATE TABLE repository_commit (
+    repository_id BIGINT NOT NULL,
+    oid BLOB NOT NULL,
+    event_id BIGINT NOT NULL,                        -- the push
+    author_id BIGINT NULL,                           -- the user whose mail the author's was
+    author_mail TEXT NOT NULL,                       -- in lower case
+    authored_at BIGINT NOT NULL,
+    PRIMARY KEY (repository_id, oid)
+) WITHOUT ROWID;
+
+CREATE INDEX repository_commit_by_author ON repository_commit (author_id, authored_at);
+
+CREATE INDEX repository_commit_by_mail ON repository_commit (author_mail);
+
+-- What commits say about numbered things: `fixes #12`.
+CREATE TABLE commit_mention (
+    repository_id BIGINT NOT NULL,
+    oid BLOB NOT NULL,
+    number BIGINT NOT NULL,
+    keyword TEXT NOT NULL,                           -- 'closes' or 'mentions'
+    PRIMARY KEY (repository_id, oid, number)
+) WITHOUT ROWID;
+
+CREATE INDEX commit_mention_by_number ON commit_mention (repository_id, number);
 
 -- A public key: of a user (user_id) or a deploy key of one repository (repository_id), never both.
 -- A fingerprint belongs to one of them only, so that a key says who is there.

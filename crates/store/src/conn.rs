@@ -1,5 +1,7 @@
 //! One connection: how questions are put to it and rows read from it.
 
+use std::collections::BTreeSet;
+
 use futures_util::TryStreamExt as _;
 use hakata_runtime::metrics::GaugeGuard;
 use sqlx::pool::PoolConnection;
@@ -7,6 +9,7 @@ use sqlx::{MySql, Postgres, SqlStr, Sqlite};
 
 use crate::dialect::Engine;
 use crate::error::classify;
+use crate::jobs::signal::Signals;
 use crate::row::Row;
 use crate::sql::{CHUNK, ManySql, Sql};
 use crate::value::Value;
@@ -20,6 +23,9 @@ pub struct Conn {
     is_busy: bool,
     pub(crate) is_open: bool,
     pub(crate) failure: Option<Failure>,
+    /// Kinds of jobs that the open transaction enqueued.
+    pub(crate) enqueued: BTreeSet<String>,
+    pub(crate) signals: Signals,
     _in_use: GaugeGuard,
 }
 
@@ -78,8 +84,9 @@ macro_rules! bind {
 }
 
 impl Conn {
-    pub(crate) fn new(link: Link) -> Self {
-        Self { link, is_busy: false, is_open: false, failure: None, _in_use: measure::IN_USE.track() }
+    pub(crate) fn new(link: Link, signals: Signals) -> Self {
+        let (enqueued, _in_use) = (BTreeSet::new(), measure::IN_USE.track());
+        Self { link, is_busy: false, is_open: false, failure: None, enqueued, signals, _in_use }
     }
 
     pub(crate) fn engine(&self) -> Engine {

@@ -11,6 +11,7 @@ use sqlx::sqlite::SqlitePool;
 use crate::conn::{Conn, Link};
 use crate::dialect::Engine;
 use crate::error::classify;
+use crate::jobs::signal::Signals;
 use crate::{StoreError, measure, open};
 
 /// How to reach the database.
@@ -53,6 +54,7 @@ pub enum OpenError {
 #[derive(Clone, Debug)]
 pub struct Db {
     pub(crate) pools: Arc<Pools>,
+    pub(crate) signals: Signals,
 }
 
 /// The pools behind a [`Db`].
@@ -80,7 +82,7 @@ impl Db {
     /// # Errors
     /// [`OpenError`]; the URL is never part of a message, since it may hold a password.
     pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
-        let db = Self { pools: Arc::new(open::pools(settings).await?) };
+        let db = Self { pools: Arc::new(open::pools(settings).await?), signals: Signals::new() };
         measure::watch(&db.pools);
         Ok(db)
     }
@@ -151,7 +153,7 @@ impl Db {
             Pools::MySql(pool) => pool.acquire().await.map(Link::MySql),
         };
         measure::acquired(must_wait, asked.elapsed());
-        link.map(Conn::new).map_err(classify)
+        link.map(|link| Conn::new(link, self.signals.clone())).map_err(classify)
     }
 }
 

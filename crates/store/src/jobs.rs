@@ -1,20 +1,27 @@
 //! Jobs: work that a transaction causes, written in it; claimed, finished, retried or buried by workers.
 
 mod claim;
+mod held;
+mod queue;
+pub(crate) mod signal;
 
 use hakata_names::{EventId, JobId, RepositoryId};
 
-pub use claim::{Claim, bury, claim, finish, release_lapsed, renew, retry};
+pub use claim::{Claim, Limits, Wanted, claim, claim_one};
+pub use held::{Held, Lapsed, Retry, bury, finish, give_back, held_by, release_lapsed, renew_all, retry};
+pub use queue::{
+    KindCount, count, due_kinds, list, next_due, pause, paused, prune, purge, resume, wait_anew,
+};
+pub use signal::{JobListener, Signal};
 
 use crate::StoreError;
 use crate::conn::Conn;
-use crate::page::{Page, PageSize};
 use crate::row::Row;
 use crate::sql::{Sql, sql};
 use crate::value::values;
 use crate::words::JobState;
 
-/// A job to be enqueued.
+/// A job to be enqueued; start from [`NewJob::new`].
 #[derive(Clone, Debug)]
 pub struct NewJob<'a> {
     /// From the allocator.
@@ -27,6 +34,10 @@ pub struct NewJob<'a> {
     pub event: Option<EventId>,
     /// Not enqueued while a waiting job has the same; up to 200 bytes.
     pub dedupe: Option<&'a str>,
+    /// Where its turn comes after those before it.
+    pub lane: Option<Lane<'a>>,
+    /// What few jobs at once may ask, such as a host; up to 255 bytes.
+    pub target: Option<&'a str>,
     /// The rest, as JSON.
     pub payload: &'a str,
     /// Lower goes first; −100 to 100.
@@ -35,6 +46,34 @@ pub struct NewJob<'a> {
     pub run_at: i64,
     /// Now, in ms.
     pub created_at: i64,
+}
+
+/// A place in a lane: jobs of one kind and lane run one after the other, until one fails for too long.
+#[derive(Clone, Copy, Debug)]
+pub struct Lane<'a> {
+    /// Up to 200 bytes.
+    pub name: &'a str,
+    /// Lower goes first; of equal ones the lower id.
+    pub sequence: i64,
+}
+
+impl<'a> NewJob<'a> {
+    /// Makes a job that is about nothing and may run at once.
+    pub const fn new(id: JobId, kind: &'a str, now: i64) -> Self {
+        Self {
+            id,
+            kind,
+            repository: None,
+            event: None,
+            dedupe: None,
+            lane: None,
+            target: None,
+            payload: "{}",
+            priority: 0,
+            run_at: now,
+            created_at: now,
+        }
+    }
 }
 
 /// A job as its row tells it.
@@ -66,17 +105,22 @@ pub struct Job {
     pub finished_at: Option<i64>,
     /// What the last attempt said.
     pub last_error: Option<String>,
+    /// The lane it runs in.
+    pub lane: Option<String>,
+    /// Its place there.
+    pub sequence: Option<i64>,
+    /// What few jobs at once may ask.
+    pub target: Option<String>,
 }
 
 /// The columns of [`read`].
-macro_rules! job {
-    ($tail:literal) => {
-        sql!(concat!(
-            "SELECT id, kind, state, repository_id, event_id, payload, run_at, attempts, claimed_by, claimed_until, ",
-            "created_at, finished_at, last_error FROM job ", $tail
-        ))
+macro_rules! columns {
+    () => {
+        "SELECT id, kind, state, repository_id, event_id, payload, run_at, attempts, claimed_by, claimed_until, \
+         created_at, finished_at, last_error, lane, sequence, target FROM job "
     };
 }
+use columns;
 
 fn read(row: &Row) -> Result<Job, StoreError> {
     Ok(Job {
@@ -93,17 +137,21 @@ fn read(row: &Row) -> Result<Job, StoreError> {
         created_at: row.int(10)?,
         finished_at: row.opt_int(11)?,
         last_error: row.opt_text(12)?,
+        lane: row.opt_text(13)?,
+        sequence: row.opt_int(14)?,
+        target: row.opt_text(15)?,
     })
 }
 
-/// Enqueues a job; false when a waiting one with the same `dedupe` will do its work.
+/// Enqueues a job; false when a waiting one with the same `dedupe` will do its work. Workers of this process hear of it
+/// when it is committed.
 ///
 /// # Errors
 /// Any [`StoreError`].
 pub async fn enqueue(conn: &mut Conn, new: &NewJob<'_>) -> Result<bool, StoreError> {
     const ENQUEUE: Sql = sql!(insert_absent
         "INSERT INTO job (id, kind, state, repository_id, event_id, dedupe, payload, priority, run_at, attempts, \
-         created_at) VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, 0, ?)");
+         created_at, lane, sequence, target) VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)");
     let values = values![
         new.id,
         new.kind,
@@ -114,8 +162,15 @@ pub async fn enqueue(conn: &mut Conn, new: &NewJob<'_>) -> Result<bool, StoreErr
         i64::from(new.priority),
         new.run_at,
         new.created_at,
+        new.lane.map(|lane| lane.name),
+        new.lane.map(|lane| lane.sequence),
+        new.target,
     ];
-    conn.insert_absent(&ENQUEUE, values).await
+    let is_enqueued = conn.insert_absent(&ENQUEUE, values).await?;
+    if is_enqueued {
+        conn.signal_job(new.kind);
+    }
+    Ok(is_enqueued)
 }
 
 /// Finds a job by id.
@@ -123,40 +178,6 @@ pub async fn enqueue(conn: &mut Conn, new: &NewJob<'_>) -> Result<bool, StoreErr
 /// # Errors
 /// Any [`StoreError`].
 pub async fn find(conn: &mut Conn, id: JobId) -> Result<Option<Job>, StoreError> {
-    const FIND: Sql = job!("WHERE id = ?");
+    const FIND: Sql = sql!(concat!(columns!(), "WHERE id = ?"));
     conn.find(&FIND, values![id], read).await
-}
-
-/// Lists jobs in one state by id.
-///
-/// # Errors
-/// Any [`StoreError`].
-pub async fn list(
-    conn: &mut Conn,
-    state: JobState,
-    after: Option<JobId>,
-    size: PageSize,
-) -> Result<Page<Job, JobId>, StoreError> {
-    const LIST: Sql = job!("WHERE state = ? AND id > ? ORDER BY id LIMIT ?");
-    let after = after.map_or(0, JobId::get);
-    let rows = conn.list(&LIST, values![state, after, size.limit()], read).await?;
-    Ok(Page::cut(rows, size, |job| job.id))
-}
-
-/// Counts jobs by kind and state; for the gauges.
-///
-/// # Errors
-/// Any [`StoreError`].
-pub async fn count(conn: &mut Conn) -> Result<Vec<(String, JobState, i64)>, StoreError> {
-    const COUNT: Sql = sql!("SELECT kind, state, COUNT(*) FROM job GROUP BY kind, state");
-    conn.list(&COUNT, &[], |row| Ok((row.text(0)?, row.parsed(1, JobState::parse)?, row.int(2)?))).await
-}
-
-/// Forgets jobs finished before a time.
-///
-/// # Errors
-/// Any [`StoreError`].
-pub async fn prune(conn: &mut Conn, before_ms: i64) -> Result<u64, StoreError> {
-    const PRUNE: Sql = sql!("DELETE FROM job WHERE state = 'done' AND finished_at < ?");
-    conn.execute(&PRUNE, values![before_ms]).await
 }

@@ -48,6 +48,7 @@ pub mod packs;
 pub mod ref_log;
 pub mod refs;
 
+pub mod commits;
 pub mod events;
 pub mod idempotency;
 pub mod jobs;

@@ -20,6 +20,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { id: 1, name: "start", text: include_str!("../migrations/0001_start.sql") },
     Migration { id: 2, name: "id_lease", text: include_str!("../migrations/0002_id_lease.sql") },
+    Migration { id: 3, name: "jobs", text: include_str!("../migrations/0003_jobs.sql") },
 ];
 
 /// What the runner remembers. `applied_at` is NULL while a migration runs where DDL commits at once (MySQL).

@@ -2,6 +2,7 @@
 
 mod head;
 mod life;
+mod recount;
 mod usage;
 mod version;
 
@@ -11,6 +12,7 @@ use hakata_names::{
 
 pub use head::{lock, point_head};
 pub use life::{Erased, archive, erase, remove_unused, rename, restore, set_state, transfer};
+pub use recount::{Recounted, Usage, recount, set_quota_levels};
 pub use usage::{Full, QuotaOf, add_size_within};
 pub use version::{
     Expected, add_size, raise_policy_version, raise_prune_epoch, raise_version, set_default_ref,

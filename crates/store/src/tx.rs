@@ -56,6 +56,7 @@ impl Tx<'_> {
         match self.conn.control(SqlStr::from_static("COMMIT")).await {
             Ok(()) => {
                 self.conn.is_open = false;
+                self.conn.send_signals();
                 Ok(())
             }
             Err(error) if is_certain_rollback(&error) => {
@@ -64,6 +65,7 @@ impl Tx<'_> {
             }
             Err(error) => {
                 measure::UNKNOWN.inc();
+                self.conn.send_signals();
                 Err(StoreError::CommitUnknown(error))
             }
         }

@@ -70,15 +70,10 @@ pub(super) async fn write(conn: &mut Conn, change: Change<'_>, moves: &[RefMove]
     for ((kind, sharing), id) in KINDS.iter().zip(&ids.jobs) {
         let dedupe = (*sharing == Sharing::Repository).then(|| format!("{kind}:{repository}"));
         let job = NewJob {
-            id: *id,
-            kind,
             repository: Some(repository),
             event: Some(ids.event),
             dedupe: dedupe.as_deref(),
-            payload: "{}",
-            priority: 0,
-            run_at: at,
-            created_at: at,
+            ..NewJob::new(*id, kind, at)
         };
         jobs::enqueue(conn, &job).await?;
     }

@@ -1,8 +1,14 @@
-//! What workers do with jobs. A claim that lapsed counts for nothing: every act names its claim.
+//! How workers get jobs.
+//!
+//! A claim locks the row of the kind, so claims of one kind follow each other over all nodes; what is counted under the
+//! lock cannot grow meanwhile. That makes the limits exact. Rows of jobs that somebody else has locked (an
+//! administrator who purges) are passed over instead of waited for.
 
-use hakata_names::JobId;
+use std::collections::HashMap;
 
-use super::{Job, read};
+use hakata_names::{JobId, RepositoryId};
+
+use super::{Job, columns, read};
 use crate::conn::Conn;
 use crate::sql::{ManySql, Sql, sql};
 use crate::value::{Value, values};
@@ -17,26 +23,178 @@ pub struct Claim<'a> {
     pub until: i64,
 }
 
-/// Claims up to `limit` jobs whose time has come, by priority and time. Workers pass over rows that others are just
-/// claiming instead of waiting for them.
+/// How many jobs of a kind may be claimed at one time, over all nodes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// In all.
+    pub all: i64,
+    /// With the same target.
+    pub per_target: i64,
+    /// About the same repository.
+    pub per_repository: i64,
+}
+
+/// What is wanted of a claim.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Jobs of this kind.
+    pub kind: &'a str,
+    /// Bounds on what is claimed, what others have included.
+    pub limits: Limits,
+    /// The most jobs.
+    pub most: i64,
+    /// Now, in ms.
+    pub now: i64,
+}
+
+/// Jobs looked at for each one that is wanted: some of them share a target or a repository.
+const SPARE: i64 = 4;
+
+/// The most jobs that one claim takes or looks at; one chunk.
+const MOST: i64 = 128;
+
+/// A waiting job that nothing keeps from being claimed, but what is claimed with it.
+struct Candidate {
+    id: i64,
+    target: Option<String>,
+    repository: Option<RepositoryId>,
+}
+
+macro_rules! candidates {
+    ($which:literal, $lock:literal) => {
+        concat!(
+            "SELECT j.id, j.target, j.repository_id FROM job j \
+             WHERE j.kind = ? AND j.state = 'waiting' AND j.run_at <= ?",
+            $which,
+            " AND (j.lane IS NULL OR NOT EXISTS (SELECT 1 FROM job e WHERE e.lane = j.lane AND e.kind = j.kind \
+             AND e.state IN ('waiting', 'claimed') \
+             AND (e.sequence < j.sequence OR (e.sequence = j.sequence AND e.id < j.id)) \
+             AND (e.held_until IS NULL OR e.held_until > ?))) \
+             AND (j.target IS NULL OR j.target NOT IN (SELECT t.target FROM job t WHERE t.kind = ? \
+             AND t.state = 'claimed' AND t.target IS NOT NULL GROUP BY t.target HAVING COUNT(*) >= ?)) \
+             AND (j.repository_id IS NULL OR j.repository_id NOT IN (SELECT r.repository_id FROM job r \
+             WHERE r.kind = ? AND r.state = 'claimed' AND r.repository_id IS NOT NULL \
+             GROUP BY r.repository_id HAVING COUNT(*) >= ?)) \
+             ORDER BY j.priority, j.run_at, j.id LIMIT ?",
+            $lock
+        )
+    };
+}
+
+/// Claims jobs whose time has come, by priority and time. Fewer than wanted does not mean that there are no more, none
+/// does; so one that gave any is to be repeated.
 ///
 /// # Errors
 /// Any [`StoreError`].
-pub async fn claim(tx: &mut Tx<'_>, claim: Claim<'_>, now: i64, limit: u8) -> Result<Vec<Job>, StoreError> {
-    macro_rules! next {
+pub async fn claim(tx: &mut Tx<'_>, claim: Claim<'_>, wanted: Wanted<'_>) -> Result<Vec<Job>, StoreError> {
+    const NEXT: Sql = sql!(
+        sqlite: candidates!("", ""),
+        postgres: candidates!("", " FOR UPDATE OF j SKIP LOCKED"),
+        mysql: candidates!("", " FOR UPDATE SKIP LOCKED")
+    );
+    let Wanted { kind, limits, now, .. } = wanted;
+    let Some((taken, room)) = room(tx, wanted).await? else { return Ok(Vec::new()) };
+    let look_at = (room * SPARE).min(MOST);
+    let values = values![kind, now, now, kind, limits.per_target, kind, limits.per_repository, look_at];
+    let candidates = tx.list(&NEXT, values, candidate).await?;
+    take(tx, claim, chosen(candidates, taken, limits, room)).await
+}
+
+/// Claims one job that a message named; `None` when it is not waiting, its turn has not come, or a limit is reached.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn claim_one(
+    tx: &mut Tx<'_>,
+    claim: Claim<'_>,
+    wanted: Wanted<'_>,
+    id: JobId,
+) -> Result<Option<Job>, StoreError> {
+    const ONE: Sql = sql!(
+        sqlite: candidates!(" AND j.id = ?", ""),
+        postgres: candidates!(" AND j.id = ?", " FOR UPDATE OF j SKIP LOCKED"),
+        mysql: candidates!(" AND j.id = ?", " FOR UPDATE SKIP LOCKED")
+    );
+    let Wanted { kind, limits, now, .. } = wanted;
+    if room(tx, wanted).await?.is_none() {
+        return Ok(None);
+    }
+    let values = values![kind, now, id, now, kind, limits.per_target, kind, limits.per_repository, 1];
+    let ids = tx.list(&ONE, values, candidate).await?.into_iter().map(|found| found.id).collect();
+    Ok(take(tx, claim, ids).await?.pop())
+}
+
+fn candidate(row: &crate::row::Row) -> Result<Candidate, StoreError> {
+    Ok(Candidate { id: row.int(0)?, target: row.opt_text(1)?, repository: row.opt_id(2)? })
+}
+
+/// How many jobs are claimed already.
+#[derive(Default)]
+struct Taken {
+    by_target: HashMap<String, i64>,
+    by_repository: HashMap<RepositoryId, i64>,
+}
+
+/// Locks the kind and counts what is claimed of it; `None`: paused, or no room.
+async fn room(conn: &mut Conn, wanted: Wanted<'_>) -> Result<Option<(Taken, i64)>, StoreError> {
+    const CLAIMED: Sql = sql!("SELECT target, repository_id FROM job WHERE kind = ? AND state = 'claimed'");
+    if lock(conn, wanted.kind).await?.is_some() {
+        return Ok(None);
+    }
+    let claimed =
+        conn.list(&CLAIMED, values![wanted.kind], |row| Ok((row.opt_text(0)?, row.opt_id(1)?))).await?;
+    let n_claimed = i64::try_from(claimed.len()).unwrap_or(i64::MAX);
+    let room = (wanted.limits.all - n_claimed).min(wanted.most).min(MOST);
+    let mut taken = Taken::default();
+    for (target, repository) in claimed {
+        if let Some(target) = target {
+            *taken.by_target.entry(target).or_default() += 1;
+        }
+        if let Some(repository) = repository {
+            *taken.by_repository.entry(repository).or_default() += 1;
+        }
+    }
+    Ok((room > 0).then_some((taken, room)))
+}
+
+/// Locks the row of a kind, which is made when it is first asked for; the answer is since when the kind is paused.
+async fn lock(conn: &mut Conn, kind: &str) -> Result<Option<i64>, StoreError> {
+    macro_rules! lock {
         ($tail:literal) => {
-            concat!(
-                "SELECT id FROM job WHERE state = 'waiting' AND run_at <= ? \
-                 ORDER BY priority, run_at, id LIMIT ?",
-                $tail
-            )
+            concat!("SELECT paused_at FROM job_kind WHERE kind = ?", $tail)
         };
     }
-    const NEXT: Sql = sql!(
-        sqlite: next!(""),
-        postgres: next!(" FOR UPDATE SKIP LOCKED"),
-        mysql: next!(" FOR UPDATE SKIP LOCKED")
-    );
+    const LOCK: Sql = sql!(sqlite: lock!(""), postgres: lock!(" FOR UPDATE"), mysql: lock!(" FOR UPDATE"));
+    const START: Sql = sql!(insert_absent "INSERT INTO job_kind (kind, paused_at) VALUES (?, NULL)");
+    if let Some(paused_at) = conn.find(&LOCK, values![kind], |row| row.opt_int(0)).await? {
+        return Ok(paused_at);
+    }
+    conn.insert_absent(&START, values![kind]).await?;
+    Ok(conn.find(&LOCK, values![kind], |row| row.opt_int(0)).await?.flatten())
+}
+
+/// Takes candidates in their order as long as none has too many beside it.
+fn chosen(candidates: Vec<Candidate>, mut taken: Taken, limits: Limits, room: i64) -> Vec<i64> {
+    let mut ids = Vec::new();
+    for Candidate { id, target, repository } in candidates {
+        let of_target = target.map(|target| taken.by_target.entry(target).or_default());
+        let of_repository = repository.map(|repository| taken.by_repository.entry(repository).or_default());
+        if of_target.as_ref().is_some_and(|n| **n >= limits.per_target)
+            || of_repository.as_ref().is_some_and(|n| **n >= limits.per_repository)
+        {
+            continue;
+        }
+        of_target.into_iter().for_each(|n| *n += 1);
+        of_repository.into_iter().for_each(|n| *n += 1);
+        ids.push(id);
+        if i64::try_from(ids.len()).unwrap_or(i64::MAX) >= room {
+            break;
+        }
+    }
+    ids
+}
+
+async fn take(conn: &mut Conn, claim: Claim<'_>, ids: Vec<i64>) -> Result<Vec<Job>, StoreError> {
     // The dedupe goes: from now on the same work must be enqueued anew.
     const TAKE: ManySql = ManySql {
         head: "UPDATE job SET state = 'claimed', dedupe = NULL, attempts = attempts + 1, claimed_by = ?, \
@@ -47,86 +205,23 @@ pub async fn claim(tx: &mut Tx<'_>, claim: Claim<'_>, now: i64, limit: u8) -> Re
         again: None,
     };
     const READ: ManySql = ManySql {
-        head: "SELECT id, kind, state, repository_id, event_id, payload, run_at, attempts, claimed_by, claimed_until, \
-               created_at, finished_at, last_error FROM job WHERE id IN (",
+        head: concat!(columns!(), "WHERE state = 'claimed' AND claimed_by = ? AND id IN ("),
         row: "?",
         between: ", ",
         tail: ") ORDER BY priority, run_at, id",
         again: None,
     };
-    let ids: Vec<i64> = tx.list(&NEXT, values![now, i64::from(limit)], |row| row.int(0)).await?;
-    if ids.is_empty() {
-        return Ok(Vec::new());
+    let mut jobs = Vec::with_capacity(ids.len());
+    for ids in crate::sql::chunks(&ids) {
+        let ids: Vec<Value<'_>> = ids.iter().copied().map(Value::from).collect();
+        let mut taking = vec![Value::from(claim.by), Value::from(claim.until)];
+        taking.extend(&ids);
+        if conn.execute_many(&TAKE, ids.len(), &taking).await? == 0 {
+            continue;
+        }
+        let mut reading = vec![Value::from(claim.by)];
+        reading.extend(&ids);
+        jobs.extend(conn.list_many(&READ, ids.len(), &reading, read).await?);
     }
-    let ids: Vec<Value<'_>> = ids.into_iter().map(Value::from).collect();
-    let mut taking = vec![Value::from(claim.by), Value::from(claim.until)];
-    taking.extend(&ids);
-    if tx.execute_many(&TAKE, ids.len(), &taking).await? != u64::try_from(ids.len()).unwrap_or(u64::MAX) {
-        return Err(StoreError::Unlocked { table: "job" });
-    }
-    tx.list_many(&READ, ids.len(), &ids, read).await
-}
-
-/// Finishes a job; false when the claim has lapsed and somebody else has it.
-///
-/// # Errors
-/// Any [`StoreError`].
-pub async fn finish(conn: &mut Conn, id: JobId, by: &str, now: i64) -> Result<bool, StoreError> {
-    const FINISH: Sql = sql!(
-        "UPDATE job SET state = 'done', finished_at = ?, claimed_by = NULL, claimed_until = NULL \
-         WHERE id = ? AND state = 'claimed' AND claimed_by = ?"
-    );
-    conn.execute_one(&FINISH, values![now, id, by]).await
-}
-
-/// Puts a claimed job back, not to run before `run_at`.
-///
-/// # Errors
-/// Any [`StoreError`].
-pub async fn retry(
-    conn: &mut Conn,
-    id: JobId,
-    by: &str,
-    run_at: i64,
-    error: &str,
-) -> Result<bool, StoreError> {
-    const RETRY: Sql = sql!(
-        "UPDATE job SET state = 'waiting', run_at = ?, last_error = ?, claimed_by = NULL, claimed_until = NULL \
-         WHERE id = ? AND state = 'claimed' AND claimed_by = ?"
-    );
-    conn.execute_one(&RETRY, values![run_at, error, id, by]).await
-}
-
-/// Gives a claimed job up; it stays for a person to look at.
-///
-/// # Errors
-/// Any [`StoreError`].
-pub async fn bury(conn: &mut Conn, id: JobId, by: &str, now: i64, error: &str) -> Result<bool, StoreError> {
-    const BURY: Sql = sql!(
-        "UPDATE job SET state = 'buried', finished_at = ?, last_error = ?, claimed_by = NULL, claimed_until = NULL \
-         WHERE id = ? AND state = 'claimed' AND claimed_by = ?"
-    );
-    conn.execute_one(&BURY, values![now, error, id, by]).await
-}
-
-/// Keeps a claim alive; false when it has lapsed and was taken away.
-///
-/// # Errors
-/// Any [`StoreError`].
-pub async fn renew(conn: &mut Conn, id: JobId, claim: Claim<'_>) -> Result<bool, StoreError> {
-    const RENEW: Sql =
-        sql!("UPDATE job SET claimed_until = ? WHERE id = ? AND state = 'claimed' AND claimed_by = ?");
-    conn.execute_one(&RENEW, values![claim.until, id, claim.by]).await
-}
-
-/// Puts back jobs whose claim has lapsed: their worker died.
-///
-/// # Errors
-/// Any [`StoreError`].
-pub async fn release_lapsed(conn: &mut Conn, now: i64) -> Result<u64, StoreError> {
-    const RELEASE: Sql = sql!(
-        "UPDATE job SET state = 'waiting', claimed_by = NULL, claimed_until = NULL \
-         WHERE state = 'claimed' AND claimed_until < ?"
-    );
-    conn.execute(&RELEASE, values![now]).await
+    Ok(jobs)
 }

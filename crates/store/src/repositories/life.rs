@@ -177,12 +177,14 @@ async fn erase_rows(conn: &mut Conn, id: RepositoryId, limit: i64) -> Result<Era
             ))
         };
     }
-    const LONG: [Sql; 5] = [
+    const LONG: [Sql; 7] = [
         some_of!("ref", "name"),
         some_of!("ref_log", "version"),
         some_of!("event", "id"),
         some_of!("repository_pack", "pack_id"),
         some_of!("idempotency", "client_key"),
+        some_of!("commit_mention", "oid"),
+        some_of!("repository_commit", "oid"),
     ];
     const SHORT: [Sql; 5] = [
         sql!("DELETE FROM job WHERE repository_id = ? AND state <> 'claimed'"),

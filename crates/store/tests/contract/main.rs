@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "the lints know tests only by their attribute")]
 
 mod commit_lost;
+mod events;
 mod fixture;
 mod id_leases;
 mod jobs;

@@ -1,0 +1,137 @@
+//! What workers do with jobs that they have claimed. A claim that lapsed counts for nothing: every act names its claim.
+
+use hakata_names::JobId;
+
+use super::{Job, columns, read};
+use crate::StoreError;
+use crate::conn::Conn;
+use crate::sql::{Sql, sql};
+use crate::value::values;
+
+/// One claim of one job: an old one never passes for a new one, not even of the same worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a> {
+    /// The job.
+    pub id: JobId,
+    /// Who claimed it.
+    pub by: &'a str,
+    /// [`Job::attempts`] as the claim told it.
+    pub attempt: i64,
+}
+
+/// Finishes a job; false when the claim has lapsed and somebody else may have it.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn finish(conn: &mut Conn, held: Held<'_>, now: i64) -> Result<bool, StoreError> {
+    const FINISH: Sql = sql!(
+        "UPDATE job SET state = 'done', finished_at = ?, claimed_by = NULL, claimed_until = NULL \
+         WHERE id = ? AND state = 'claimed' AND claimed_by = ? AND attempts = ?"
+    );
+    conn.execute_one(&FINISH, values![now, held.id, held.by, held.attempt]).await
+}
+
+/// How a job waits for its next attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry<'a> {
+    /// Not before, in ms.
+    pub run_at: i64,
+    /// Until when those behind it in its lane wait for it; the first failure's word counts. In ms.
+    pub hold_until: i64,
+    /// Why.
+    pub error: &'a str,
+}
+
+/// Puts a claimed job back for another attempt.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn retry(conn: &mut Conn, held: Held<'_>, retry: Retry<'_>) -> Result<bool, StoreError> {
+    const RETRY: Sql = sql!(
+        "UPDATE job SET state = 'waiting', run_at = ?, held_until = COALESCE(held_until, ?), last_error = ?, \
+         published_at = NULL, claimed_by = NULL, claimed_until = NULL \
+         WHERE id = ? AND state = 'claimed' AND claimed_by = ? AND attempts = ?"
+    );
+    let Retry { run_at, hold_until, error } = retry;
+    conn.execute_one(&RETRY, values![run_at, hold_until, error, held.id, held.by, held.attempt]).await
+}
+
+/// Gives a claimed job up; it stays for a person to look at.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn bury(conn: &mut Conn, held: Held<'_>, now: i64, error: &str) -> Result<bool, StoreError> {
+    const BURY: Sql = sql!(
+        "UPDATE job SET state = 'buried', finished_at = ?, last_error = ?, claimed_by = NULL, claimed_until = NULL \
+         WHERE id = ? AND state = 'claimed' AND claimed_by = ? AND attempts = ?"
+    );
+    conn.execute_one(&BURY, values![now, error, held.id, held.by, held.attempt]).await
+}
+
+/// Puts back all that a worker has claimed and not ended, as if it had never been claimed: the worker stops.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn give_back(conn: &mut Conn, by: &str) -> Result<u64, StoreError> {
+    const GIVE_BACK: Sql = sql!(
+        "UPDATE job SET state = 'waiting', attempts = attempts - 1, published_at = NULL, claimed_by = NULL, \
+         claimed_until = NULL WHERE state = 'claimed' AND claimed_by = ?"
+    );
+    conn.execute(&GIVE_BACK, values![by]).await
+}
+
+/// Keeps every claim of a worker alive.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn renew_all(conn: &mut Conn, by: &str, until: i64) -> Result<u64, StoreError> {
+    const RENEW: Sql = sql!("UPDATE job SET claimed_until = ? WHERE state = 'claimed' AND claimed_by = ?");
+    conn.execute(&RENEW, values![until, by]).await
+}
+
+/// Lists what a worker has claimed.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn held_by(conn: &mut Conn, by: &str) -> Result<Vec<Job>, StoreError> {
+    const LIST: Sql = sql!(concat!(columns!(), "WHERE state = 'claimed' AND claimed_by = ? ORDER BY id"));
+    conn.list(&LIST, values![by], read).await
+}
+
+/// How many claims lapsed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lapsed {
+    /// Jobs that wait again.
+    pub released: u64,
+    /// Jobs that had their last attempt.
+    pub buried: u64,
+}
+
+/// Puts back jobs of a kind whose claim has lapsed, since their worker died, and buries those that had so many
+/// attempts: they may be what it died of.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn release_lapsed(
+    conn: &mut Conn,
+    kind: &str,
+    attempts: i64,
+    hold_until: i64,
+    now: i64,
+) -> Result<Lapsed, StoreError> {
+    const BURY: Sql = sql!(
+        "UPDATE job SET state = 'buried', finished_at = ?, last_error = 'its worker went away', claimed_by = NULL, \
+         claimed_until = NULL WHERE state = 'claimed' AND claimed_until < ? AND kind = ? AND attempts >= ?"
+    );
+    const RELEASE: Sql = sql!(
+        "UPDATE job SET state = 'waiting', held_until = COALESCE(held_until, ?), last_error = 'its worker went away', \
+         published_at = NULL, claimed_by = NULL, claimed_until = NULL \
+         WHERE state = 'claimed' AND claimed_until < ? AND kind = ?"
+    );
+    let buried = conn.execute(&BURY, values![now, now, kind, attempts]).await?;
+    let released = conn.execute(&RELEASE, values![hold_until, now, kind]).await?;
+    if released > 0 {
+        conn.signal_job(kind);
+    }
+    Ok(Lapsed { released, buried })
+}
