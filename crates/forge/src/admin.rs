@@ -10,6 +10,7 @@ mod doctor;
 mod groups;
 mod import;
 mod outcome;
+mod queue;
 mod repositories;
 mod rules;
 mod run;
@@ -23,6 +24,7 @@ pub use command::{
 };
 pub use import::{ImportTree, MissingOwners};
 pub use outcome::{Cell, Outcome, Report, Row, Table};
+pub use queue::{QueueCommand, Which};
 
 pub(crate) use accounts::{keys as key_table, token_row, tokens as token_table};
 pub(crate) use outcome::shown_bytes;

@@ -10,6 +10,7 @@
 //!                                   └──▶ PushTarget ──hosting──▶ receive
 //! visitor ───▶ folder ──▶ Allowed: a folder of plain repositories, without accounts
 //! administrator ──admin::Command──▶ admin::run ──▶ admin::Outcome
+//! worker ──jobs::Queue──▶ Claimed ──▶ jobs::Outcome: what is done after a push
 //! ```
 //!
 //! The crate never listens on a socket, never spawns git itself and contains no SQL.
@@ -27,6 +28,8 @@ pub mod auth;
 
 pub mod folder;
 pub mod hosting;
+
+pub mod jobs;
 
 mod accounts;
 mod groups;

@@ -6,6 +6,7 @@ mod id;
 mod import;
 mod input;
 mod listen_on;
+mod queue;
 mod repositories;
 mod rpc;
 mod tools;
@@ -16,6 +17,7 @@ pub(crate) use bare::{BareArgs, Switch};
 pub(crate) use id::{IdArgs, IdCommand, with_two_hyphens};
 pub(crate) use input::public_keys;
 pub(crate) use listen_on::ListenOn;
+pub(crate) use queue::QueueCommand;
 pub(crate) use repositories::RepoCommand;
 pub(crate) use rpc::{CallArgs, RouteName, RpcArgs, RpcCommand};
 pub(crate) use tools::{ConfigCommand, Page, Shell, completion, man, version};
@@ -68,6 +70,8 @@ pub(crate) enum Command {
     Http(ServeArgs),
     /// Serves Git over SSH alone
     Ssh(ServeArgs),
+    /// Works at jobs alone: what is done after pushes
+    Worker(ServeArgs),
     /// Serves a folder of ordinary bare repositories over HTTP, without a database
     Bare(BareArgs),
     /// Serves unique integers alone, to clients of katsubushi and memcached
@@ -93,6 +97,9 @@ pub(crate) enum Command {
     /// Manages groups and their members
     #[command(subcommand)]
     Group(GroupCommand),
+    /// Shows and manages jobs: what is done after pushes
+    #[command(subcommand)]
+    Queue(QueueCommand),
     /// Checks, shows, explains or writes the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -145,6 +145,7 @@ pub(crate) fn register_metrics() {
     all.extend(hakata_id::metrics());
     all.extend(hakata_smart_http::metrics());
     all.extend(hakata_ssh::metrics());
+    all.extend(hakata_worker::metrics());
     all.extend(hakata_rpc::metrics());
     all.extend(hakata_rpc_server::metrics());
     metrics::register(&all);

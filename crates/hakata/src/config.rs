@@ -6,6 +6,7 @@
 mod check;
 pub(crate) mod environment;
 mod id;
+mod jobs;
 mod keys;
 mod raw;
 mod rpc;

@@ -40,6 +40,7 @@ fn run(command: Command, place: &Place) -> Result<Answer, Failure> {
         Command::Serve(args) => return serve::run(Service::Everything, &args, place),
         Command::Http(args) => return serve::run(Service::Http, &args, place),
         Command::Ssh(args) => return serve::run(Service::Ssh, &args, place),
+        Command::Worker(args) => return serve::run(Service::Worker, &args, place),
         Command::Bare(args) => return serve::run_bare(&args, place),
         Command::Id(args) => return serve::run_ids(&args, place),
         Command::Rpc(args) => {
@@ -60,6 +61,7 @@ fn run(command: Command, place: &Place) -> Result<Answer, Failure> {
         Command::Token(command) => command.into_command(),
         Command::Repo(command) => command.into_command()?,
         Command::Group(command) => command.into_command(),
+        Command::Queue(command) => command.into_command(),
     };
     administer::run(command, place)
 }

@@ -1,4 +1,4 @@
-//! `hakata serve`, `http` and `ssh`: from the lock to the last task.
+//! `hakata serve`, `http`, `ssh`, `rpc` and `worker`: from the lock to the last task.
 //!
 //! Two groups of tasks: *faces* hold listeners, connections and administrative commands and are drained by a signal;
 //! *engines* hold what these stand on, and follow when the faces are gone.
@@ -7,6 +7,7 @@ mod bare;
 mod first_user;
 mod handed_over;
 mod ids;
+mod jobs;
 mod listeners;
 mod reload;
 mod rpc;
@@ -50,6 +51,8 @@ pub(crate) enum Service {
     Ssh,
     /// Repository operations for other programs.
     Rpc,
+    /// Jobs.
+    Worker,
 }
 
 /// What is decided before the runtime starts.
@@ -85,6 +88,7 @@ pub(crate) fn run(service: Service, args: &ServeArgs, place: &Place) -> Result<A
         settings.id.listen = IdListen::default();
     }
     service.choose_rpc(&mut settings)?;
+    settings.works = service.works(settings.works);
     let log = compose::start_log(&settings.log)?;
     compose::register_metrics();
     let runtime = compose::runtime(&settings.server)?;
@@ -129,6 +133,7 @@ async fn serve(mut start: Start, log: &Log) -> Result<Answer, Failure> {
         None => None,
     };
     rpc.serve(&start.settings, &engines, &faces);
+    let worker = jobs::start(&start.settings, &engines, &faces);
     listeners.serve(&start.settings, &engines, &faces, &tasks, &shutdown, ids.as_ref());
     let status = Arc::new(Status::new(&start.dir, &addresses, &engines, &faces, &shutdown));
     let socket = answer_commands(&mut start, &engines, &faces, status)?;
@@ -145,6 +150,9 @@ async fn serve(mut start: Start, log: &Log) -> Result<Answer, Failure> {
     drop(ready);
     if let Some(ids) = ids {
         ids.stop().await;
+    }
+    if let Some(worker) = worker {
+        worker.stop().await;
     }
     engines.stop().await;
     tasks.drain(AFTERWARDS).await;
@@ -211,7 +219,7 @@ impl Service {
     /// Takes the listeners of this service.
     fn choose(self, listen: &Listen) -> Result<Listen, Failure> {
         let mut listen = listen.clone();
-        if self == Self::Rpc {
+        if matches!(self, Self::Rpc | Self::Worker) {
             listen.http = None;
             listen.ssh = None;
             return Ok(listen);
@@ -231,6 +239,15 @@ impl Service {
 }
 
 impl Service {
+    /// Tells whether a process works at jobs; `run` is what the configuration says of one that serves everything.
+    fn works(self, run: bool) -> bool {
+        match self {
+            Self::Everything => run,
+            Self::Worker => true,
+            Self::Http | Self::Ssh | Self::Rpc => false,
+        }
+    }
+
     /// Takes the listeners for other programs, if this service has them.
     fn choose_rpc(self, settings: &mut Settings) -> Result<(), Failure> {
         match self {
@@ -238,7 +255,7 @@ impl Service {
             Self::Rpc if settings.rpc.is_on() => Ok(()),
             Self::Rpc => Err(Failure::usage("every listener of this service is off")
                 .with_hint("set rpc.grpc or rpc.msgpack, and rpc.tokens")),
-            Self::Http | Self::Ssh => {
+            Self::Http | Self::Ssh | Self::Worker => {
                 settings.rpc.grpc = None;
                 settings.rpc.msgpack = None;
                 Ok(())

@@ -7,6 +7,7 @@ use hakata_names::{KeyId, ObjectFormat, OwnerName, RepositoryPath, TokenId};
 use hakata_runtime::units::ByteSize;
 use serde::{Deserialize, Serialize};
 
+use super::queue::QueueCommand;
 use super::{ImportTree, words};
 use crate::{Role, Scopes, Visibility};
 
@@ -31,6 +32,8 @@ pub enum Command {
     Repo(RepoCommand),
     /// `hakata group …`.
     Group(GroupCommand),
+    /// `hakata queue …`.
+    Queue(QueueCommand),
     /// `hakata doctor`: looks at everything that is cheap to look at.
     Doctor,
 }

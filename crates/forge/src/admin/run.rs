@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Command, Outcome, accounts, doctor, groups, repositories, rules};
+use super::{Command, Outcome, accounts, doctor, groups, queue, repositories, rules};
 use crate::{Actor, Error, Forge};
 
 /// How far a long command is.
@@ -63,6 +63,7 @@ async fn run_as(
             rules::Ran::NotMine(command) => repositories::run(forge, actor, command, progress).await,
         },
         Command::Group(command) => groups::run(forge, actor, command).await,
+        Command::Queue(command) => queue::run(forge, actor, command).await,
         Command::Doctor => doctor::run(forge).await,
     }
 }

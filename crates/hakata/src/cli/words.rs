@@ -1,6 +1,7 @@
 //! Words of closed sets, as values of flags.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use hakata_forge::jobs::{JobState, Kind};
 use hakata_forge::{Role, Visibility};
 
 /// Reads a role.
@@ -19,6 +20,19 @@ pub(crate) fn least_role() -> impl TypedValueParser<Value = LeastRole> {
 pub(crate) fn visibility() -> impl TypedValueParser<Value = Visibility> {
     let words = PossibleValuesParser::new([Visibility::Public.as_str(), Visibility::Private.as_str()]);
     words.map(|word| Visibility::parse(&word).expect("the words are those of visibility"))
+}
+
+/// Reads a kind of jobs.
+pub(crate) fn kind() -> impl TypedValueParser<Value = Kind> {
+    let words = PossibleValuesParser::new(Kind::ALL.iter().map(|kind| kind.as_str()));
+    words.map(|word| Kind::parse(&word).expect("the words are those of the kinds"))
+}
+
+/// Reads a state of jobs.
+pub(crate) fn state() -> impl TypedValueParser<Value = JobState> {
+    let states = [JobState::Waiting, JobState::Claimed, JobState::Buried, JobState::Done];
+    let words = PossibleValuesParser::new(states.map(JobState::as_str));
+    words.map(|word| JobState::parse(&word).expect("the words are those of the states"))
 }
 
 /// The least role that may do something; `None` is nobody.

@@ -65,6 +65,7 @@ pub(crate) fn check(values: &Values) -> Result<(), Vec<Problem>> {
     }
     crate::config::id::check(values, &mut refuse);
     crate::config::rpc::check(values, &mut refuse);
+    crate::config::jobs::check(values, &mut refuse);
     match problems.is_empty() {
         true => Ok(()),
         false => Err(problems),

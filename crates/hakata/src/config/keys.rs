@@ -18,7 +18,7 @@ pub(crate) struct Key {
 }
 
 /// Section names with what each is about, in the order of the documents.
-pub(crate) const SECTIONS: [(&str, &str); 15] = [
+pub(crate) const SECTIONS: [(&str, &str); 16] = [
     ("server", "The process as a whole."),
     ("http", "The listener for Git over HTTP."),
     ("ssh", "The listener for Git over SSH."),
@@ -31,6 +31,7 @@ pub(crate) const SECTIONS: [(&str, &str); 15] = [
     ("repositories", "New repositories, and the care of all of them."),
     ("limits", "Sizes and counts above which a request is refused with a sentence."),
     ("auth", "Passwords and sign-in."),
+    ("jobs", "What is done after pushes, here or by `hakata worker`: see docs/jobs.md."),
     (
         "id",
         "The server of unique integers, alone (`hakata id`) or beside everything else: see docs/id-server.md.",
@@ -151,6 +152,12 @@ static KEYS: &[Key] = &[
     key("auth.password_tries", COUNT, "10", "Wrong passwords a minute, for each account and each address."),
     key("auth.passwords_at_once", COUNT, "2", "Passwords checked at once; each takes 19 MiB and a core."),
     key("auth.login_cache", Kind::Span, "1m", "How long a checked password is believed without checking it again."),
+    key("jobs.run", Kind::Flag, "true", "Whether `hakata serve` works at jobs too; `hakata worker` always does."),
+    key("jobs.commits", COUNT, "4", "Jobs at once, over all nodes, that register the commits of pushes."),
+    key("jobs.disk_usage", COUNT, "1", "Jobs at once, over all nodes, that add up what repositories and owners use."),
+    key("jobs.lease", Kind::Span, "60s", "How long a job stays with a worker that gives no sign of life, at least 1s."),
+    key("jobs.poll", Kind::Span, "200ms", "How often MariaDB or MySQL is asked for jobs of other processes, at least 10ms."),
+    key("jobs.keep", Kind::Span, "1d", "How long finished jobs are kept to be looked at."),
     key("id.address", Kind::Address, "off", "Where ids are served by the memcached protocol; `hakata id` takes 127.0.0.1:11212 if neither this nor id.socket is set."),
     key("id.socket", Kind::Path, "", "A Unix socket where ids are served by the memcached protocol too."),
     key("id.socket_mode", Kind::Choice(&["0600", "0660", "0666"]), "0600", "Who may connect to id.socket: its owner, its group, everybody."),

@@ -1,6 +1,7 @@
 //! From values to the settings of every part. Each key is used here, and nowhere else.
 
 use crate::config::id::Id;
+use crate::config::jobs;
 use crate::config::raw::{Origin, Values};
 use crate::config::rpc::Rpc;
 use crate::config::value::Value;
@@ -44,6 +45,10 @@ pub(crate) struct Settings {
     pub(crate) repository: hakata_repository::Settings,
     /// Policy.
     pub(crate) forge: hakata_forge::Settings,
+    /// Whether this process works at jobs.
+    pub(crate) works: bool,
+    /// Jobs.
+    pub(crate) jobs: hakata_worker::Settings,
     /// The id server.
     pub(crate) id: Id,
     /// The repository service.
@@ -121,6 +126,8 @@ impl Settings {
             git: git(values, data),
             repository: repository(values, data),
             forge: forge(values),
+            works: values.flag("jobs.run"),
+            jobs: jobs::new(values),
             id: Id::new(values),
             rpc: Rpc::new(values),
             log: Log {
@@ -312,7 +319,7 @@ fn forge(values: &Values) -> hakata_forge::Settings {
         push_time: values.duration("limits.push_time"),
         default_branch: values.get("repositories.default_branch").text().to_owned(),
         default_object_format: format.unwrap_or(ObjectFormat::Sha1),
-        push_to_create: *values.get("repositories.push_to_create") == Value::Flag(true),
+        push_to_create: values.flag("repositories.push_to_create"),
         import_root: values.some_text("repositories.import_root").map(PathBuf::from),
     }
 }
@@ -349,6 +356,11 @@ impl Values {
             Value::Span(span) => span.duration(),
             _ => Duration::ZERO,
         }
+    }
+
+    /// Gives a flag.
+    pub(super) fn flag(&self, name: &'static str) -> bool {
+        *self.get(name) == Value::Flag(true)
     }
 
     /// Gives an address; `None` is off.
@@ -438,6 +450,7 @@ mod tests {
         let repository =
             hakata_repository::Settings { push_url, ..hakata_repository::Settings::new("/data") };
         same(format!("{:?}", ours.repository), format!("{repository:?}"));
+        same(format!("{:?}", ours.jobs), format!("{:?}", hakata_worker::Settings::default()));
         same(format!("{:?}", ours.connections), format!("{:?}", ConnectionLimits::default()));
         same(format!("{:?}", ours.git.budgets), format!("{:?}", hakata_git::Budgets::default()));
     }

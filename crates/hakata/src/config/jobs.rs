@@ -1,0 +1,39 @@
+//! The `[jobs]` table: how jobs are taken and run.
+
+use crate::config::raw::Values;
+use hakata_forge::jobs::Kind;
+use hakata_worker::Settings;
+use std::time::Duration;
+
+/// The least lease: renewals must have the time to arrive.
+const LEAST_LEASE: Duration = Duration::from_secs(1);
+/// The least pause between two questions.
+const LEAST_POLL: Duration = Duration::from_millis(10);
+
+/// Takes the values over, which were checked.
+pub(super) fn new(values: &Values) -> Settings {
+    let at_once = |kind: &Kind| {
+        let key = match kind {
+            Kind::Commits => "jobs.commits",
+            Kind::DiskUsage => "jobs.disk_usage",
+        };
+        (*kind, values.count(key))
+    };
+    Settings {
+        node: values.get("server.node").text().to_owned(),
+        at_once: Kind::ALL.iter().map(at_once).collect(),
+        lease: values.duration("jobs.lease"),
+        poll: values.duration("jobs.poll"),
+        keep: values.duration("jobs.keep"),
+    }
+}
+
+/// Checks that times leave room for what happens in them.
+pub(super) fn check(values: &Values, refuse: &mut impl FnMut(&'static str, &str)) {
+    if values.duration("jobs.lease") < LEAST_LEASE {
+        refuse("jobs.lease", "must be at least 1s");
+    }
+    if values.duration("jobs.poll") < LEAST_POLL {
+        refuse("jobs.poll", "must be at least 10ms");
+    }
+}

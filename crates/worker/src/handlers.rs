@@ -1,0 +1,75 @@
+//! What is done for each kind of job; one file a kind.
+
+mod commits;
+mod disk_usage;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use hakata_forge::Forge;
+use hakata_forge::jobs::{Job, Kind, Outcome, Rules};
+
+/// Runs one attempt. Dropping its future must stop it.
+type Run = Arc<dyn Fn(Job) -> BoxFuture<'static, Outcome> + Send + Sync>;
+
+/// How jobs of one kind are run.
+#[derive(Clone)]
+pub(crate) struct Handler {
+    pub(crate) rules: Rules,
+    pub(crate) run: Run,
+}
+
+/// The handlers of a worker; kinds without one are left to other workers.
+#[derive(Clone, Default)]
+pub struct Handlers {
+    by_kind: BTreeMap<Kind, Handler>,
+}
+
+impl Handlers {
+    /// Makes the handlers of all kinds.
+    pub fn of(forge: &Forge) -> Self {
+        let mut handlers = Self::default();
+        for &kind in Kind::ALL {
+            let forge = forge.clone();
+            let run = move |job| {
+                let forge = forge.clone();
+                async move {
+                    match kind {
+                        Kind::Commits => commits::run(&forge, &job).await,
+                        Kind::DiskUsage => disk_usage::run(&forge, &job).await,
+                    }
+                }
+            };
+            handlers = handlers.with(kind, kind.rules(), run);
+        }
+        handlers
+    }
+
+    /// Adds the handler of a kind, or replaces it.
+    #[must_use]
+    pub fn with<F>(mut self, kind: Kind, rules: Rules, run: impl Fn(Job) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let run: Run = Arc::new(move |job| Box::pin(run(job)));
+        self.by_kind.insert(kind, Handler { rules, run });
+        self
+    }
+
+    pub(crate) fn find(&self, kind: Kind) -> Option<&Handler> {
+        self.by_kind.get(&kind)
+    }
+
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = Kind> {
+        self.by_kind.keys().copied()
+    }
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.by_kind.keys()).finish()
+    }
+}

@@ -1,0 +1,108 @@
+//! What workers count.
+
+use std::time::Duration;
+
+use hakata_forge::jobs::{Kind, Settled, Waiting};
+use hakata_runtime::metrics::{Counter, CounterFamily, GaugeFamily, HistogramFamily, Label, Metric, SECONDS};
+
+static JOBS: GaugeFamily<(Kind, State)> =
+    GaugeFamily::new("hakata_jobs", "Jobs that are not done, over all nodes, counted now and then");
+static OLDEST: GaugeFamily<Kind> = GaugeFamily::new(
+    "hakata_jobs_oldest_seconds",
+    "How long ago the time of the waiting job came that waits the longest",
+);
+static ATTEMPTS: CounterFamily<(Kind, End)> =
+    CounterFamily::new("hakata_job_attempts_total", "Attempts at jobs on this node");
+static TOOK: HistogramFamily<(Kind, End)> =
+    HistogramFamily::new("hakata_job_seconds", "Time of one attempt at a job", SECONDS);
+pub(crate) static LAPSED: Counter =
+    Counter::new("hakata_jobs_lapsed_total", "Claims of workers that went away, released here");
+pub(crate) static CLAIM_FAILURES: Counter =
+    Counter::new("hakata_job_claim_failures_total", "Claims that the database did not answer");
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum End {
+    Finished,
+    Retried,
+    Buried,
+    Lost,
+    Cut,
+}
+
+impl Label for End {
+    const KEY: &'static str = "outcome";
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Retried => "retried",
+            Self::Buried => "buried",
+            Self::Lost => "lost",
+            Self::Cut => "cut",
+        }
+    }
+}
+
+impl From<Settled> for End {
+    fn from(settled: Settled) -> Self {
+        match settled {
+            Settled::Finished => Self::Finished,
+            Settled::Retried => Self::Retried,
+            Settled::Buried => Self::Buried,
+            Settled::Lost => Self::Lost,
+        }
+    }
+}
+
+/// Where a job is in its life, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    Waiting,
+    Running,
+    Buried,
+}
+
+impl Label for State {
+    const KEY: &'static str = "state";
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Buried => "buried",
+        }
+    }
+}
+
+/// Lists the metrics that this crate keeps, for `hakata_runtime::metrics::register`.
+pub fn metrics() -> Vec<&'static dyn Metric> {
+    vec![&JOBS, &OLDEST, &ATTEMPTS, &TOOK, &LAPSED, &CLAIM_FAILURES]
+}
+
+pub(crate) fn ended(kind: Kind, end: End, took: Duration) {
+    ATTEMPTS.get((kind, end)).inc();
+    TOOK.get((kind, end)).observe_duration(took);
+}
+
+/// Shows what was counted; what is not mentioned is none.
+pub(crate) fn counted(counts: &[Waiting]) {
+    for &kind in Kind::ALL {
+        for state in [State::Waiting, State::Running, State::Buried] {
+            let found = counts.iter().find(|count| count.kind == kind && word(count) == state.value());
+            JOBS.get((kind, state)).set(found.map_or(0, |count| count.n_jobs));
+            if state == State::Waiting {
+                let oldest =
+                    found.map_or(0, |count| i64::try_from(count.oldest.as_secs()).unwrap_or(i64::MAX));
+                OLDEST.get(kind).set(oldest);
+            }
+        }
+    }
+}
+
+fn word(count: &Waiting) -> &'static str {
+    match count.state.as_str() {
+        "claimed" => State::Running.value(),
+        other => other,
+    }
+}

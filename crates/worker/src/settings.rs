@@ -1,0 +1,41 @@
+//! What an operator may set about jobs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hakata_forge::jobs::Kind;
+
+/// How jobs are taken and run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name of this node in claims.
+    pub node: String,
+    /// Jobs of each kind that may run at once, over all nodes; a kind that is absent has one.
+    pub at_once: BTreeMap<Kind, usize>,
+    /// How long a claim lasts unless it is renewed, which happens three times in this time. Also how long the jobs of a
+    /// worker that died wait.
+    pub lease: Duration,
+    /// How often the queue is asked where nobody tells of jobs: on MariaDB and MySQL.
+    pub poll: Duration,
+    /// How long finished jobs are kept to be looked at.
+    pub keep: Duration,
+}
+
+impl Settings {
+    /// Tells how many jobs of a kind may run at once.
+    pub fn limit(&self, kind: Kind) -> usize {
+        self.at_once.get(&kind).copied().unwrap_or(1)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            node: "local".to_owned(),
+            at_once: BTreeMap::from([(Kind::Commits, 4), (Kind::DiskUsage, 1)]),
+            lease: Duration::from_secs(60),
+            poll: Duration::from_millis(200),
+            keep: Duration::from_secs(24 * 3_600),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What is done now and then: claims are renewed, those of dead workers released, finished jobs forgotten, all counted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hakata_runtime::tasks::Tasks;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics;
+use crate::worker::Shared;
+
+/// Time between two countings of the queue.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
+
+/// Time between two sweeps of finished jobs.
+const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// Time between two looks whether a drain is over.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+pub(crate) fn start(shared: &Arc<Shared>, tasks: &Tasks) {
+    let (renewing, drain) = (shared.clone(), tasks.cancel_token());
+    drop(tasks.spawn("worker.renew", async move { keep_claims(&renewing, &drain).await }));
+    let (cleaning, drain) = (shared.clone(), tasks.cancel_token());
+    drop(tasks.spawn("worker.upkeep", async move {
+        drain.run_until_cancelled(clean(&cleaning)).await;
+    }));
+}
+
+/// Renews claims for as long as there are any, also in a drain.
+async fn keep_claims(shared: &Shared, drain: &CancellationToken) {
+    let every = shared.settings.lease / 3;
+    let mut next = Instant::now() + every;
+    loop {
+        if drain.is_cancelled() {
+            if shared.attempts().is_empty() {
+                return;
+            }
+            tokio::time::sleep_until(next.min(Instant::now() + LOOK_EVERY)).await;
+        } else {
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {}
+                () = drain.cancelled() => {}
+            }
+        }
+        if Instant::now() >= next {
+            renew(shared).await;
+            next = Instant::now() + every;
+        }
+    }
+}
+
+async fn renew(shared: &Shared) {
+    let known = shared.attempts();
+    if known.is_empty() {
+        return;
+    }
+    match shared.queue.renew().await {
+        Ok(held) => {
+            let n_lost = shared.cut_lost(&known, &held);
+            if n_lost > 0 {
+                tracing::warn!(n_lost, "claims were lost; their attempts are cut");
+            }
+        }
+        Err(error) => tracing::warn!(error = error.chain(), "renewing claims"),
+    }
+}
+
+async fn clean(shared: &Shared) {
+    let every = (shared.settings.lease / 4).min(COUNT_EVERY);
+    let mut pruned: Option<Instant> = None;
+    loop {
+        release(shared).await;
+        match shared.queue.count().await {
+            Ok(counts) => metrics::counted(&counts),
+            Err(error) => tracing::debug!(error = error.chain(), "counting jobs"),
+        }
+        if pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
+            match shared.queue.prune(shared.settings.keep).await {
+                Ok(n_jobs) => tracing::debug!(n_jobs, "forgot finished jobs"),
+                Err(error) => tracing::warn!(error = error.chain(), "forgetting finished jobs"),
+            }
+            pruned = Some(Instant::now());
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+async fn release(shared: &Shared) {
+    for kind in shared.handlers.kinds() {
+        let Some(handler) = shared.handlers.find(kind) else { continue };
+        match shared.queue.release_lapsed(kind, &handler.rules).await {
+            Ok((0, 0)) => {}
+            Ok((n_released, n_buried)) => {
+                metrics::LAPSED.add(n_released + n_buried);
+                tracing::warn!(job.kind = %kind, n_released, n_buried, "workers went away with jobs");
+            }
+            Err(error) => tracing::warn!(error = error.chain(), "releasing lapsed claims"),
+        }
+    }
+}

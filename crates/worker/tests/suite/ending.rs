@@ -1,0 +1,172 @@
+//! How attempts end, and what becomes of jobs whose worker ends.
+
+use std::time::{Duration, Instant};
+
+use hakata_forge::jobs::{Outcome, Rules};
+use hakata_runtime::tasks::Tasks;
+use hakata_store::{JobState, jobs, on_every_engine};
+use hakata_worker::Settings;
+
+use crate::fixture::{Ledger, QUICK, World, new_job, settings, until};
+
+fn retry(why: &str) -> Outcome {
+    Outcome::Retry { why: why.to_owned(), after: None }
+}
+
+on_every_engine! {
+    /// Each of many jobs runs exactly once on two nodes, and is done.
+    async fn every_job_runs_once(database: TestDatabase) {
+        let world = World::new(database).await;
+        let ledger = Ledger::default();
+        let mut nodes = Vec::new();
+        for name in ["one", "two"] {
+            let ledger = ledger.clone();
+            let run = move |job| {
+                ledger.write(&job);
+                async { Outcome::Finish }
+            };
+            nodes.push(world.node(name, settings(name, 8), QUICK, run).await);
+        }
+        world.enqueue(300).await;
+        world.until(JobState::Done, 300).await;
+        let mut ran = ledger.read();
+        ran.sort_unstable();
+        assert_eq!(ran, (1..=300).collect::<Vec<i64>>());
+    }
+
+    /// A job starts as soon as it is committed: nobody waits for the next look at the queue.
+    async fn an_idle_worker_starts_at_once(database: TestDatabase) {
+        let world = World::new(database).await;
+        let ledger = Ledger::default();
+        let written = ledger.clone();
+        let run = move |job| {
+            written.write(&job);
+            async { Outcome::Finish }
+        };
+        let node = world.node("one", settings("one", 1), QUICK, run).await;
+        let asked = Instant::now();
+        // By the worker's own process, so that the channel tells it on every engine.
+        let is_enqueued = jobs::enqueue(&mut node.db.write().await.unwrap(), &new_job(1)).await.unwrap();
+        assert!(is_enqueued);
+        world.until(JobState::Done, 1).await;
+        assert!(asked.elapsed() < Duration::from_secs(4), "polling would take 5 s: {:?}", asked.elapsed());
+        assert_eq!(ledger.read(), [1]);
+    }
+
+    /// A poisonous job is buried after its attempts, with what it said, and stops nobody.
+    async fn what_never_works_is_buried(database: TestDatabase) {
+        let world = World::new(database).await;
+        let ledger = Ledger::default();
+        let written = ledger.clone();
+        let run = move |job: hakata_forge::jobs::Job| {
+            written.write(&job);
+            async move {
+                match job.id.get() {
+                    1 => panic!("poison"),
+                    2 => retry("the host is away"),
+                    3 => Outcome::Bury { why: "410".to_owned() },
+                    4 => std::future::pending().await,
+                    _ => Outcome::Finish,
+                }
+            }
+        };
+        let rules = Rules { time: Duration::from_millis(200), ..QUICK };
+        let _node = world.node("one", settings("one", 2), rules, run).await;
+        world.enqueue(20).await;
+        world.until(JobState::Buried, 4).await;
+        world.until(JobState::Done, 16).await;
+        for (id, attempts, words) in
+            [(1, 3, "panicked; the log says where"), (2, 3, "the host is away"), (3, 1, "410"), (4, 3, "took longer than 0 s")]
+        {
+            let job = world.find(id).await;
+            assert_eq!((job.attempts, job.last_error.as_deref()), (attempts, Some(words)), "job {id}");
+            assert_eq!(ledger.read().iter().filter(|ran| **ran == id).count(), usize::try_from(attempts).unwrap());
+        }
+    }
+
+    /// A drain finishes what runs and claims nothing more; what does not end in time goes back as if never claimed.
+    async fn a_drain_loses_nothing(database: TestDatabase) {
+        let world = World::new(database).await;
+        let (release, _) = tokio::sync::watch::channel(false);
+        let running = Ledger::default();
+        let (written, gate) = (running.clone(), release.clone());
+        let run = move |job: hakata_forge::jobs::Job| {
+            written.write(&job);
+            let mut gate = gate.subscribe();
+            async move {
+                match job.id.get() {
+                    2 => std::future::pending().await,
+                    _ => drop(gate.wait_for(|open| *open).await),
+                }
+                Outcome::Finish
+            }
+        };
+        let node = world.node("one", settings("one", 2), QUICK, run).await;
+        world.enqueue(5).await;
+        until(async || running.read().len() == 2, "two jobs run").await;
+        let draining = node.tasks.drain(Duration::from_millis(500));
+        let opened = async { release.send_replace(true) };
+        tokio::join!(draining, opened);
+        node.worker.stop().await;
+        let mut begun = running.read();
+        begun.sort_unstable();
+        assert_eq!(begun, [1, 2], "nothing was begun after the drain");
+        assert_eq!(world.count(JobState::Done).await, 1);
+        assert_eq!(world.count(JobState::Waiting).await, 4);
+        let back = world.find(2).await;
+        assert_eq!((back.attempts, back.claimed_by), (0, None));
+    }
+
+    /// Jobs of a node that dies are run by another when their claims lapse; an attempt whose claim was lost is cut.
+    async fn a_dead_nodes_jobs_are_run_by_another(database: TestDatabase) {
+        let world = World::new(database).await;
+        let begun = Ledger::default();
+        let written = begun.clone();
+        let hang = move |job| {
+            written.write(&job);
+            std::future::pending()
+        };
+        let short = |node| Settings { lease: Duration::from_secs(1), ..settings(node, 4) };
+        let dying = world.node("dying", short("dying"), QUICK, hang).await;
+        world.enqueue(4).await;
+        until(async || begun.read().len() == 4, "four jobs run").await;
+        // As a killed process: its tasks are gone, and it gives nothing back.
+        dying.tasks.cut().await;
+        let ledger = Ledger::default();
+        let written = ledger.clone();
+        let run = move |job| {
+            written.write(&job);
+            async { Outcome::Finish }
+        };
+        let _heir = world.node("heir", short("heir"), QUICK, run).await;
+        world.until(JobState::Done, 4).await;
+        assert_eq!(world.find(1).await.attempts, 2);
+        assert_eq!(ledger.read().len(), 4);
+    }
+
+    /// A claim is renewed for as long as its attempt runs, also in a drain, so that nobody else takes the job.
+    async fn long_jobs_keep_their_claims(database: TestDatabase) {
+        let world = World::new(database).await;
+        let ledger = Ledger::default();
+        let mut nodes = Vec::new();
+        for name in ["one", "two"] {
+            let ledger = ledger.clone();
+            let run = move |job| {
+                ledger.write(&job);
+                async {
+                    tokio::time::sleep(Duration::from_millis(2_500)).await;
+                    Outcome::Finish
+                }
+            };
+            let settings = Settings { lease: Duration::from_secs(1), ..settings(name, 4) };
+            nodes.push(world.node(name, settings, QUICK, run).await);
+        }
+        world.enqueue(1).await;
+        until(async || ledger.read().len() == 1, "the job runs").await;
+        let drains: Vec<Tasks> = nodes.iter().map(|node| node.tasks.clone()).collect();
+        let drains = drains.iter().map(|tasks| tasks.drain(Duration::from_secs(20)));
+        futures_util::future::join_all(drains).await;
+        assert_eq!(world.count(JobState::Done).await, 1);
+        assert_eq!((ledger.read(), world.find(1).await.attempts), (vec![1], 1));
+    }
+}
