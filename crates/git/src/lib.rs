@@ -16,8 +16,8 @@
 //!
 //! In reading order: [`found`] (the git of this machine), `command` and `process` (how it is run),
 //! [`refs`], [`serve`] (fetches), [`receive`] and [`quarantine`] (pushes), [`objects`], [`read`] and [`diff`] (reading),
-//! [`merge`], [`init`], [`ref_files`], [`maintain`] and [`fsck`] (directories), [`foreign`] (repositories of others),
-//! [`bare`] (a folder of the operator's, served as it is).
+//! [`write`](mod@write) (making objects), [`merge`], [`init`], [`ref_files`], [`maintain`] and [`fsck`] (directories),
+//! [`foreign`] (repositories of others), [`bare`] (a folder of the operator's, served as it is).
 
 mod command;
 pub mod found;
@@ -38,6 +38,8 @@ pub mod objects;
 pub mod read;
 
 pub mod diff;
+
+pub mod write;
 
 pub mod merge;
 

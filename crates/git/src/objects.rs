@@ -164,6 +164,11 @@ impl Objects {
         self.git.blocking().run(work).await.map_err(ReadError::Busy)?
     }
 
+    /// Returns the library's own handle, for a closure that reads two repositories.
+    pub(crate) fn library(&self) -> gix::Repository {
+        self.opened.repository.to_thread_local()
+    }
+
     /// Returns the git that goes with the objects.
     pub(crate) fn git(&self) -> &Git {
         &self.git

@@ -14,7 +14,7 @@ use crate::command::{Command, Subcommand};
 use crate::process::{Child, ChildError, Finished, Spent};
 
 static RECEIVED: Counter =
-    Counter::new("hakata_packs_received_bytes_total", "Bytes of packs that clients pushed");
+    Counter::new("hakata_packs_received_bytes_total", "Bytes of packs that were pushed or made here");
 
 /// Lists the metrics of received packs.
 pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
