@@ -14,6 +14,7 @@
 mod boots;
 mod derived;
 mod evict;
+mod fetch;
 mod layout;
 mod packs;
 mod step;
@@ -38,6 +39,7 @@ use crate::refresh::Needed;
 use crate::settings::Settings;
 use boots::Boots;
 pub(crate) use evict::{evict, remove};
+pub(crate) use fetch::fetch;
 use layout::Seen;
 use layout::dir_of;
 pub use step::StepError;

@@ -37,7 +37,7 @@ use crate::receive::ConnectError;
 use crate::refresh::{Needed, change};
 use crate::repository::Repository;
 use crate::snapshots::Step;
-use crate::stage;
+use crate::stage::{self, SmallPacks};
 use rows::RowIds;
 use transaction::{Attempt, Done, Given};
 
@@ -71,8 +71,9 @@ pub enum CommitError {
     /// Every attempt met another change of rules, or another collection of garbage.
     #[error("repository changed {MAX_ATTEMPTS} times meanwhile")]
     Contended,
-    /// The sweeper took the pack: the push lasted longer than staged packs are kept.
-    #[error("pack was swept before it could be committed")]
+    /// The sweeper took the pack, as the push lasted longer than staged packs are kept; or another commit of the same
+    /// staged change was faster.
+    #[error("pack was swept or committed before it could be committed")]
     PackSwept,
     /// The quota of the repository or of its owner has no room for the pack.
     #[error("quota of {limit_bytes} bytes has no room: {used_bytes} are used")]
@@ -190,7 +191,7 @@ async fn attempts(
 ) -> Result<(Prepared, Result<Attempt, CommitError>), CommitError> {
     // Before there is anything to take back.
     let ids = row_ids(engine).await?;
-    if let Err(error) = stage::put(engine, &mut prepared).await {
+    if let Err(error) = stage::put(engine, &mut prepared, SmallPacks::AtCommit).await {
         return Ok((prepared, Err(error)));
     }
     loop {

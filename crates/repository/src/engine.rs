@@ -19,6 +19,7 @@ use crate::cache::{self, Caches};
 use crate::flight::Stopped;
 use crate::refresh::{self, State};
 use crate::repository::Repository;
+use crate::rows::RepositoryRow;
 use crate::settings::Settings;
 use crate::snapshots::Snapshots;
 use crate::sweep;
@@ -153,6 +154,23 @@ impl Repositories {
     pub async fn open(&self, id: RepositoryId) -> Result<Repository, OpenError> {
         let state = self.engine.newest(id).await?;
         Ok(Repository::new(self.engine.clone(), id, state))
+    }
+
+    /// Opens a repository at its newest version, of which the row was just read: no further question if its refs are in
+    /// memory.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_row(&self, row: &RepositoryRow) -> Result<Repository, OpenError> {
+        let known = self.engine.snapshots.find(row.id).filter(|state| row.version <= state.version());
+        let state = match known {
+            Some(state) => {
+                self.engine.snapshots.hit();
+                state
+            }
+            None => self.engine.load(row.id, row.version).await?,
+        };
+        Ok(Repository::new(self.engine.clone(), row.id, state))
     }
 
     /// Forgets what is known of a repository: to be called after its row was changed by other means than a commit.

@@ -1,7 +1,7 @@
 //! A repository as a versioned thing: refs from rows, packs from blobs, a bare directory as a cache.
 //!
 //! Everything that changes refs goes through [`Repository::commit`], one transaction. Objects come in through
-//! [`Repository::receive`], a quarantine. Directories on disk follow the rows and can be thrown away. Nothing here
+//! [`Repository::receive`], a quarantine; those that are made here take the same way from [`Repository::make`]. Directories on disk follow the rows and can be thrown away. Nothing here
 //! judges who may do what: callers do, between `receive` and `commit`.
 //!
 //! ```no_run
@@ -34,10 +34,12 @@ mod refresh;
 mod rows;
 mod snapshots;
 
+mod make;
 mod outcome;
 mod prepared;
 mod receive;
 
+mod adopt;
 mod commit;
 mod stage;
 
@@ -47,11 +49,13 @@ mod import;
 mod sweep;
 mod verify;
 
+pub use adopt::{AdoptError, PackClaim, Staged};
 pub use cache::{CacheError, CacheHandle, StepError};
 pub use commit::{CommitError, Rows, no_rows};
 pub use engine::{OpenEngineError, OpenError, Parts, Repositories};
 pub use flight::Stopped;
 pub use import::{Import, ImportError, ImportQuota, Imported, Progress};
+pub use make::Scratch;
 pub use outcome::{Atomicity, Committed, Reason, RefRefusal};
 pub use prepared::{Intent, Prepared};
 pub use receive::{ConnectError, Push, ReceiveError, ReceiveLimits, Received, TooLarge};

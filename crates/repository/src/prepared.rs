@@ -7,7 +7,7 @@ use hakata_names::{EventId, Oid, RefName, RefUpdate, UserId};
 
 use crate::outcome::{Atomicity, Committed, Reason, RefRefusal};
 use crate::receive::Offered;
-use crate::stage::Staged;
+use crate::stage::StagedPack;
 
 /// Who wants a change, why, and under which rules it was judged.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub struct Prepared {
     /// When connectivity was proved.
     pub(crate) prune_epoch: i64,
     /// The pack, once its bytes are kept.
-    pub(crate) staged: Option<Staged>,
+    pub(crate) staged: Option<StagedPack>,
     /// The quota of a repository without one of its own, in bytes, if quotas hold for this change.
     pub(crate) default_quota: Option<u64>,
     pub(crate) n_attempts: u32,

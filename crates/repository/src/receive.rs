@@ -21,6 +21,7 @@ use crate::outcome::RefRefusal;
 use crate::prepared::{Intent, Prepared, refuse};
 use crate::refresh::State;
 use crate::repository::Repository;
+use crate::stage::StagedPack;
 
 /// Objects over the limit that are told one by one.
 const MAX_LARGE: usize = 10;
@@ -70,6 +71,9 @@ pub enum ReceiveError {
     /// The quarantine cannot be made.
     #[error("making a quarantine")]
     Quarantine(#[source] io::Error),
+    /// What was made cannot be packed.
+    #[error("packing what was made")]
+    Pack(#[source] io::Error),
     /// The pack was refused; [`IndexPackError::unpack_line`] says it in git's words.
     #[error("indexing the pack")]
     Index(#[source] IndexPackError),
@@ -117,6 +121,8 @@ pub struct Received {
     large: Vec<TooLarge>,
     peeled: HashMap<Oid, Oid>,
     prune_epoch: i64,
+    /// The pack, if it was kept before.
+    staged: Option<StagedPack>,
 }
 
 /// The quarantine of one change, with what it stands on. Shared with the cache directory that takes its pack over.
@@ -145,7 +151,7 @@ impl Repository {
         limits: &ReceiveLimits,
     ) -> Result<Received, ReceiveError> {
         let Push { updates, shallow } = push;
-        let mut received = Received::new(updates, self.state.prune_epoch);
+        let received = Received::new(updates, self.state.prune_epoch);
         if received.updates.iter().all(|update| update.new.is_none()) {
             return Ok(received);
         }
@@ -158,11 +164,7 @@ impl Repository {
         };
         fault::point("receive.indexed");
         let offered = Arc::new(Offered::new(quarantine, pack, shallow, permit, base));
-        let large =
-            offered.large(&self.engine, limits, &received.tips()).await.map_err(ReceiveError::Size)?;
-        received = Received::examine(&self.engine, received.updates, offered, &self.state).await?;
-        received.large = large;
-        Ok(received)
+        Received::measure(&self.engine, received.updates, offered, &self.state, limits).await
     }
 
     /// Waits for a place in quarantine, and for the directory that stands behind it.
@@ -171,7 +173,7 @@ impl Repository {
         Ok((permit, self.cache().await.map_err(ReceiveError::Cache)?))
     }
 
-    async fn quarantine(&self, base: &CacheHandle) -> Result<Quarantine, ReceiveError> {
+    pub(crate) async fn quarantine(&self, base: &CacheHandle) -> Result<Quarantine, ReceiveError> {
         let parent = self.engine.settings.data.join("quarantine");
         let (base, format) = (base.dir().clone(), self.format());
         let create = move || Quarantine::create(&parent, Some(&base), format);
@@ -206,7 +208,26 @@ impl Received {
             large: Vec::new(),
             peeled: HashMap::new(),
             prune_epoch,
+            staged: None,
         }
+    }
+
+    /// Takes over a pack that is kept already, and is the one in the quarantine.
+    pub(crate) fn set_staged(&mut self, staged: StagedPack) {
+        self.staged = Some(staged);
+    }
+
+    /// Looks for large objects in a quarantine, and examines it.
+    pub(crate) async fn measure(
+        engine: &Engine,
+        updates: Vec<RefUpdate>,
+        offered: Arc<Offered>,
+        state: &State,
+        limits: &ReceiveLimits,
+    ) -> Result<Self, ReceiveError> {
+        let large = offered.large(engine, limits, &tips(&updates)).await.map_err(ReceiveError::Size)?;
+        let examined = Self::examine(engine, updates, offered, state).await?;
+        Ok(Self { large, ..examined })
     }
 
     /// Proves what is in a quarantine complete, and looks behind its tags.
@@ -267,7 +288,7 @@ impl Received {
             intent,
             offered: self.offered,
             prune_epoch: self.prune_epoch,
-            staged: None,
+            staged: self.staged,
             default_quota: None,
             n_attempts: 0,
         }

@@ -2,7 +2,7 @@
 //!
 //! A large pack is announced by a staged row, committed on its own; then its files become blobs, synced. Whatever dies
 //! in between leaves a row that the sweeper finds by its age. A small pack has no bytes outside the database: its row
-//! is written by the commit itself, so there is nothing to announce.
+//! is written by the commit itself, so there is nothing to announce, unless another process shall commit it.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use hakata_blob::{BlobKey, PackPart};
 use hakata_git::quarantine::IndexedPack;
 use hakata_names::{Oid, PackId, RepositoryId};
 use hakata_runtime::fault;
-use hakata_store::packs::{self, NewPack};
+use hakata_store::packs::{self, NewPack, Pack};
 use hakata_store::{Conn, StoreError};
 
 use crate::commit::CommitError;
@@ -20,32 +20,63 @@ use crate::sweep;
 
 /// A pack whose bytes are kept, not yet part of a repository.
 #[derive(Debug)]
-pub(crate) struct Staged {
+pub(crate) struct StagedPack {
     pub(crate) id: PackId,
     size_bytes: i64,
     n_objects: i64,
-    checksum: Oid,
+    pub(crate) checksum: Oid,
     kind: &'static str,
     node: String,
     at: i64,
-    /// The pack itself if it is small; else it is a blob and has a staged row.
-    inline: Option<Vec<u8>>,
+    bytes: Bytes,
+}
+
+/// Where the bytes of a staged pack are.
+#[derive(Debug)]
+enum Bytes {
+    /// Here: the commit writes the row, with them in it.
+    Unwritten(Vec<u8>),
+    /// In the row, or in blobs that it names. Nobody else knows of it.
+    Kept,
+    /// The same, and others may know of it: see [`Repository::stage`](crate::Repository::stage).
+    Shared,
+}
+
+/// When the row of a small pack is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SmallPacks {
+    AtCommit,
+    Now,
 }
 
 /// Whether a pack could be linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Linked {
     Yes,
-    /// The sweeper took it.
+    /// The sweeper took it, or another commit.
     Gone,
 }
 
-impl Staged {
+impl StagedPack {
+    /// Takes over a pack that was staged before.
+    pub(crate) fn adopted(row: &Pack, checksum: Oid) -> Self {
+        Self {
+            id: row.id,
+            size_bytes: row.size_bytes,
+            n_objects: row.n_objects,
+            checksum,
+            kind: "",
+            node: row.node.clone(),
+            at: row.created_at,
+            bytes: Bytes::Shared,
+        }
+    }
+
     pub(crate) fn size_bytes(&self) -> i64 {
         self.size_bytes
     }
 
-    fn row(&self) -> NewPack<'_> {
+    fn row<'a>(&'a self, inline: Option<&'a [u8]>) -> NewPack<'a> {
         NewPack {
             id: self.id,
             node: &self.node,
@@ -53,19 +84,23 @@ impl Staged {
             size_bytes: self.size_bytes,
             n_objects: self.n_objects,
             kind: self.kind,
-            inline: self.inline.as_deref(),
+            inline,
             created_at: self.at,
         }
     }
 }
 
 /// Keeps the pack of a change, unless that was done in an earlier attempt or there is none.
-pub(crate) async fn put(engine: &Engine, prepared: &mut Prepared) -> Result<(), CommitError> {
+pub(crate) async fn put(
+    engine: &Engine,
+    prepared: &mut Prepared,
+    small: SmallPacks,
+) -> Result<(), CommitError> {
     let pack = prepared.offered.as_ref().and_then(|offered| offered.pack.as_ref());
     let Some(pack) = pack.filter(|pack| pack.n_objects > 0 && prepared.staged.is_none()) else {
         return Ok(());
     };
-    let staged = Staged {
+    let mut staged = StagedPack {
         id: engine.ids.next().await?,
         size_bytes: saturated(pack.size_bytes),
         n_objects: i64::from(pack.n_objects),
@@ -73,21 +108,25 @@ pub(crate) async fn put(engine: &Engine, prepared: &mut Prepared) -> Result<(), 
         kind: prepared.intent.reason.name(),
         node: engine.settings.node.clone(),
         at: engine.clock.now_ms(),
-        inline: match pack.size_bytes <= engine.settings.inline_bytes {
-            true => Some(tokio::fs::read(&pack.pack).await.map_err(CommitError::Read)?),
-            false => None,
-        },
+        bytes: Bytes::Kept,
     };
-    if staged.inline.is_some() {
+    let inline = match pack.size_bytes <= engine.settings.inline_bytes {
+        true => Some(tokio::fs::read(&pack.pack).await.map_err(CommitError::Read)?),
+        false => None,
+    };
+    if let (Some(bytes), SmallPacks::AtCommit) = (&inline, small) {
+        staged.bytes = Bytes::Unwritten(bytes.clone());
         prepared.staged = Some(staged);
         return Ok(());
     }
     let files = files(staged.id, pack);
-    packs::insert_staged(&mut engine.db.write().await?, &staged.row()).await?;
+    packs::insert_staged(&mut engine.db.write().await?, &staged.row(inline.as_deref())).await?;
     // From here on there is something to take back.
     prepared.staged = Some(staged);
     fault::point("push.staged_row");
-    engine.blobs.put_files(files).await.map_err(CommitError::Blob)?;
+    if inline.is_none() {
+        engine.blobs.put_files(files).await.map_err(CommitError::Blob)?;
+    }
     Ok(())
 }
 
@@ -104,26 +143,30 @@ fn files(id: PackId, pack: &IndexedPack) -> Vec<(BlobKey, PathBuf)> {
 /// Step 2, inside the transaction of a commit.
 pub(crate) async fn link(
     conn: &mut Conn,
-    staged: &Staged,
+    staged: &StagedPack,
     repository: RepositoryId,
     version: i64,
 ) -> Result<Linked, StoreError> {
-    if staged.inline.is_some() {
-        packs::insert_staged(conn, &staged.row()).await?;
+    if let Bytes::Unwritten(bytes) = &staged.bytes {
+        packs::insert_staged(conn, &staged.row(Some(bytes))).await?;
     }
     let is_live = packs::make_live(conn, staged.id, repository, version).await?;
     Ok(if is_live { Linked::Yes } else { Linked::Gone })
 }
 
 /// Gives the bytes of a change that came to nothing back at once. A row that cannot be deleted now is left to the
-/// sweeper, but not its bytes: nobody else could commit them, and a full disk may be why it came to nothing.
+/// sweeper, but not its bytes: nobody else could commit them, and a full disk may be why it came to nothing. Of a pack
+/// that others know, nothing is deleted while its row stands: one of them may have committed it.
 pub(crate) async fn take_back(engine: &Engine, prepared: Prepared) {
-    let Some(staged) = prepared.staged.filter(|staged| staged.inline.is_none()) else { return };
-    let id = staged.id;
+    let Some(staged) = prepared.staged else { return };
+    if let Bytes::Unwritten(_) = staged.bytes {
+        return;
+    }
+    let (id, is_ours) = (staged.id, matches!(staged.bytes, Bytes::Kept));
     let discarded = match sweep::discard(engine, id).await {
-        Ok(true) => return,
-        Ok(false) => sweep::delete_bytes(engine, id).await,
-        Err(error) => sweep::delete_bytes(engine, id).await.and(Err(error)),
+        Ok(false) if is_ours => sweep::delete_bytes(engine, id).await,
+        Err(error) if is_ours => sweep::delete_bytes(engine, id).await.and(Err(error)),
+        discarded => discarded.map(drop),
     };
     if let Err(error) = discarded {
         tracing::info!(pack.id = id.get(), error = %error, "a refused pack is left to the sweeper");

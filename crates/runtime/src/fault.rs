@@ -28,6 +28,8 @@ pub const NAMES: &[(&str, &str)] = &[
     ("sweep.row", "a staged pack is declared dead; its row and bytes are still there"),
     ("sweep.bytes", "some bytes of a forgotten pack are deleted, others not"),
     ("import.pack", "the pack of an import is kept, no ref points into it"),
+    ("stage.kept", "the pack of a prepared change is durable in row or blob, and nobody was told of it"),
+    ("adopt.pack", "the pack of a prepared change is in a quarantine again and still staged"),
     ("id.received", "bytes of a memcached client were read and nothing is answered"),
 ];
 

@@ -158,6 +158,20 @@ pub async fn list(
     Ok(Page::cut(rows, size, |logged| (logged.version, logged.name.clone())))
 }
 
+/// Finds the move of one ref by the commit that made a version.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn find(
+    conn: &mut Conn,
+    repository: RepositoryId,
+    version: i64,
+    name: &RefName,
+) -> Result<Option<LoggedMove>, StoreError> {
+    const FIND: Sql = logged!("WHERE repository_id = ? AND version = ? AND name = ?");
+    conn.find(&FIND, values![repository, version, name], read).await
+}
+
 /// Finds the oldest version in the log; a cache that is older by more than one starts again from all refs.
 ///
 /// # Errors

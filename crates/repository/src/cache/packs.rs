@@ -159,7 +159,7 @@ fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
     }
 }
 
-fn path_of(dir: &GitDir, id: PackId, part: PackPart) -> PathBuf {
+pub(super) fn path_of(dir: &GitDir, id: PackId, part: PackPart) -> PathBuf {
     dir.objects().join("pack").join(format!("pack-{:040x}.{}", id.get(), part.extension()))
 }
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hakata_blob::{BlobError, BlobKey, PackPart};
-use hakata_git::quarantine::{Fsck, IndexPackError, PackLimits, Quarantine};
+use hakata_blob::BlobError;
+use hakata_git::quarantine::{IndexPackError, Quarantine};
 use hakata_git::ref_files::{self, Sync};
 use hakata_git::refs::{Head, RefChange};
 use hakata_git::{Git, init, maintain};
@@ -19,7 +19,7 @@ use hakata_store::{StoreError, packs as catalogue};
 
 use super::layout::{self, Record, Seen};
 use super::packs::{self, Compared, Listed, Trust};
-use super::{Advance, Entry, Known, REBUILDS, STEPS, derived};
+use super::{Advance, Entry, Known, REBUILDS, STEPS, derived, fetch};
 use crate::engine::{Engine, OpenError};
 use crate::refresh::{Needed, State, change, moves_between};
 
@@ -250,20 +250,7 @@ async fn index_again(engine: &Arc<Engine>, entry: &Arc<Entry>, row: &Pack) -> Re
     let format =
         hakata_names::Oid::from_bytes(&row.checksum).map_err(|_| StepError::Corrupt { pack: id })?.format();
     let quarantine = blocking(engine, entry, move || Quarantine::create(&parent, None, format)).await?;
-    let limits = PackLimits { fsck: Fsck::Hashes, ..PackLimits::default() };
-    let indexed = if row.is_inline {
-        let bytes = catalogue::get_inline(&mut engine.db.read().await?, id).await?;
-        let bytes = bytes.ok_or(StepError::Corrupt { pack: id })?;
-        quarantine.index_pack(&engine.git, &mut &bytes[..], &limits).await
-    } else {
-        let bytes = engine.blobs.get(BlobKey::pack(id, PackPart::Pack), None).await;
-        let mut bytes = bytes.map_err(|source| StepError::Blob { pack: id, source })?;
-        quarantine.index_pack(&engine.git, &mut bytes, &limits).await
-    };
-    let indexed = indexed.map_err(|source| StepError::Index { pack: id, source })?;
-    if indexed.checksum.as_bytes() != row.checksum {
-        return Err(StepError::Corrupt { pack: id });
-    }
+    let indexed = fetch::index_again(engine, &quarantine, row).await?;
     let entry_ = entry.clone();
     blocking(engine, entry, move || packs::adopt(&entry_.dir, id, &indexed)).await?;
     drop(quarantine);

@@ -6,9 +6,33 @@
 //! Ref names are bytes, hence hexadecimal.
 
 use hakata_names::{EventId, Oid, RefName};
+use hakata_store::{StoreError, idempotency, ref_log};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Committed, RefRefusal};
+use crate::repository::Repository;
+
+impl Repository {
+    /// Finds the answer that a change of this key was given; `None` if there was none. For callers whose work leads to
+    /// another change when it is repeated: the commit itself asks as well. One question to the database.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn answer_kept(&self, idempotency_key: &str) -> Result<Option<Committed>, StoreError> {
+        let kept = idempotency::find(&mut self.engine.db.read().await?, self.id, idempotency_key).await?;
+        Ok(kept.as_deref().and_then(parse))
+    }
+
+    /// Finds where the change that made a version moved a ref to; `None` if it did not move it, removed it, or was long
+    /// ago. One question to the database.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn moved_to(&self, version: i64, name: &RefName) -> Result<Option<Oid>, StoreError> {
+        let logged = ref_log::find(&mut self.engine.db.read().await?, self.id, version, name).await?;
+        Ok(logged.and_then(|logged| logged.new))
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 struct Kept {

@@ -14,7 +14,7 @@ use super::{CommitError, Rows, refs, replay};
 use crate::engine::Engine;
 use crate::outcome::{Atomicity, Committed, RefRefusal};
 use crate::prepared::Prepared;
-use crate::stage::{self, Linked, Staged};
+use crate::stage::{self, Linked, StagedPack};
 
 /// What a transaction is made from.
 #[derive(Clone, Copy, Debug)]
@@ -158,7 +158,7 @@ async fn write_rows(
 /// Adds the pack to what the repository and its owner use. The owner's row comes last, since changes of all its
 /// repositories meet there.
 async fn count_size(conn: &mut Conn, repository: RepositoryId, prepared: &Prepared) -> Result<(), Abort> {
-    let bytes = prepared.staged.as_ref().map_or(0, Staged::size_bytes);
+    let bytes = prepared.staged.as_ref().map_or(0, StagedPack::size_bytes);
     let Some(default) = prepared.default_quota else {
         return Ok(repositories::add_size(conn, repository, bytes).await.map(drop)?);
     };

@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "what tests share fails the test that calls it")]
 
+mod adopt;
 mod cache;
 mod commit_lost;
 mod crash;
 mod derived;
 mod fixture;
 mod import;
+mod make;
 mod protocol;
 mod races;
 mod receive;
