@@ -15,6 +15,8 @@ mod blobs;
 mod commits;
 mod diffs;
 mod failure;
+mod made;
+mod merges;
 mod messages;
 mod refs;
 mod repositories;
@@ -51,13 +53,14 @@ impl Local {
         row.map_err(|error| status(&error))?.ok_or_else(|| Status::not_found("there is no such repository"))
     }
 
-    /// Opens a repository at its newest version. With an id and its refs in memory no question to the database.
+    /// Opens a repository at its newest version. With its refs in memory one question to the database; none with an id
+    /// in a process that is the only writer.
     async fn repository(&self, key: Option<&RepositoryKey>) -> Result<Repository, Status> {
-        let id = match key {
-            Some(key) if key.id != 0 => RepositoryId::new(key.id),
-            key => self.row(key).await?.id,
+        let opened = match key {
+            Some(key) if key.id != 0 => self.0.repositories.open(RepositoryId::new(key.id)).await,
+            key => self.0.repositories.open_row(&self.row(key).await?).await,
         };
-        self.0.repositories.open(id).await.map_err(|error| status(&error))
+        opened.map_err(|error| status(&error))
     }
 
     /// Opens a repository with its objects.

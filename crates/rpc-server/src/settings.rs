@@ -21,6 +21,10 @@ pub struct Settings {
     pub max_kept: usize,
     /// How long they wait.
     pub kept_life: Duration,
+    /// The content of all objects that one call makes, in bytes. Twice as much memory is needed at most.
+    pub max_made_bytes: u64,
+    /// The objects that one call makes.
+    pub max_made_objects: usize,
 }
 
 impl Default for Settings {
@@ -34,6 +38,8 @@ impl Default for Settings {
             idle: Duration::from_secs(600),
             max_kept: 16,
             kept_life: Duration::from_secs(60),
+            max_made_bytes: 128 << 20,
+            max_made_objects: 100_000,
         }
     }
 }

@@ -191,6 +191,8 @@ static KEYS: &[Key] = &[
     key("rpc.idle_timeout", Kind::Span, "10m", "How long a MessagePack-RPC connection may be silent."),
     key("rpc.kept_answers", COUNT, "16", "Answers without a cursor that wait on one MessagePack-RPC connection for their next page."),
     key("rpc.kept_time", Kind::Span, "60s", "How long they wait."),
+    key("rpc.made_size", Kind::Size, "128MiB", "The content of all objects that one call makes, directories included."),
+    key("rpc.made_objects", COUNT, "100000", "The objects that one call makes."),
     key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines are written."),
     key("log.level", Kind::Text, "info", "What is logged: error, warn, info, debug, trace, or a list such as info,hakata_git=debug."),
     key("log.buffer", Kind::Size, "8MiB", "Log lines that wait while nobody takes the log; more are dropped and counted."),

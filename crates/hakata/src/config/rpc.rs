@@ -34,6 +34,8 @@ impl Rpc {
                 idle: values.duration("rpc.idle_timeout"),
                 max_kept: values.count("rpc.kept_answers"),
                 kept_life: values.duration("rpc.kept_time"),
+                max_made_bytes: values.bytes("rpc.made_size"),
+                max_made_objects: values.count("rpc.made_objects"),
             },
         }
     }

@@ -4,7 +4,9 @@ use std::error::Error;
 use std::time::Duration;
 
 use hakata_git::objects::ReadError;
-use hakata_repository::{CacheError, CommitError, OpenError, ReceiveError};
+use hakata_git::quarantine::IndexPackError;
+use hakata_git::write::WriteError;
+use hakata_repository::{AdoptError, CacheError, CommitError, OpenError, ReceiveError};
 use hakata_rpc::{Code, Status};
 
 /// After this a busy server is worth another question.
@@ -42,10 +44,36 @@ fn known(error: &(dyn Error + 'static)) -> Option<Status> {
         return commit(error);
     }
     if let Some(error) = error.downcast_ref::<ReceiveError>() {
-        return matches!(error, ReceiveError::Limited(_) | ReceiveError::Busy(_)).then(|| busy(error));
+        return receive(error);
     }
-
+    if let Some(error) = error.downcast_ref::<AdoptError>() {
+        return match error {
+            AdoptError::Foreign(_) => Some(Status::invalid(error.to_string())),
+            AdoptError::Gone => Some(Status::new(Code::FailedPrecondition, error.to_string())),
+            AdoptError::Fetch(_) | AdoptError::Receive(_) | AdoptError::Store(_) => None,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<WriteError>() {
+        return match error {
+            WriteError::TooLarge { .. } | WriteError::TooMany { .. } => {
+                Some(Status::new(Code::ResourceExhausted, error.to_string()))
+            }
+            WriteError::Invalid(said) => Some(Status::invalid(said)),
+            WriteError::Read(_) => None,
+        };
+    }
     None
+}
+
+fn receive(error: &ReceiveError) -> Option<Status> {
+    match error {
+        ReceiveError::Limited(_) | ReceiveError::Busy(_) => Some(busy(error)),
+        // Only what was made can be refused here, and of that only what the caller gave.
+        ReceiveError::Index(IndexPackError::Refused { message }) => {
+            Some(Status::invalid(format!("git refuses what would be made: {message}")))
+        }
+        _ => None,
+    }
 }
 
 fn read(error: &ReadError) -> Option<Status> {
@@ -71,6 +99,7 @@ fn commit(error: &CommitError) -> Option<Status> {
         CommitError::Contended | CommitError::PolicyChanged { .. } => {
             Status::new(Code::Aborted, error.to_string()).retry_after(PAUSE)
         }
+        CommitError::PackSwept => Status::new(Code::FailedPrecondition, error.to_string()),
         CommitError::Full { .. } => Status::new(Code::ResourceExhausted, error.to_string()),
         _ => return None,
     })

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use hakata_git::refs::{Ref as GitRef, RefSnapshot};
+use hakata_git::write::{NewTag, clean_message};
 use hakata_names::{Oid, RefName, UserId};
 use hakata_rpc::v1::{
     AheadBehindCount, AheadBehindRequest, AheadBehindResponse, CreateBranchRequest, CreateTagRequest,
@@ -12,12 +13,15 @@ use hakata_rpc::v1::{
 };
 use hakata_rpc::{Answers, Call, Pending, Status};
 
+use super::made::signer;
 use super::messages::{oid_bytes, reference};
 use super::repositories::branch;
 use super::revisions::kind;
-use super::{Local, limit, ref_name};
+use super::{Local, limit, ref_name, status};
 use crate::parts::parts;
-use list::{Listed, Question};
+use list::Question;
+
+pub(super) use moves::{refused, updates};
 
 mod list;
 mod moves;
@@ -30,43 +34,29 @@ const MAX_PAIRS: usize = 10_000;
 
 impl RefService for Local {
     fn list_branches(&self, call: Call, request: ListBranchesRequest) -> Answers<ListBranchesResponse> {
-        let local = self.clone();
-        parts(|parts| async move {
-            let question = Question {
-                prefix: b"refs/heads/",
-                patterns: request.patterns,
-                order: request.order,
-                with_tips: request.with_tips,
-                limit: limit(request.limit),
-                cursor: request.cursor,
-            };
-            let Listed { entries, cursors } =
-                local.list_refs(request.repository.as_ref(), &call, question).await?;
-            for (branches, cursor) in chunks(entries, &cursors) {
-                parts.give(ListBranchesResponse { branches, cursor }).await?;
-            }
-            Ok(())
-        })
+        let question = Question {
+            prefix: b"refs/heads/",
+            patterns: request.patterns,
+            order: request.order,
+            with_tips: request.with_tips,
+            limit: limit(request.limit),
+            cursor: request.cursor,
+        };
+        let part = |branches, cursor| ListBranchesResponse { branches, cursor };
+        self.clone().listed(request.repository, call, question, part)
     }
 
     fn list_tags(&self, call: Call, request: ListTagsRequest) -> Answers<ListTagsResponse> {
-        let local = self.clone();
-        parts(|parts| async move {
-            let question = Question {
-                prefix: b"refs/tags/",
-                patterns: request.patterns,
-                order: request.order,
-                with_tips: request.with_tips,
-                limit: limit(request.limit),
-                cursor: request.cursor,
-            };
-            let Listed { entries, cursors } =
-                local.list_refs(request.repository.as_ref(), &call, question).await?;
-            for (tags, cursor) in chunks(entries, &cursors) {
-                parts.give(ListTagsResponse { tags, cursor }).await?;
-            }
-            Ok(())
-        })
+        let question = Question {
+            prefix: b"refs/tags/",
+            patterns: request.patterns,
+            order: request.order,
+            with_tips: request.with_tips,
+            limit: limit(request.limit),
+            cursor: request.cursor,
+        };
+        let part = |tags, cursor| ListTagsResponse { tags, cursor };
+        self.clone().listed(request.repository, call, question, part)
     }
 
     fn get_ref(&self, _call: Call, request: GetRefRequest) -> Pending<Ref> {
@@ -88,11 +78,10 @@ impl RefService for Local {
         Box::pin(async move {
             let opened = local.open(request.repository.as_ref(), &call).await?;
             let oid = opened.resolve(request.revision.as_ref()).await?;
-            let header = opened.read(move |view| view.header(&oid)).await?;
-            let header = header.ok_or_else(|| Status::not_found(format!("object {oid} does not exist")))?;
+            let found = opened.kind(oid).await?;
             let expression = request.revision.map(|revision| (revision.ref_name, revision.expression));
             let ref_name = begins_with(opened.repository.snapshot(), expression);
-            Ok(ResolveRevisionResponse { oid: oid_bytes(&oid), kind: kind(header.kind).into(), ref_name })
+            Ok(ResolveRevisionResponse { oid: oid_bytes(&oid), kind: kind(found).into(), ref_name })
         })
     }
 
@@ -102,7 +91,8 @@ impl RefService for Local {
             let name = branch(&request.ref_name)?;
             let opened = local.open(request.repository.as_ref(), &call).await?;
             let target = opened.commit(request.start.as_ref()).await?;
-            local.create(opened, name, target, call).await
+            let none = local.new_objects(target.format());
+            local.create(opened, name, target, none, call).await
         })
     }
 
@@ -120,9 +110,21 @@ impl RefService for Local {
         let local = self.clone();
         Box::pin(async move {
             let name = tag(&request.ref_name)?;
+            let message = clean_message(&request.message);
+            if message.is_empty() && request.tagger.is_some() {
+                return Err(Status::invalid("a tag object has a message"));
+            }
             let opened = local.open(request.repository.as_ref(), &call).await?;
-            let target = opened.resolve(request.target.as_ref()).await?;
-            local.create(opened, name, target, call).await
+            let mut target = opened.resolve(request.target.as_ref()).await?;
+            let mut objects = local.new_objects(target.format());
+            if !message.is_empty() {
+                let tagger = request.tagger.map(signer);
+                let tagger = tagger.ok_or_else(|| Status::invalid("the request names no tagger"))?;
+                let kind = opened.kind(target).await?;
+                let made = NewTag { target, kind, name: name.clone(), tagger, message };
+                target = objects.tag(&made).map_err(|error| status(&error))?;
+            }
+            local.create(opened, name, target, objects, call).await
         })
     }
 
@@ -214,18 +216,6 @@ fn contains(
     let answer =
         tips.iter().map(|tip| commits.next_if_eq(tip).is_some_and(|_| reached.next().unwrap_or(false)));
     Ok(answer.collect())
-}
-
-/// Cuts a list into parts; each but the last says behind what the next begins.
-fn chunks<T>(entries: Vec<T>, cursors: &[Bytes]) -> impl Iterator<Item = (Vec<T>, Bytes)> {
-    let n = entries.len();
-    let mut entries = entries.into_iter();
-    let firsts = (0..n).step_by(PART_REFS);
-    firsts.map(move |first| {
-        let last = (first + PART_REFS).min(n);
-        let cursor = if last == n { Bytes::new() } else { cursors[last - 1].clone() };
-        (entries.by_ref().take(PART_REFS).collect(), cursor)
-    })
 }
 
 /// Reads the name of a tag.

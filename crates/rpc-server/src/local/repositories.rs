@@ -82,7 +82,7 @@ impl RepositoryService for Local {
         Box::pin(async move {
             let name = branch(&request.ref_name)?;
             let row = local.row(request.repository.as_ref()).await?;
-            let repository = local.0.repositories.open(row.id).await.map_err(|error| status(&error))?;
+            let repository = local.0.repositories.open_row(&row).await.map_err(|error| status(&error))?;
             let intent = Intent {
                 actor: actor(&call),
                 reason: Reason::Settings,
@@ -115,7 +115,7 @@ impl RepositoryService for Local {
 
 impl Local {
     async fn message(&self, row: RepositoryRow) -> Result<Message, Status> {
-        let repository = self.0.repositories.open(row.id).await.map_err(|error| status(&error))?;
+        let repository = self.0.repositories.open_row(&row).await.map_err(|error| status(&error))?;
         Ok(Message {
             id: row.id.get(),
             path: row.path().to_string(),

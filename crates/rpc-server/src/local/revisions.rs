@@ -49,6 +49,13 @@ impl Opened {
         self.read(move |view| view.resolve(format!("{oid}^{{commit}}").as_bytes(), &|_| None)).await
     }
 
+    /// Says what an object is.
+    pub(super) async fn kind(&self, oid: Oid) -> Result<Kind, Status> {
+        let header = self.read(move |view| view.header(&oid)).await?;
+        let header = header.ok_or_else(|| Status::not_found(format!("object {oid} does not exist")))?;
+        Ok(header.kind)
+    }
+
     /// Finds several commits.
     pub(super) async fn commits(&self, revisions: &[Revision]) -> Result<Vec<Oid>, Status> {
         let mut commits = Vec::with_capacity(revisions.len());

@@ -5,4 +5,5 @@
 mod contract;
 mod fixture;
 mod hostile;
+mod making;
 mod writing;

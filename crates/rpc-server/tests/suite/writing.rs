@@ -51,7 +51,12 @@ async fn branches_come_move_and_go() {
         old_oid: made.target_oid.clone(),
         new_oid: new.clone(),
     };
-    let request = UpdateRefsRequest { repository: key(), moves: vec![step(&main.target_oid)], atomic: true };
+    let request = UpdateRefsRequest {
+        repository: key(),
+        moves: vec![step(&main.target_oid)],
+        atomic: true,
+        staged: None,
+    };
     // Of two that ask for the same, one wins and the other is told where the ref is.
     let (one, other) = tokio::join!(
         to.update_refs(Call::default(), request.clone()),
@@ -84,7 +89,7 @@ async fn objects_that_are_not_here_make_no_ref() {
     world.create("tools", ObjectFormat::Sha1).await;
     let to = world.msgpack();
     let absent = RefMove { ref_name: "refs/heads/x".into(), old_oid: "".into(), new_oid: vec![7; 20].into() };
-    let request = UpdateRefsRequest { repository: key(), moves: vec![absent], atomic: false };
+    let request = UpdateRefsRequest { repository: key(), moves: vec![absent], atomic: false, staged: None };
     let answer = to.update_refs(Call::default(), request).await.unwrap();
     assert_eq!((answer.version, answer.moves.len()), (0, 1));
     assert!(!answer.moves[0].refusal.is_empty());

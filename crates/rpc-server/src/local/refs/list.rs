@@ -4,10 +4,12 @@ use bytes::Bytes;
 use hakata_git::objects::{Kind, ReadError, View};
 use hakata_git::refs::Ref as GitRef;
 use hakata_rpc::v1::{RefEntry, RefOrder, RepositoryKey, Tip};
-use hakata_rpc::{Call, Status};
+use hakata_rpc::{Answers, Call, Status};
 
 use super::super::Local;
 use super::super::messages::{oid_bytes, reference, signature};
+use super::PART_REFS;
+use crate::parts::parts;
 
 /// What is to be listed.
 pub(super) struct Question {
@@ -20,14 +22,35 @@ pub(super) struct Question {
 }
 
 /// A list, and for each entry the cursor behind it.
-pub(super) struct Listed {
-    pub(super) entries: Vec<RefEntry>,
-    pub(super) cursors: Vec<Bytes>,
+struct Listed {
+    entries: Vec<RefEntry>,
+    cursors: Vec<Bytes>,
 }
 
 impl Local {
+    /// Answers with a list in parts; each but the last says behind what the next begins.
+    pub(super) fn listed<T, F>(
+        self,
+        key: Option<RepositoryKey>,
+        call: Call,
+        question: Question,
+        part: F,
+    ) -> Answers<T>
+    where
+        T: Send + 'static,
+        F: Fn(Vec<RefEntry>, Bytes) -> T + Send + 'static,
+    {
+        parts(|parts| async move {
+            let Listed { entries, cursors } = self.list_refs(key.as_ref(), &call, question).await?;
+            for (entries, cursor) in chunks(entries, &cursors) {
+                parts.give(part(entries, cursor)).await?;
+            }
+            Ok(())
+        })
+    }
+
     /// Lists the refs below a prefix. Only tips and the order by date read objects.
-    pub(super) async fn list_refs(
+    async fn list_refs(
         &self,
         key: Option<&RepositoryKey>,
         call: &Call,
@@ -85,6 +108,18 @@ impl Question {
         let (cursors, entries) = dated.into_iter().unzip();
         Ok(Listed { entries, cursors })
     }
+}
+
+/// Cuts a list into parts.
+fn chunks(entries: Vec<RefEntry>, cursors: &[Bytes]) -> impl Iterator<Item = (Vec<RefEntry>, Bytes)> {
+    let n = entries.len();
+    let mut entries = entries.into_iter();
+    let firsts = (0..n).step_by(PART_REFS);
+    firsts.map(move |first| {
+        let last = (first + PART_REFS).min(n);
+        let cursor = if last == n { Bytes::new() } else { cursors[last - 1].clone() };
+        (entries.by_ref().take(PART_REFS).collect(), cursor)
+    })
 }
 
 fn entry(found: &GitRef, tip: Option<Tip>) -> RefEntry {

@@ -3,34 +3,39 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use hakata_git::write::NewObjects;
 use hakata_names::{Oid, RefName, RefUpdate};
 use hakata_repository::{
-    Atomicity, Committed, Intent, Prepared, Push, Reason, ReceiveLimits, RefRefusal, Repository, no_rows,
+    Atomicity, Committed, Prepared, Push, ReceiveLimits, RefRefusal, Repository, Staged, no_rows,
 };
 use hakata_rpc::v1::{Moved, Ref, RefMove, RefMoved, RepositoryKey, UpdateRefsRequest, UpdateRefsResponse};
 use hakata_rpc::{Call, Code, Status};
 
+use super::super::made::{refusals, staged};
 use super::super::messages::{oid_bytes, optional, reference};
 use super::super::{Local, Opened, optional_oid, ref_name, status};
-use super::actor;
 
 /// Refs that one call moves at most.
 const MAX_MOVES: usize = 50_000;
 
 impl Local {
-    /// Makes a ref that does not exist yet.
+    /// Makes a ref that does not exist yet, to an object that is here or among those that were made.
     pub(super) async fn create(
         &self,
         opened: Opened,
         name: RefName,
         target: Oid,
+        objects: NewObjects,
         call: Call,
     ) -> Result<Ref, Status> {
-        let update = RefUpdate { name: name.clone(), old: None, new: Some(target) };
+        let updates = vec![RefUpdate { name: name.clone(), old: None, new: Some(target) }];
         let repository = opened.repository.clone();
         drop(opened);
-        let committed = self.commit(&repository, vec![update.clone()], Atomicity::Whole, call).await?;
-        refused(&committed, &[update])?;
+        let intent = self.intent(&repository, Atomicity::Whole, &call).await?;
+        let received = repository.make(updates.clone(), objects, &ReceiveLimits::default()).await;
+        let received = received.map_err(|error| status(&error))?;
+        let committed = self.commit_received(&repository, received, intent).await?;
+        refused(&refusals(&committed), &updates)?;
         let reopened = repository.reopened().await.map_err(|error| status(&error))?;
         let found = reopened.snapshot().find(&name).map(reference);
         Ok(found.unwrap_or_else(|| Ref {
@@ -53,8 +58,8 @@ impl Local {
         let found = found.ok_or_else(|| Status::not_found(format!("there is no {name}")))?;
         let old = optional_oid(expected, repository.format())?.unwrap_or(found);
         let update = RefUpdate { name, old: Some(old), new: None };
-        let committed = self.commit(&repository, vec![update.clone()], Atomicity::Whole, call).await?;
-        refused(&committed, &[update])?;
+        let committed = self.commit(&repository, vec![update.clone()], Atomicity::Whole, &call).await?;
+        refused(&refusals(&committed), &[update])?;
         Ok(committed.version.unwrap_or_else(|| repository.version()))
     }
 
@@ -67,11 +72,23 @@ impl Local {
             return Err(Status::invalid(format!("more than {MAX_MOVES} refs")));
         }
         let repository = self.repository(request.repository.as_ref()).await?;
-        let updates = updates(&request.moves, &repository)?;
         let atomicity = if request.atomic { Atomicity::Whole } else { Atomicity::Each };
-        let committed = self.commit(&repository, updates.clone(), atomicity, call).await?;
+        let (committed, updates) = match &request.staged {
+            Some(_) if !request.moves.is_empty() => {
+                return Err(Status::invalid("a change that was prepared has its own moves"));
+            }
+            Some(message) => {
+                let staged = staged(message, &repository)?;
+                let updates = staged.updates.clone();
+                (self.commit_staged(&repository, staged, atomicity, &call).await?, updates)
+            }
+            None => {
+                let updates = updates(&request.moves, &repository)?;
+                (self.commit(&repository, updates.clone(), atomicity, &call).await?, updates)
+            }
+        };
         if request.atomic {
-            refused(&committed, &updates)?;
+            refused(&refusals(&committed), &updates)?;
         }
         let moves = committed.refs.iter().map(|(name, answer)| RefMoved {
             ref_name: Bytes::copy_from_slice(name.as_bytes()),
@@ -80,43 +97,60 @@ impl Local {
         Ok(UpdateRefsResponse { version: committed.version.unwrap_or(0), moves: moves.collect() })
     }
 
+    /// Takes a prepared change up and commits it. It is there only once, so a repetition is told what came of the first.
+    async fn commit_staged(
+        &self,
+        repository: &Repository,
+        staged: Staged,
+        atomicity: Atomicity,
+        call: &Call,
+    ) -> Result<Committed, Status> {
+        if let Some(kept) = self.answer_kept(repository, call).await? {
+            return Ok(kept);
+        }
+        let intent = self.intent(repository, atomicity, call).await?;
+        let committed = match repository.adopt(staged, &ReceiveLimits::default()).await {
+            Ok(received) => self.commit_received(repository, received, intent).await,
+            Err(error) => Err(status(&error)),
+        };
+        match committed {
+            Err(error) => self.answer_kept(repository, call).await?.ok_or(error),
+            committed => committed,
+        }
+    }
+
     /// Proves that new targets are complete, and commits.
     async fn commit(
         &self,
         repository: &Repository,
         updates: Vec<RefUpdate>,
         atomicity: Atomicity,
-        call: Call,
+        call: &Call,
     ) -> Result<Committed, Status> {
-        let policy_version = self.policy_version(repository).await?;
-        let intent = Intent {
-            actor: actor(&call),
-            reason: Reason::Rpc,
-            atomicity,
-            policy_version,
-            default_ref: None,
-            idempotency_key: call.idempotency_key,
-        };
-        let sets = updates.iter().any(|update| update.new.is_some());
-        let prepared = if sets {
+        let intent = self.intent(repository, atomicity, call).await?;
+        if updates.iter().any(|update| update.new.is_some()) {
             let push = Push { updates, shallow: Vec::new() };
             let received =
                 repository.receive(push, None::<&mut tokio::io::Empty>, &ReceiveLimits::default()).await;
-            received.map_err(|error| status(&error))?.prepare(intent)
-        } else {
-            Prepared::without_objects(updates, intent, repository.prune_epoch())
-        };
+            let received = received.map_err(|error| status(&error))?;
+            return self.commit_received(repository, received, intent).await;
+        }
+        let prepared = Prepared::without_objects(updates, intent, repository.prune_epoch());
         repository.commit(prepared, no_rows).await.map_err(|error| status(&error))
     }
 
     /// Reads under which rules a change is judged: none here, so those of now.
-    async fn policy_version(&self, repository: &Repository) -> Result<i64, Status> {
+    pub(in super::super) async fn policy_version(&self, repository: &Repository) -> Result<i64, Status> {
         let row = self.0.repositories.find_by_id(repository.id()).await.map_err(|error| status(&error))?;
         row.map(|row| row.policy_version).ok_or_else(|| Status::not_found("there is no such repository"))
     }
 }
 
-fn updates(moves: &[RefMove], repository: &Repository) -> Result<Vec<RefUpdate>, Status> {
+/// Reads moves, each of another ref.
+pub(in super::super) fn updates(
+    moves: &[RefMove],
+    repository: &Repository,
+) -> Result<Vec<RefUpdate>, Status> {
     let mut seen = BTreeSet::new();
     let mut updates = Vec::with_capacity(moves.len());
     for wanted in moves {
@@ -135,11 +169,12 @@ fn updates(moves: &[RefMove], repository: &Repository) -> Result<Vec<RefUpdate>,
 }
 
 /// Turns the first refusal into an error: of the ref itself rather than of one that fell with it.
-fn refused(committed: &Committed, updates: &[RefUpdate]) -> Result<(), Status> {
-    let refusals = || committed.refs.iter().filter_map(|(name, answer)| Some((name, answer.as_ref().err()?)));
-    let cause =
-        refusals().find(|(_, refusal)| !matches!(refusal, RefRefusal::Atomic)).or_else(|| refusals().next());
-    let Some((name, refusal)) = cause else { return Ok(()) };
+pub(in super::super) fn refused(
+    refusals: &[(RefName, RefRefusal)],
+    updates: &[RefUpdate],
+) -> Result<(), Status> {
+    let cause = refusals.iter().find(|(_, refusal)| !matches!(refusal, RefRefusal::Atomic));
+    let Some((name, refusal)) = cause.or(refusals.first()) else { return Ok(()) };
     let message = format!("{name}: {refusal}");
     Err(match refusal {
         RefRefusal::Stale { actual } => {

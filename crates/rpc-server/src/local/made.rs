@@ -1,0 +1,175 @@
+//! What becomes of objects that an operation made: committed, or prepared for the caller's own commit.
+
+use bytes::Bytes;
+use hakata_git::write::{Bounds, NewObjects, Signer};
+use hakata_names::{ObjectFormat, Oid, PackId, RefName, RefUpdate, RepositoryId};
+use hakata_repository::{
+    Atomicity, Committed, Intent, PackClaim, Reason, ReceiveLimits, Received, Repository, Staged, no_rows,
+};
+use hakata_rpc::v1::{Form, MadeCommit, RefMove, Signature, Staged as Message};
+use hakata_rpc::{Call, Status};
+
+use super::messages::{oid_bytes, optional};
+use super::refs::{actor, refused, updates};
+use super::{Local, oid, status};
+
+impl Local {
+    /// Begins to make objects, as many as one call may.
+    pub(super) fn new_objects(&self, format: ObjectFormat) -> NewObjects {
+        let settings = &self.0.settings;
+        let bounds = Bounds { max_bytes: settings.max_made_bytes, max_objects: settings.max_made_objects };
+        NewObjects::new(format, bounds)
+    }
+
+    /// Takes objects in and moves one ref to a commit among them, or keeps them for the caller to do so.
+    pub(super) async fn deliver(
+        &self,
+        repository: &Repository,
+        update: RefUpdate,
+        made: Oid,
+        objects: NewObjects,
+        form: Form,
+        call: &Call,
+    ) -> Result<MadeCommit, Status> {
+        let updates = vec![update];
+        let received = repository.make(updates.clone(), objects, &ReceiveLimits::default()).await;
+        let received = received.map_err(|error| status(&error))?;
+        let intent = self.intent(repository, Atomicity::Whole, call).await?;
+        if form == Form::Prepare {
+            refused(received.refusals(), &updates)?;
+            let staged = repository.stage(received.prepare(intent)).await.map_err(|error| status(&error))?;
+            return Ok(MadeCommit {
+                oid: oid_bytes(&made),
+                version: 0,
+                staged: Some(staged_message(&staged)),
+            });
+        }
+        let committed = self.commit_received(repository, received, intent).await?;
+        refused(&refusals(&committed), &updates)?;
+        let version = committed.version.unwrap_or_else(|| repository.version());
+        let oid = match &call.idempotency_key {
+            // Another call of the same name may have committed something else.
+            Some(_) => self.committed_oid(repository, version, &updates[0].name).await?.unwrap_or(made),
+            None => made,
+        };
+        Ok(MadeCommit { oid: oid_bytes(&oid), version, staged: None })
+    }
+
+    /// Finds what a call of the same name made before.
+    pub(super) async fn made_before(
+        &self,
+        repository: &Repository,
+        name: &RefName,
+        call: &Call,
+    ) -> Result<Option<MadeCommit>, Status> {
+        let Some(committed) = self.answer_kept(repository, call).await? else { return Ok(None) };
+        let version = committed.version.unwrap_or(0);
+        let oid = self.committed_oid(repository, version, name).await?;
+        let oid = oid.ok_or_else(|| Status::invalid("the idempotency key was used for another change"))?;
+        Ok(Some(MadeCommit { oid: oid_bytes(&oid), version, staged: None }))
+    }
+
+    /// Finds the answer that a call of the same name was given.
+    pub(super) async fn answer_kept(
+        &self,
+        repository: &Repository,
+        call: &Call,
+    ) -> Result<Option<Committed>, Status> {
+        let Some(key) = &call.idempotency_key else { return Ok(None) };
+        repository.answer_kept(key).await.map_err(|error| status(&error))
+    }
+
+    async fn committed_oid(
+        &self,
+        repository: &Repository,
+        version: i64,
+        name: &RefName,
+    ) -> Result<Option<Oid>, Status> {
+        repository.moved_to(version, name).await.map_err(|error| status(&error))
+    }
+
+    /// Says for whom a change is made, under the rules of now: none are judged here.
+    pub(super) async fn intent(
+        &self,
+        repository: &Repository,
+        atomicity: Atomicity,
+        call: &Call,
+    ) -> Result<Intent, Status> {
+        Ok(Intent {
+            actor: actor(call),
+            reason: Reason::Rpc,
+            atomicity,
+            policy_version: self.policy_version(repository).await?,
+            default_ref: None,
+            idempotency_key: call.idempotency_key.clone(),
+        })
+    }
+
+    /// Commits what was taken in.
+    pub(super) async fn commit_received(
+        &self,
+        repository: &Repository,
+        received: Received,
+        intent: Intent,
+    ) -> Result<Committed, Status> {
+        repository.commit(received.prepare(intent), no_rows).await.map_err(|error| status(&error))
+    }
+}
+
+/// Lists the refs that a commit refused to move.
+pub(super) fn refusals(committed: &Committed) -> Vec<(RefName, hakata_repository::RefRefusal)> {
+    let refused = committed
+        .refs
+        .iter()
+        .filter_map(|(name, answer)| Some((name.clone(), answer.as_ref().err()?.clone())));
+    refused.collect()
+}
+
+/// Reads which form of writing is asked for.
+pub(super) fn form(raw: i32) -> Result<Form, Status> {
+    match Form::try_from(raw) {
+        Ok(Form::Prepare) => Ok(Form::Prepare),
+        Ok(Form::Commit | Form::Unspecified) => Ok(Form::Commit),
+        Err(_) => Err(Status::invalid("there is no such form")),
+    }
+}
+
+/// Reads who signs.
+pub(super) fn signer(signature: Signature) -> Signer {
+    Signer {
+        name: signature.name.to_vec(),
+        email: signature.email.to_vec(),
+        time: signature.time_s,
+        offset_minutes: signature.offset_minutes,
+    }
+}
+
+fn staged_message(staged: &Staged) -> Message {
+    let moves = staged.updates.iter().map(|update| RefMove {
+        ref_name: Bytes::copy_from_slice(update.name.as_bytes()),
+        old_oid: optional(update.old.as_ref()),
+        new_oid: optional(update.new.as_ref()),
+    });
+    Message {
+        repository_id: staged.repository.get(),
+        pack_id: staged.pack.map_or(0, |pack| pack.id.get()),
+        pack_oid: optional(staged.pack.as_ref().map(|pack| &pack.checksum)),
+        moves: moves.collect(),
+    }
+}
+
+/// Reads a change that was prepared.
+pub(super) fn staged(message: &Message, repository: &Repository) -> Result<Staged, Status> {
+    let pack = match message.pack_id {
+        0 => None,
+        id => {
+            let checksum = oid(&message.pack_oid, repository.format())?;
+            Some(PackClaim { id: PackId::new(id), checksum })
+        }
+    };
+    Ok(Staged {
+        repository: RepositoryId::new(message.repository_id),
+        pack,
+        updates: updates(&message.moves, repository)?,
+    })
+}

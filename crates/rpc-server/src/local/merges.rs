@@ -1,0 +1,130 @@
+//! Commits that are made without a worktree.
+
+use hakata_git::objects::View;
+use hakata_git::write::{
+    Act, EditError, EntryMode, Existing, FileChange, NewObjects, PathConflict, WriteError,
+};
+use hakata_names::{ObjectFormat, Oid};
+use hakata_rpc::v1::{
+    ApplySuggestionRequest, CommitFilesRequest, ConflictingPath, FileAct, FileChange as Message, FileMode,
+    MadeCommit, MergeService,
+};
+use hakata_rpc::{Call, Pending, Status};
+
+use super::messages::optional;
+use super::{Local, file_path, optional_oid, status};
+use branch::{Branch, Empty, Words};
+
+mod branch;
+mod suggestions;
+
+/// Changes of one commit.
+const MAX_CHANGES: usize = 10_000;
+
+impl MergeService for Local {
+    fn commit_files(&self, call: Call, request: CommitFilesRequest) -> Pending<MadeCommit> {
+        let local = self.clone();
+        Box::pin(async move {
+            let branch = Branch::parse(&request.ref_name, request.expected_oid, request.start, request.form)?;
+            let words = Words::parse(request.author, request.committer, &request.message)?;
+            let empty = if request.allow_empty { Empty::Allowed } else { Empty::Refused };
+            let changes = request.changes;
+            if changes.len() > MAX_CHANGES {
+                return Err(Status::invalid(format!("more than {MAX_CHANGES} changes")));
+            }
+            let edit = move |view: &View, objects: &mut NewObjects, tree: Option<Oid>| {
+                let format = objects.format();
+                let changes = changes.into_iter().map(|change| parsed(change, format, objects));
+                let changes = changes.collect::<Result<Vec<_>, _>>()?;
+                objects.edited(view, tree.as_ref(), &changes).map_err(edit_status)
+            };
+            local.commit_to(request.repository.as_ref(), branch, words, empty, call, edit).await
+        })
+    }
+
+    fn apply_suggestion(&self, call: Call, request: ApplySuggestionRequest) -> Pending<MadeCommit> {
+        let local = self.clone();
+        Box::pin(async move {
+            let branch = Branch::parse(&request.ref_name, request.expected_oid, None, request.form)?;
+            let words = Words::parse(request.author, request.committer, &request.message)?;
+            if request.suggestions.is_empty() || request.suggestions.len() > MAX_CHANGES {
+                return Err(Status::invalid(format!("a commit applies 1 to {MAX_CHANGES} suggestions")));
+            }
+            let suggestions = request.suggestions;
+            let edit = move |view: &View, objects: &mut NewObjects, tree: Option<Oid>| {
+                suggestions::apply(view, objects, tree, suggestions)
+            };
+            local.commit_to(request.repository.as_ref(), branch, words, Empty::Refused, call, edit).await
+        })
+    }
+}
+
+/// Reads one change; its content becomes an object.
+fn parsed(change: Message, format: ObjectFormat, objects: &mut NewObjects) -> Result<FileChange, Status> {
+    let path = file_path(&change.path)?;
+    let expected = optional_oid(&change.expected_oid, format)?;
+    let kind = FileAct::try_from(change.act).unwrap_or_default();
+    let mode = mode(change.mode)?;
+    let writes = matches!(kind, FileAct::Create | FileAct::Update | FileAct::Put);
+    let is_move = kind == FileAct::Move;
+    let takes_content = writes || is_move && change.with_content;
+    if !takes_content && !change.content.is_empty() {
+        return Err(Status::invalid(format!("{path}: this change has no content")));
+    }
+    if !is_move && (change.with_content || !change.from_path.is_empty()) {
+        return Err(Status::invalid(format!("{path}: only a move has another path and says with_content")));
+    }
+    let mut blob = || objects.blob(change.content.to_vec()).map_err(write_status);
+    let mut write = |existing| Ok::<_, Status>(Act::Write { blob: blob()?, mode, existing });
+    let act = match kind {
+        FileAct::Create => write(Existing::MustNot)?,
+        FileAct::Update => write(Existing::Must)?,
+        FileAct::Put => write(Existing::May)?,
+        FileAct::Move => {
+            let blob = if change.with_content { Some(blob()?) } else { None };
+            Act::Move { from: file_path(&change.from_path)?, blob, mode }
+        }
+        FileAct::Delete if mode.is_none() => Act::Delete,
+        FileAct::Delete => return Err(Status::invalid(format!("{path}: what goes has no mode"))),
+        FileAct::SetMode => {
+            let mode = mode.ok_or_else(|| Status::invalid(format!("{path}: the change names no mode")))?;
+            Act::SetMode(mode)
+        }
+        FileAct::Unspecified => return Err(Status::invalid(format!("{path}: there is no such change"))),
+    };
+    Ok(FileChange { path, act, expected })
+}
+
+fn mode(raw: i32) -> Result<Option<EntryMode>, Status> {
+    Ok(match FileMode::try_from(raw).map_err(|_| Status::invalid("there is no such mode"))? {
+        FileMode::Unspecified => None,
+        FileMode::File => Some(EntryMode::FILE),
+        FileMode::Executable => Some(EntryMode::EXECUTABLE),
+        FileMode::Symlink => Some(EntryMode::LINK),
+    })
+}
+
+fn write_status(error: WriteError) -> Status {
+    status(&error)
+}
+
+fn edit_status(error: EditError) -> Status {
+    match error {
+        EditError::Conflict(conflicts) => conflicting(conflicts.iter().map(message).collect()),
+        EditError::Write(error) => write_status(error),
+    }
+}
+
+fn conflicting(paths: Vec<ConflictingPath>) -> Status {
+    Status::conflict("the branch is not as the changes expect it", paths)
+}
+
+fn message(conflict: &PathConflict) -> ConflictingPath {
+    ConflictingPath {
+        path: bytes::Bytes::copy_from_slice(conflict.path.as_bytes()),
+        kind: conflict.what.name().to_owned(),
+        base_oid: optional(conflict.expected.as_ref()),
+        ours_oid: optional(conflict.actual.as_ref()),
+        theirs_oid: bytes::Bytes::new(),
+    }
+}
