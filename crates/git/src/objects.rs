@@ -320,7 +320,7 @@ impl View {
     /// # Errors
     /// [`ReadError::Walk`].
     pub fn reachable(&self, targets: &[Oid], from: &[Oid]) -> Result<Vec<bool>, ReadError> {
-        walk::reachable(&self.repository, targets, from)
+        walk::reachable(self, targets, from)
     }
 }
 

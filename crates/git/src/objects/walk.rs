@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use gix::ObjectId;
 use hakata_names::Oid;
 
-use super::{ReadError, object_id};
+use super::{ReadError, View, object_id};
 
 /// Generation of commits that the commit-graph does not know: above all that it knows.
 const UNKNOWN: u32 = u32::MAX;
@@ -14,17 +14,13 @@ const UNKNOWN: u32 = u32::MAX;
 ///
 /// Newest first by generation, then time. The commit-graph holds the ancestors of all it holds, so nothing in
 /// it leads to a target outside of it, and nothing leads to a target of the same or a higher generation.
-pub(super) fn reachable(
-    repository: &gix::Repository,
-    targets: &[Oid],
-    from: &[Oid],
-) -> Result<Vec<bool>, ReadError> {
+pub(super) fn reachable(view: &View, targets: &[Oid], from: &[Oid]) -> Result<Vec<bool>, ReadError> {
     let walk = |source: gix::Error| ReadError::Walk(source.into());
     if targets.is_empty() {
         return Ok(Vec::new());
     }
-    let cache = repository.commit_graph_if_enabled().map_err(walk)?;
-    let mut graph: gix::revwalk::Graph<'_, '_, ()> = repository.revision_graph(cache.as_ref());
+    let known = view.commit_graph().map(|known| known.graph());
+    let mut graph: gix::revwalk::Graph<'_, '_, ()> = view.repository().revision_graph(known);
     let mut missing: std::collections::HashSet<ObjectId> = targets.iter().map(object_id).collect();
     let mut floor = UNKNOWN;
     for target in &missing {

@@ -79,6 +79,11 @@ impl CommitGraph {
         Ok(Self { stamp, graph: Graph::new(files)?, layers })
     }
 
+    /// Returns the library's own graph.
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
     /// Returns the number of commits; positions are below it.
     pub(crate) fn n_commits(&self) -> u32 {
         self.layers.last().map_or(0, |layer| layer.end)
