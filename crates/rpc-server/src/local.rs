@@ -1,7 +1,9 @@
 //! Every operation, answered from the repositories of this process.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hakata_git::read::Allowance;
 use hakata_names::{ObjectFormat, Oid, RefName, RepositoryId, RepositoryPath, TreePath};
 use hakata_repository::{Readable, Repositories, Repository, RepositoryRow};
@@ -120,7 +122,7 @@ fn file_path(path: &[u8]) -> Result<TreePath, Status> {
     tree_path(path)?.ok_or_else(|| Status::invalid("the request names no path"))
 }
 
-fn tree_paths(paths: &[bytes::Bytes]) -> Result<Vec<TreePath>, Status> {
+fn tree_paths(paths: &[Bytes]) -> Result<Vec<TreePath>, Status> {
     paths.iter().map(|path| file_path(path)).collect()
 }
 
@@ -133,6 +135,30 @@ fn oid(raw: &[u8], format: ObjectFormat) -> Result<Oid, Status> {
 /// Reads an oid that may be left out.
 fn optional_oid(raw: &[u8], format: ObjectFormat) -> Result<Option<Oid>, Status> {
     if raw.is_empty() { Ok(None) } else { oid(raw, format).map(Some) }
+}
+
+/// Writes a cursor behind how many rows are still wanted, so that a limit holds for the whole of a list.
+fn counted(left: usize, cursor: &[u8]) -> Bytes {
+    // A list without limit has more left than any limit says.
+    [&u32::try_from(left).unwrap_or(0).to_be_bytes(), cursor].concat().into()
+}
+
+/// Reads how many rows are wanted, and the cursor that was counted; it is empty at the beginning.
+fn uncounted(asked: u32, cursor: &[u8]) -> Result<(usize, &[u8]), Status> {
+    if cursor.is_empty() {
+        return Ok((limit(asked), cursor));
+    }
+    let (left, cursor) =
+        cursor.split_first_chunk().ok_or_else(|| Status::invalid("the cursor is malformed"))?;
+    Ok((limit(u32::from_be_bytes(*left)), cursor))
+}
+
+/// Cuts a list of `n` rows into parts from a row on; says of each whether it is the last.
+fn cut(begin: usize, n: usize, size: usize) -> impl Iterator<Item = (Range<usize>, bool)> {
+    (begin.min(n)..n).step_by(size).map(move |first| {
+        let last = (first + size).min(n);
+        (first..last, last == n)
+    })
 }
 
 /// Reads a limit, of which 0 means none.

@@ -175,6 +175,17 @@ impl View {
         Ok(oid)
     }
 
+    /// Follows tags to a commit.
+    ///
+    /// # Errors
+    /// [`ReadError::NotFound`] if they lead elsewhere, [`ReadError::Absent`], and errors of reading.
+    pub fn commit_of(&self, oid: &Oid) -> Result<Oid, ReadError> {
+        match self.header(oid)?.ok_or(ReadError::Absent(*oid))?.kind {
+            Kind::Commit => Ok(*oid),
+            _ => self.peel_to(oid, b"commit", format!("{oid}^{{commit}}").as_bytes()),
+        }
+    }
+
     fn peel_to(&self, oid: &Oid, kind: &[u8], whole: &[u8]) -> Result<Oid, ReadError> {
         let is = |oid: &Oid, kind| Ok(self.header(oid)?.is_some_and(|header| header.kind == kind));
         let peeled = |oid: &Oid| Ok::<_, ReadError>(self.peel(oid)?.unwrap_or(*oid));

@@ -99,9 +99,10 @@ impl BlobService for Local {
 impl Opened {
     /// Finds the blob that a request names, by itself or by a path.
     async fn blob(&self, request: &GetBlobRequest) -> Result<Oid, Status> {
-        let root = self.resolve(request.revision.as_ref()).await?;
+        let named = self.named(request.revision.as_ref())?;
         let path = tree_path(&request.path)?;
         let found = self.read(move |view| {
+            let root = named.object(view)?;
             let found = match path {
                 Some(path) => view.find_entry(&root, &path)?.map(|entry| entry.oid),
                 None => Some(root),

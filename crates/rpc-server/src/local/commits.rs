@@ -15,14 +15,17 @@ use hakata_rpc::v1::{
 use hakata_rpc::{Answers, Call, Pending, Status};
 
 use super::messages::{commit, oid_bytes};
-use super::{Local, Opened, file_path, limit, oid, tree_path, tree_paths};
-use crate::parts::parts;
+use super::{Local, Opened, counted, cut, file_path, oid, tree_path, tree_paths, uncounted};
+use crate::parts::{Parts, parts};
 
 mod blame;
 mod follow;
 
 /// Commits of one part.
 const PART_COMMITS: usize = 100;
+
+/// Commits that one walk through a history finds at most: their names are held in memory.
+const MAX_WALKED: usize = 25_600;
 
 /// Commits that one merge base is looked for.
 const MAX_MERGE_BASE: usize = 100;
@@ -32,8 +35,8 @@ impl CommitService for Local {
         let local = self.clone();
         Box::pin(async move {
             let opened = local.open(request.repository.as_ref(), &call).await?;
-            let oid = opened.commit(request.revision.as_ref()).await?;
-            opened.read(move |view| view.read_commit(&oid).map(commit)).await
+            let named = opened.named(request.revision.as_ref())?;
+            opened.read(move |view| view.read_commit(&named.commit(view)?).map(commit)).await
         })
     }
 
@@ -42,28 +45,12 @@ impl CommitService for Local {
         parts(|parts| async move {
             let opened = local.open(request.repository.as_ref(), &call).await?;
             let history = request.history.unwrap_or_default();
-            let mut left = limit(request.limit);
+            let (left, cursor) = uncounted(request.limit, &request.cursor)?;
             if history.follow {
-                return opened.follow(&history, &request.cursor, left, parts).await;
+                return opened.follow(&history, cursor, left, parts).await;
             }
-            let query = Arc::new(opened.query(&history, &request.cursor).await?);
-            let mut after = after(&request.cursor, &opened)?;
-            while left > 0 {
-                let n = left.min(PART_COMMITS);
-                let (asked, from) = (query.clone(), after);
-                let page = opened.read(move |view| page(view, &asked, from.as_ref(), n)).await?;
-                left -= page.commits.len();
-                after = page.last;
-                let more = page.has_more && left > 0;
-                let cursor =
-                    page.last.filter(|_| more).map(|last| cursor(&query.tips, &last)).unwrap_or_default();
-                let commits = page.commits;
-                parts.give(ListCommitsResponse { commits, cursor }).await?;
-                if !more {
-                    break;
-                }
-            }
-            Ok(())
+            let query = opened.query(&history, cursor).await?;
+            opened.list(query, after(cursor, &opened)?, left, parts).await
         })
     }
 
@@ -82,9 +69,9 @@ impl CommitService for Local {
         Box::pin(async move {
             let path = file_path(&request.path)?;
             let opened = local.open(request.repository.as_ref(), &call).await?;
-            let tip = opened.commit(request.revision.as_ref()).await?;
+            let named = opened.named(request.revision.as_ref())?;
             let found = opened.read(move |view| {
-                view.last_commit(&tip, &path)?.map(|oid| view.read_commit(&oid)).transpose()
+                view.last_commit(&named.commit(view)?, &path)?.map(|oid| view.read_commit(&oid)).transpose()
             });
             found.await?.map(commit).ok_or_else(|| Status::not_found("the path never was there"))
         })
@@ -99,20 +86,20 @@ impl CommitService for Local {
         parts(|parts| async move {
             let directory = tree_path(&request.path)?;
             let opened = local.open(request.repository.as_ref(), &call).await?;
-            let tip = opened.commit(request.revision.as_ref()).await?;
-            let found =
-                opened.read(move |view| view.last_commits(&tip, directory.as_ref(), &|_| None)).await?;
+            let named = opened.named(request.revision.as_ref())?;
+            let found = opened
+                .read(move |view| view.last_commits(&named.commit(view)?, directory.as_ref(), &|_| None));
+            let found = found.await?;
             let begin = match request.cursor.is_empty() {
                 true => 0,
                 false => {
                     found.iter().position(|last| last.name == request.cursor).map_or(found.len(), |at| at + 1)
                 }
             };
-            let n = found.len();
-            for first in (begin..n).step_by(PART_COMMITS) {
-                let last = (first + PART_COMMITS).min(n);
-                let some = found[first..last].to_vec();
-                let cursor = if last == n { Bytes::new() } else { Bytes::from(found[last - 1].name.clone()) };
+            for (part, is_last) in cut(begin, found.len(), PART_COMMITS) {
+                let name = Some(&found[part.end - 1].name).filter(|_| !is_last);
+                let cursor = name.map(|name| Bytes::from(name.clone())).unwrap_or_default();
+                let some = found[part].to_vec();
                 let entries = opened.read(move |view| {
                     let read = |last: &hakata_git::read::LastCommit| {
                         let found = commit(view.read_commit(&last.commit)?);
@@ -133,8 +120,13 @@ impl CommitService for Local {
                 return Err(Status::invalid(format!("a merge base is of 2 to {MAX_MERGE_BASE} commits")));
             }
             let opened = local.open(request.repository.as_ref(), &call).await?;
-            let commits = opened.commits(&request.revisions).await?;
-            let found = opened.read(move |view| view.merge_bases(&commits[0], &commits[1..])).await?;
+            let named = request.revisions.iter().map(|revision| opened.named(Some(revision)));
+            let named = named.collect::<Result<Vec<_>, _>>()?;
+            let found = opened.read(move |view| {
+                let commits = named.iter().map(|named| named.commit(view)).collect::<Result<Vec<_>, _>>()?;
+                view.merge_bases(&commits[0], &commits[1..])
+            });
+            let found = found.await?;
             Ok(MergeBaseResponse { oids: found.iter().map(oid_bytes).collect() })
         })
     }
@@ -148,25 +140,29 @@ impl CommitService for Local {
     }
 }
 
-/// Some commits of a listing.
-struct Page {
-    commits: Vec<Commit>,
-    last: Option<Oid>,
+/// Commits that one walk found, the first ones read.
+struct Walked {
+    oids: Vec<Oid>,
     has_more: bool,
+    first: Vec<Commit>,
 }
 
-fn page(view: &View, query: &LogQuery, after: Option<&Oid>, limit: usize) -> Result<Page, ReadError> {
-    let page = view.log_page(query, after, limit)?;
-    let commits = page.commits.iter().map(|oid| view.read_commit(oid).map(commit));
-    let commits: Result<Vec<_>, _> = commits.collect();
-    Ok(Page { commits: commits?, last: page.commits.last().copied(), has_more: page.has_more })
+impl Walked {
+    fn walk(view: &View, query: &LogQuery, after: Option<&Oid>, limit: usize) -> Result<Self, ReadError> {
+        let page = view.log_page(query, after, limit)?;
+        let first = read(view, &page.commits[..page.commits.len().min(PART_COMMITS)])?;
+        Ok(Self { oids: page.commits, has_more: page.has_more, first })
+    }
+}
+
+fn read(view: &View, oids: &[Oid]) -> Result<Vec<Commit>, ReadError> {
+    oids.iter().map(|oid| view.read_commit(oid).map(commit)).collect()
 }
 
 /// Writes where a listing goes on: the commits that it began with, so that it stays the same when refs move, and the last
 /// commit that was listed, in front.
-fn cursor(tips: &[Oid], last: &Oid) -> Bytes {
-    let all: Vec<u8> = std::iter::once(last).chain(tips).flat_map(|oid| oid.as_bytes().to_vec()).collect();
-    all.into()
+fn cursor(tips: &[Oid], last: &Oid) -> Vec<u8> {
+    std::iter::once(last).chain(tips).flat_map(|oid| oid.as_bytes().to_vec()).collect()
 }
 
 /// Reads the last commit that was listed.
@@ -185,6 +181,46 @@ fn listed(cursor: &[u8], opened: &Opened) -> Result<Vec<Oid>, Status> {
 }
 
 impl Opened {
+    /// Lists a history behind a commit. A walk passes again over all that those before it found, so each goes farther.
+    async fn list(
+        &self,
+        query: LogQuery,
+        mut after: Option<Oid>,
+        mut left: usize,
+        parts: Parts<ListCommitsResponse>,
+    ) -> Result<(), Status> {
+        let (query, mut n_walked) = (Arc::new(query), PART_COMMITS);
+        while left > 0 {
+            let (asked, n) = (query.clone(), left.min(n_walked));
+            let walked = self.read(move |view| Walked::walk(view, &asked, after.as_ref(), n)).await?;
+            n_walked = (n_walked * 4).min(MAX_WALKED);
+            let before = left;
+            left -= walked.oids.len();
+            let more = walked.has_more && left > 0;
+            if walked.oids.is_empty() {
+                return parts.give(ListCommitsResponse::default()).await;
+            }
+            let mut first = Some(walked.first);
+            for (part, is_last) in cut(0, walked.oids.len(), PART_COMMITS) {
+                let wanted = before - part.end;
+                let some = walked.oids[part].to_vec();
+                after = some.last().copied();
+                let behind = after.filter(|_| more || !is_last);
+                let cursor = behind.map(|last| counted(wanted, &cursor(&query.tips, &last)));
+                let commits = match first.take() {
+                    Some(commits) => commits,
+                    None => self.read(move |view| read(view, &some)).await?,
+                };
+                let cursor = cursor.unwrap_or_default();
+                parts.give(ListCommitsResponse { commits, cursor }).await?;
+            }
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes a question of a history; a cursor says where it began.
     async fn query(&self, history: &History, cursor: &[u8]) -> Result<LogQuery, Status> {
         let tips = match listed(cursor, self)?.split_first() {

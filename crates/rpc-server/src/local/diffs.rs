@@ -11,7 +11,7 @@ use hakata_rpc::v1::{
 use hakata_rpc::{Answers, Call, Pending, Status};
 
 use super::messages::optional;
-use super::{Local, Opened, status, tree_paths};
+use super::{Local, Opened, cut, status, tree_paths};
 use crate::parts::parts;
 use files::{change, file, stats};
 
@@ -108,11 +108,9 @@ impl DiffService for Local {
             };
             let found = opened.objects().changes(&query, &opened.allowance()).await;
             let found = found.map_err(|error| status(&error))?;
-            let n = found.len();
-            for first in (begin.min(n)..n).step_by(PART_ROWS) {
-                let last = (first + PART_ROWS).min(n);
-                let changes = found[first..last].iter().map(change).collect();
-                let cursor = if last == n { Bytes::new() } else { written(&sides, last) };
+            for (part, is_last) in cut(begin, found.len(), PART_ROWS) {
+                let cursor = if is_last { Bytes::new() } else { written(&sides, part.end) };
+                let changes = found[part].iter().map(change).collect();
                 parts.give(ChangedPathsResponse { changes, cursor }).await?;
             }
             Ok(())

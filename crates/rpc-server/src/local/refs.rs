@@ -1,6 +1,7 @@
 //! Branches, tags and all other refs.
 
 use bytes::Bytes;
+use hakata_git::objects::ReadError;
 use hakata_git::refs::{Ref as GitRef, RefSnapshot};
 use hakata_git::write::{NewTag, clean_message};
 use hakata_names::{Oid, RefName, UserId};
@@ -77,11 +78,16 @@ impl RefService for Local {
         let local = self.clone();
         Box::pin(async move {
             let opened = local.open(request.repository.as_ref(), &call).await?;
-            let oid = opened.resolve(request.revision.as_ref()).await?;
-            let found = opened.kind(oid).await?;
+            let named = opened.named(request.revision.as_ref())?;
+            let found = opened.read(move |view| {
+                let oid = named.object(view)?;
+                Ok((oid, view.header(&oid)?))
+            });
+            let (oid, header) = found.await?;
+            let header = header.ok_or_else(|| Status::not_found(format!("object {oid} does not exist")))?;
             let expression = request.revision.map(|revision| (revision.ref_name, revision.expression));
             let ref_name = begins_with(opened.repository.snapshot(), expression);
-            Ok(ResolveRevisionResponse { oid: oid_bytes(&oid), kind: kind(found).into(), ref_name })
+            Ok(ResolveRevisionResponse { oid: oid_bytes(&oid), kind: kind(header.kind).into(), ref_name })
         })
     }
 
@@ -183,12 +189,16 @@ impl RefService for Local {
                 return Err(Status::invalid(format!("more than {MAX_PAIRS} pairs")));
             }
             let opened = local.open(request.repository.as_ref(), &call).await?;
-            let mut pairs = Vec::with_capacity(request.pairs.len());
-            for pair in &request.pairs {
-                let head = opened.commit(pair.head.as_ref()).await?;
-                pairs.push((head, opened.commit(pair.base.as_ref()).await?));
-            }
-            let counts = opened.read(move |view| view.ahead_behind(&pairs)).await?;
+            let named = request
+                .pairs
+                .iter()
+                .map(|pair| Ok((opened.named(pair.head.as_ref())?, opened.named(pair.base.as_ref())?)));
+            let named = named.collect::<Result<Vec<_>, Status>>()?;
+            let counts = opened.read(move |view| {
+                let pairs = named.iter().map(|(head, base)| Ok((head.commit(view)?, base.commit(view)?)));
+                view.ahead_behind(&pairs.collect::<Result<Vec<_>, ReadError>>()?)
+            });
+            let counts = counts.await?;
             let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
             let counts = counts
                 .iter()
@@ -199,11 +209,7 @@ impl RefService for Local {
 }
 
 /// Says which tips reach a commit. What is no commit, such as a tagged tree, reaches none.
-fn contains(
-    view: &hakata_git::objects::View,
-    target: &Oid,
-    tips: Vec<Oid>,
-) -> Result<Vec<bool>, hakata_git::objects::ReadError> {
+fn contains(view: &hakata_git::objects::View, target: &Oid, tips: Vec<Oid>) -> Result<Vec<bool>, ReadError> {
     let mut commits = Vec::with_capacity(tips.len());
     for tip in &tips {
         let header = view.header(tip)?;

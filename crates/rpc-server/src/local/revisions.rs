@@ -1,6 +1,6 @@
 //! What revisions name.
 
-use hakata_git::objects::Kind;
+use hakata_git::objects::{Kind, ReadError, View};
 use hakata_git::refs::RefSnapshot;
 use hakata_names::{Oid, RefName};
 use hakata_rpc::Status;
@@ -16,10 +16,34 @@ pub(super) fn look_up(snapshot: &RefSnapshot, name: &[u8]) -> Option<Oid> {
     snapshot.find(&RefName::parse(name).ok()?).map(|found| found.oid)
 }
 
+/// What a revision names, as far as that can be said without reading objects.
+#[derive(Clone, Debug)]
+pub(super) enum Named {
+    Object(Oid),
+    Expression { expression: String, snapshot: RefSnapshot },
+}
+
+impl Named {
+    /// Finds the object.
+    pub(super) fn object(&self, view: &View) -> Result<Oid, ReadError> {
+        match self {
+            Self::Object(oid) => Ok(*oid),
+            Self::Expression { expression, snapshot } => {
+                view.resolve(expression.as_bytes(), &|name| look_up(snapshot, name))
+            }
+        }
+    }
+
+    /// Finds the commit; tag objects are followed.
+    pub(super) fn commit(&self, view: &View) -> Result<Oid, ReadError> {
+        view.commit_of(&self.object(view)?)
+    }
+}
+
 impl Opened {
-    /// Finds the object that a revision names; none names what `HEAD` points to.
-    pub(super) async fn resolve(&self, revision: Option<&Revision>) -> Result<Oid, Status> {
-        let snapshot = self.repository.snapshot().clone();
+    /// Reads what a revision names; none names what `HEAD` points to.
+    pub(super) fn named(&self, revision: Option<&Revision>) -> Result<Named, Status> {
+        let snapshot = self.repository.snapshot();
         let default = Revision::default();
         let revision = revision.unwrap_or(&default);
         let set = [!revision.oid.is_empty(), !revision.ref_name.is_empty(), !revision.expression.is_empty()];
@@ -27,26 +51,32 @@ impl Opened {
             return Err(Status::invalid("a revision is an oid, a ref or an expression, not several of them"));
         }
         if !revision.oid.is_empty() {
-            return oid(&revision.oid, self.repository.format());
+            return oid(&revision.oid, self.repository.format()).map(Named::Object);
         }
         if !revision.ref_name.is_empty() {
             let name = ref_name(&revision.ref_name)?;
-            let found = snapshot.find(&name).map(|found| found.oid);
+            let found = snapshot.find(&name).map(|found| Named::Object(found.oid));
             return found.ok_or_else(|| Status::not_found(format!("there is no {name}")));
         }
         if revision.expression.is_empty() {
-            return snapshot
-                .head_target()
-                .ok_or_else(|| Status::not_found("the default branch has no commit yet"));
+            let found = snapshot.head_target().map(Named::Object);
+            return found.ok_or_else(|| Status::not_found("the default branch has no commit yet"));
         }
-        let expression = revision.expression.clone().into_bytes();
-        self.read(move |view| view.resolve(&expression, &|name| look_up(&snapshot, name))).await
+        Ok(Named::Expression { expression: revision.expression.clone(), snapshot: snapshot.clone() })
     }
 
-    /// Finds the commit that a revision names; tag objects are followed.
+    /// Finds the object that a revision names, in a visit of its own to the objects unless it is known already.
+    pub(super) async fn resolve(&self, revision: Option<&Revision>) -> Result<Oid, Status> {
+        match self.named(revision)? {
+            Named::Object(oid) => Ok(oid),
+            named => self.read(move |view| named.object(view)).await,
+        }
+    }
+
+    /// Finds the commit that a revision names, in a visit of its own to the objects.
     pub(super) async fn commit(&self, revision: Option<&Revision>) -> Result<Oid, Status> {
-        let oid = self.resolve(revision).await?;
-        self.read(move |view| view.resolve(format!("{oid}^{{commit}}").as_bytes(), &|_| None)).await
+        let named = self.named(revision)?;
+        self.read(move |view| named.commit(view)).await
     }
 
     /// Says what an object is.
@@ -56,13 +86,14 @@ impl Opened {
         Ok(header.kind)
     }
 
-    /// Finds several commits.
+    /// Finds several commits in one visit to the objects.
     pub(super) async fn commits(&self, revisions: &[Revision]) -> Result<Vec<Oid>, Status> {
-        let mut commits = Vec::with_capacity(revisions.len());
-        for revision in revisions {
-            commits.push(self.commit(Some(revision)).await?);
+        if revisions.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(commits)
+        let named = revisions.iter().map(|revision| self.named(Some(revision)));
+        let named = named.collect::<Result<Vec<_>, _>>()?;
+        self.read(move |view| named.iter().map(|named| named.commit(view)).collect()).await
     }
 }
 

@@ -11,7 +11,7 @@ use hakata_rpc::v1::{
 use hakata_rpc::{Answers, Call, Pending, Status};
 
 use super::messages::{entry, oid_bytes};
-use super::{Local, limit, status, tree_path, tree_paths};
+use super::{Local, counted, limit, status, tree_path, tree_paths, uncounted};
 use crate::parts::parts;
 
 /// Entries of one part.
@@ -33,14 +33,14 @@ impl TreeService for Local {
         Box::pin(async move {
             let path = tree_path(&request.path)?;
             let opened = local.open(request.repository.as_ref(), &call).await?;
-            let root = opened.resolve(request.revision.as_ref()).await?;
+            let named = opened.named(request.revision.as_ref())?;
             let Some(path) = path else {
-                let tree = opened.read(move |view| view.tree_of(&root)).await?;
+                let tree = opened.read(move |view| view.tree_of(&named.object(view)?)).await?;
                 let mode = 0o040_000;
                 return Ok(TreeEntry { path: Bytes::new(), oid: oid_bytes(&tree), mode, size_bytes: 0 });
             };
             let found = opened.read(move |view| {
-                let Some(mut found) = view.find_entry(&root, &path)? else { return Ok(None) };
+                let Some(mut found) = view.find_entry(&named.object(view)?, &path)? else { return Ok(None) };
                 found.path = path.as_bytes().to_vec();
                 if found.kind.is_blob() {
                     found.size_bytes = view.header(&found.oid)?.map(|header| header.size_bytes);
@@ -57,13 +57,13 @@ impl TreeService for Local {
         parts(|parts| async move {
             let opened = local.open(request.repository.as_ref(), &call).await?;
             let root = opened.resolve(request.revision.as_ref()).await?;
-            let mut left = limit(request.limit);
+            let (mut left, cursor) = uncounted(request.limit, &request.cursor)?;
             let mut query = ListTree {
                 root,
                 path: tree_path(&request.path)?,
                 depth: if request.recursive { Depth::All } else { Depth::One },
                 sizes: request.with_sizes,
-                after: Some(request.cursor.to_vec()).filter(|cursor| !cursor.is_empty()),
+                after: Some(cursor.to_vec()).filter(|cursor| !cursor.is_empty()),
                 limit: PART_ENTRIES,
             };
             while left > 0 {
@@ -73,7 +73,8 @@ impl TreeService for Local {
                 left -= page.entries.len();
                 query.after = page.entries.last().map(|last| last.path.clone());
                 let more = page.has_more && left > 0;
-                let cursor = query.after.clone().filter(|_| more).map(Bytes::from).unwrap_or_default();
+                let behind = query.after.as_ref().filter(|_| more);
+                let cursor = behind.map(|last| counted(left, last)).unwrap_or_default();
                 let entries = page.entries.iter().map(|found| entry(&request.path, found)).collect();
                 parts.give(ListTreeResponse { entries, cursor }).await?;
                 if !more {

@@ -4,9 +4,8 @@ use bytes::Bytes;
 use hakata_rpc::Status;
 use hakata_rpc::v1::{History, ListCommitsResponse};
 
-use super::super::messages::commit;
-use super::super::{Opened, file_path, status};
-use super::PART_COMMITS;
+use super::super::{Opened, counted, cut, file_path, status};
+use super::{PART_COMMITS, read};
 use crate::parts::Parts;
 
 /// Commits that a listing follows a file through at most.
@@ -25,7 +24,7 @@ impl Opened {
             return Err(Status::invalid("only one path can be followed"));
         };
         let path = file_path(path)?;
-        let (mut skip, tip) = match cursor.split_first_chunk() {
+        let (skip, tip) = match cursor.split_first_chunk() {
             Some((skip, tip)) => (u64::from_be_bytes(*skip), super::oid(tip, self.repository.format())?),
             None => match &history.revisions[..] {
                 [] => (0, self.commit(None).await?),
@@ -39,14 +38,12 @@ impl Opened {
             self.objects().follow(tip, &path, first, wanted.saturating_add(1), &self.allowance()).await;
         let found = found.map_err(|error| status(&error))?;
         let n = found.len().min(wanted);
-        for some in found[..n].chunks(PART_COMMITS) {
-            skip += some.len() as u64;
-            let more = usize::try_from(skip).unwrap_or(usize::MAX) < first + n;
-            let oids: Vec<_> = some.iter().map(|followed| followed.commit).collect();
-            let commits =
-                self.read(move |view| oids.iter().map(|oid| view.read_commit(oid).map(commit)).collect());
-            let cursor =
-                if more { [&skip.to_be_bytes(), tip.as_bytes()].concat().into() } else { Bytes::new() };
+        for (part, is_last) in cut(0, n, PART_COMMITS) {
+            let (listed, wanted) = ((first + part.end) as u64, limit - part.end);
+            let oids: Vec<_> = found[part].iter().map(|followed| followed.commit).collect();
+            let commits = self.read(move |view| read(view, &oids));
+            let cursor = [&listed.to_be_bytes(), tip.as_bytes()].concat();
+            let cursor = if is_last { Bytes::new() } else { counted(wanted, &cursor) };
             parts.give(ListCommitsResponse { commits: commits.await?, cursor }).await?;
         }
         Ok(())
