@@ -17,6 +17,7 @@ use crate::tokens::Tokens;
 mod answer;
 mod conversation;
 mod kept;
+mod standing;
 
 use conversation::Conversation;
 

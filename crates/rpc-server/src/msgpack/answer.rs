@@ -9,6 +9,7 @@ use hakata_rpc::{Answers, Operation, Operations, Status, StreamRpc, UnaryRpc, Vi
 use std::task::Poll;
 
 use super::kept::{EncodedParts, Rest};
+use super::standing::{Expected, Standing};
 use crate::metrics::Protocol;
 use crate::serving::{Counted, answered, streamed};
 use crate::settings::Settings;
@@ -29,6 +30,7 @@ pub(super) struct Ask {
     pub(super) operations: Arc<dyn Operations>,
     pub(super) settings: Arc<Settings>,
     pub(super) params: Params,
+    pub(super) standing: Standing,
 }
 
 impl Visitor for Ask {
@@ -45,17 +47,18 @@ impl Visitor for Ask {
 
     fn stream<R: StreamRpc>(self) -> Self::Output {
         Box::pin(async move {
-            let mut counted = Counted::new(R::OPERATION, Protocol::Msgpack);
             let request = match envelope::decode::<R::Request>(&self.params.request) {
                 Ok(request) => request,
                 Err(status) => {
-                    counted.ended(Some(&status));
+                    Counted::new(R::OPERATION, Protocol::Msgpack).ended(Some(&status));
                     return Answer { result: Err(status), rest: None };
                 }
             };
-            let call = self.params.extras.call(self.settings.max_call);
-            let answers = watched(streamed::<R>(&*self.operations, call, request), counted);
-            if R::OPERATION.pages() { by_cursor::<R>(answers).await } else { whole::<R>(answers).await }
+            if R::OPERATION.pages() {
+                self.by_cursor::<R>(request).await
+            } else {
+                self.whole::<R>(request).await
+            }
         })
     }
 }
@@ -66,6 +69,70 @@ impl Ask {
         let call = self.params.extras.call(self.settings.max_call);
         encoded(&answered::<R>(&*self.operations, call, request).await?)
     }
+
+    fn begin<R: StreamRpc>(&self, request: R::Request) -> Answers<R::Response> {
+        let counted = Counted::new(R::OPERATION, Protocol::Msgpack);
+        let call = self.params.extras.call(self.settings.max_call);
+        watched(streamed::<R>(&*self.operations, call, request), counted)
+    }
+
+    /// Takes parts until a page is full. The next one begins behind the cursor of the last, and its answer stands there.
+    async fn by_cursor<R: StreamRpc>(self, request: R::Request) -> Answer {
+        let mut standing = match expected::<R>(&request) {
+            Ok(expected) => self.standing.take::<R::Response>(&expected),
+            Err(status) => return Answer { result: Err(status), rest: None },
+        };
+        let mut answers = match standing.take() {
+            Some(mut answers) => match answers.next().await {
+                // It may have stood for longer than one call may take.
+                Some(Err(_)) => self.begin::<R>(request.clone()),
+                first => Box::pin(stream::iter(first).chain(answers)),
+            },
+            None => self.begin::<R>(request.clone()),
+        };
+        let mut page = Page::default();
+        let mut cursor = None;
+        while page.bytes.len() < PAGE_BYTES {
+            let part = match answers.next().await {
+                None => {
+                    cursor = None;
+                    break;
+                }
+                Some(Ok(part)) => part,
+                Some(Err(status)) => return Answer { result: Err(status), rest: None },
+            };
+            cursor = R::cursor(&part).filter(|cursor| !cursor.is_empty()).cloned();
+            if let Err(status) = page.add(&part) {
+                return Answer { result: Err(status), rest: None };
+            }
+            if cursor.is_none() {
+                // Only now does an answer know that it has ended well.
+                if let Some(Err(status)) = answers.next().await {
+                    return Answer { result: Err(status), rest: None };
+                }
+                break;
+            }
+        }
+        if let Some(cursor) = &cursor {
+            let mut next = request;
+            R::resume(&mut next, cursor.clone());
+            if let Ok(expected) = expected::<R>(&next) {
+                self.standing.keep(expected, answers);
+            }
+        }
+        Answer { result: Ok(page.end(cursor.as_deref())), rest: None }
+    }
+
+    /// Takes parts until a page is full; what follows is left over.
+    async fn whole<R: StreamRpc>(self, request: R::Request) -> Answer {
+        let parts: EncodedParts = Box::pin(self.begin::<R>(request).map(|part| encoded(&part?)));
+        page_of(R::OPERATION, None, parts).await
+    }
+}
+
+/// Writes a request so that the same one is always written the same.
+fn expected<R: StreamRpc>(request: &R::Request) -> Result<Expected, Status> {
+    Ok((R::OPERATION, encoded(request)?))
 }
 
 /// Lets a call be counted when its last part was taken.
@@ -75,36 +142,6 @@ fn watched<T: Send + 'static>(mut answers: Answers<T>, mut counted: Counted) -> 
         counted.saw(part.as_ref());
         Poll::Ready(part)
     }))
-}
-
-/// Takes parts until a page is full. The next one begins behind the cursor of the last.
-async fn by_cursor<R: StreamRpc>(mut answers: Answers<R::Response>) -> Answer {
-    let mut page = Page::default();
-    let mut cursor = None;
-    while page.bytes.len() < PAGE_BYTES {
-        let part = match answers.next().await {
-            None => {
-                cursor = None;
-                break;
-            }
-            Some(Ok(part)) => part,
-            Some(Err(status)) => return Answer { result: Err(status), rest: None },
-        };
-        cursor = R::cursor(&part).filter(|cursor| !cursor.is_empty()).cloned();
-        if let Err(status) = page.add(&part) {
-            return Answer { result: Err(status), rest: None };
-        }
-        if cursor.is_none() {
-            break;
-        }
-    }
-    Answer { result: Ok(page.end(cursor.as_deref())), rest: None }
-}
-
-/// Takes parts until a page is full; what follows is left over.
-async fn whole<R: StreamRpc>(answers: Answers<R::Response>) -> Answer {
-    let parts: EncodedParts = Box::pin(answers.map(|part| encoded(&part?)));
-    page_of(R::OPERATION, None, parts).await
 }
 
 /// Makes a page of what was left over.

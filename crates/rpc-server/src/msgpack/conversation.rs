@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Msgpack;
 use super::answer::{Answer, Ask, page_of};
 use super::kept::Kept;
+use super::standing::Standing;
 use crate::metrics::{Protocol, REFUSED, Refusal};
 
 /// The largest message before the token was shown.
@@ -73,6 +74,7 @@ pub(super) struct Conversation {
     running: FuturesUnordered<BoxFuture<'static, Ended>>,
     aborts: HashMap<u32, AbortHandle>,
     kept: Kept,
+    standing: Standing,
     output: Vec<u8>,
     is_known: bool,
     raw_compat: bool,
@@ -92,6 +94,7 @@ impl Conversation {
         Self {
             scanner: Scanner::new(max_bytes),
             kept: Kept::new(settings.max_kept, settings.kept_life),
+            standing: Standing::new(settings.max_kept, settings.kept_life),
             login_until: Instant::now() + settings.login,
             slot: connection.slot,
             from,
@@ -159,7 +162,7 @@ impl Conversation {
             return Ok(());
         }
         let reads = self.running.len() < self.server.settings.max_in_flight;
-        let expiry = self.kept.next_expiry();
+        let expiry = self.kept.next_expiry().into_iter().chain(self.standing.next_expiry()).min();
         self.input.reserve(16 << 10);
         tokio::select! {
             Some(ended) = self.running.next() => self.finish(ended),
@@ -173,7 +176,10 @@ impl Conversation {
                 REFUSED.get((Protocol::Msgpack, Refusal::TooSlow)).inc();
                 return Err(End::Stranger);
             }
-            () = sleep_until(expiry.unwrap_or(self.login_until)), if expiry.is_some() => self.kept.expire(),
+            () = sleep_until(expiry.unwrap_or(self.login_until)), if expiry.is_some() => {
+                self.kept.expire();
+                self.standing.expire();
+            }
         }
         Ok(())
     }
@@ -288,7 +294,8 @@ impl Conversation {
             return Ok(Box::pin(page_of(operation, Some(rest.first), rest.parts)));
         }
         let (operations, settings) = (self.server.operations.clone(), self.server.settings.clone());
-        Ok(operation.visit(Ask { operations, settings, params }))
+        let standing = self.standing.clone();
+        Ok(operation.visit(Ask { operations, settings, params, standing }))
     }
 
     fn finish(&mut self, (msgid, answer): Ended) {

@@ -164,7 +164,8 @@ impl<Q: serde::Serialize + Sync> Next<Q> {
         let mut extras = Extras::from(&self.call);
         extras.handle = self.handle.take();
         let asked = (&extras, self.call.deadline);
-        if extras.handle.is_none() {
+        // Where the last page came from its answer stands; another connection would have it begin anew.
+        if extras.handle.is_none() && !self.on.as_ref().is_some_and(|on| on.is_open()) {
             self.on = None;
         }
         let page: Page<R::Response> =
