@@ -5,15 +5,15 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
 use hakata_names::ObjectFormat;
 use hakata_rpc::v1::{BlobService, CommitService, GetBlobRequest, History, ListCommitsRequest, RefService};
 use hakata_rpc::v1::{
     Comparison, DiffService, ListBranchesRequest, ListTreeRequest, PatchRequest, RepositoryKey, Revision,
     TreeService,
 };
-use hakata_rpc::{Call, Operation, Operations, Status, StreamRpc, UnaryRpc, Visitor};
+use hakata_rpc::{Call, Operation, Operations};
 
+use crate::ask::ask;
 use crate::fixture::World;
 
 /// A history with merges, renames, a submodule, a link, odd names, a large file and more entries than one part holds.
@@ -112,40 +112,6 @@ const REQUESTS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Asks one operation in one way and writes down what comes.
-struct Ask<'a> {
-    to: &'a dyn Operations,
-    request: String,
-}
-
-type Written = BoxFuture<'static, Vec<Result<String, Status>>>;
-
-impl Visitor for Ask<'_> {
-    type Output = Written;
-
-    fn unary<R: UnaryRpc>(self) -> Written {
-        let request = serde_json::from_str(&self.request).unwrap();
-        let answer = R::invoke(self.to, Call::default(), request);
-        Box::pin(async move { vec![answer.await.map(|answer| format!("{answer:?}"))] })
-    }
-
-    fn stream<R: StreamRpc>(self) -> Written {
-        let request = serde_json::from_str(&self.request).unwrap();
-        let answers = R::invoke(self.to, Call::default(), request);
-        answers.map(|part| part.map(|part| format!("{part:?}"))).collect::<Vec<_>>().boxed_all()
-    }
-}
-
-trait BoxedAll {
-    fn boxed_all(self) -> Written;
-}
-
-impl<F: Future<Output = Vec<Result<String, Status>>> + Send + 'static> BoxedAll for F {
-    fn boxed_all(self) -> Written {
-        Box::pin(self)
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_is_the_same_in_all_ways() {
     let world = World::new().await;
@@ -154,11 +120,10 @@ async fn the_answer_is_the_same_in_all_ways() {
     let ways: [(&str, Arc<dyn Operations>); 2] =
         [("grpc", Arc::new(world.grpc())), ("msgpack", Arc::new(world.msgpack()))];
     for (key, request) in REQUESTS {
-        let operation = Operation::find(key).unwrap();
-        let request = written(&world, request);
-        let first = operation.visit(Ask { to: &*world.local, request: request.clone() }).await;
+        let request = serde_json::from_str(&written(&world, request)).unwrap();
+        let first = ask(&*world.local, key, &request).await;
         for (way, to) in &ways {
-            let other = operation.visit(Ask { to: &**to, request: request.clone() }).await;
+            let other = ask(&**to, key, &request).await;
             assert_eq!(first.len(), other.len(), "{key} {request} over {way}: {first:.200?} {other:.200?}");
             for (one, other) in first.iter().zip(&other) {
                 assert_eq!(one, other, "{key} {request} over {way}");

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use hakata_blob::Blobs;
 use hakata_git::Git;
+use hakata_git::quarantine::Fsck;
 use hakata_names::{ObjectFormat, Oid, OwnerName, RefName, RefUpdate, RepositoryId, RepositoryName, UserId};
-use hakata_repository::{Atomicity, Intent, Parts, Push, Reason, ReceiveLimits, Repositories, no_rows};
+use hakata_repository::{
+    Atomicity, Import, Intent, Parts, Push, Reason, ReceiveLimits, Repositories, no_rows,
+};
 use hakata_rpc::grpc::Endpoint as GrpcEndpoint;
 use hakata_rpc::msgpack::Endpoint as MsgpackEndpoint;
 use hakata_rpc::{Operations, grpc, msgpack};
@@ -111,6 +114,13 @@ impl World {
 
     /// Makes a repository with what the client's refs point to.
     pub(crate) async fn create(&self, name: &str, format: ObjectFormat) -> RepositoryId {
+        let id = self.insert(name, format).await;
+        self.push(id).await;
+        id
+    }
+
+    /// Makes a repository without refs.
+    async fn insert(&self, name: &str, format: ObjectFormat) -> RepositoryId {
         let id: RepositoryId = self.repositories.ids().next().await.unwrap();
         let name = RepositoryName::parse(name).unwrap();
         let main = RefName::parse(b"refs/heads/main").unwrap();
@@ -126,8 +136,18 @@ impl World {
             created_at: 1,
         };
         repositories::insert(&mut self.db.write().await.unwrap(), &new).await.unwrap().unwrap();
-        self.push(id).await;
         id
+    }
+
+    /// Makes a repository of everything that a bare one holds, even where it breaks git's rules.
+    pub(crate) async fn import_whole(&self, name: &str, source: &Path) {
+        let format = run(source, &["-c", "safe.directory=*", "rev-parse", "--show-object-format"], b"");
+        let format = ObjectFormat::from_name(String::from_utf8(format).unwrap().trim()).unwrap();
+        let id = self.insert(name, format).await;
+        let repository = self.repositories.open(id).await.unwrap();
+        let import = Import { fsck: Fsck::Hashes, ..Import::new(source) };
+        let imported = repository.import(&import, |_| ()).await.unwrap();
+        assert!(imported.committed.is_complete(), "{:?}", imported.committed);
     }
 
     /// Pushes all refs of the client.

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what tests share fails the test that calls it")]
 
+mod ask;
 mod contract;
 mod fixture;
 mod hostile;
 mod making;
+mod reference;
 mod writing;
+mod zoo;
