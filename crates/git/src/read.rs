@@ -36,7 +36,7 @@ pub use blob::{BlobRange, BlobStream};
 pub use commit::{Commit, Person, SignedCommit};
 pub use find_files::{FoundFiles, Match};
 pub use follow::FollowedCommit;
-pub use last_commit::{KnownLastCommits, LastCommit};
+pub use last_commit::{KnownLastCommits, LastCommit, LastCommits};
 pub use lfs_pointers::{LfsPointer, parse_lfs_pointer};
 pub use log::{LogPage, LogQuery, Merges, Parents};
 pub use message::Trailer;

@@ -26,6 +26,7 @@ mod revisions;
 mod server;
 mod trees;
 
+use commits::last_commits::KeptLastCommits;
 use failure::status;
 
 /// Answers operations; cheap to clone.
@@ -37,12 +38,14 @@ struct Inner {
     repositories: Repositories,
     git_version: String,
     settings: Settings,
+    last_commits: Arc<KeptLastCommits>,
 }
 
 impl Local {
     /// Answers from these repositories, which a git of this version reads.
     pub fn new(repositories: Repositories, git_version: String, settings: Settings) -> Self {
-        Self(Arc::new(Inner { repositories, git_version, settings }))
+        let last_commits = Arc::new(KeptLastCommits::new(settings.last_commits_bytes));
+        Self(Arc::new(Inner { repositories, git_version, settings, last_commits }))
     }
 
     /// Finds the row of a repository. One question to the database.

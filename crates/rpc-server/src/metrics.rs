@@ -1,7 +1,7 @@
 //! What the servers count.
 
 use hakata_rpc::{Operation, Status};
-use hakata_runtime::metrics::{CounterFamily, GaugeFamily, HistogramFamily, Label, Metric};
+use hakata_runtime::metrics::{CounterFamily, Gauge, GaugeFamily, HistogramFamily, Label, Metric};
 
 pub(crate) static CALLS: CounterFamily<(Operation, Protocol, Outcome)> =
     CounterFamily::new("hakata_rpc_calls_total", "Operations served, by protocol and how they ended");
@@ -16,6 +16,36 @@ pub(crate) static REFUSED: CounterFamily<(Protocol, Refusal)> = CounterFamily::n
     "hakata_rpc_refused_total",
     "Connections and requests that reached no operation, by reason",
 );
+
+pub(crate) static LAST_COMMITS: CounterFamily<Source> = CounterFamily::new(
+    "hakata_rpc_last_commits_total",
+    "Questions for the last commits of a directory, by where the answer came from",
+);
+pub(crate) static LAST_COMMITS_BYTES: Gauge =
+    Gauge::new("hakata_rpc_last_commits_bytes", "Memory of last commits that are kept, estimated");
+
+/// Where the last commits of a directory came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// The answer was kept.
+    Memory,
+    /// An answer was kept for a commit further down.
+    Ancestor,
+    /// History was walked.
+    History,
+}
+
+impl Label for Source {
+    const KEY: &'static str = "from";
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Ancestor => "ancestor",
+            Self::History => "history",
+        }
+    }
+}
 
 /// How a call came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,5 +109,5 @@ impl Label for Refusal {
 
 /// Lists the metrics that this crate keeps, for [`hakata_runtime::metrics::register`].
 pub fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&CALLS, &SECONDS, &OPEN, &REFUSED]
+    vec![&CALLS, &SECONDS, &OPEN, &REFUSED, &LAST_COMMITS, &LAST_COMMITS_BYTES]
 }

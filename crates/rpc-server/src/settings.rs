@@ -25,6 +25,8 @@ pub struct Settings {
     pub max_made_bytes: u64,
     /// The objects that one call makes.
     pub max_made_objects: usize,
+    /// Memory for the last commits of directories, in bytes.
+    pub last_commits_bytes: u64,
 }
 
 impl Default for Settings {
@@ -40,6 +42,7 @@ impl Default for Settings {
             kept_life: Duration::from_secs(60),
             max_made_bytes: 128 << 20,
             max_made_objects: 100_000,
+            last_commits_bytes: 32 << 20,
         }
     }
 }

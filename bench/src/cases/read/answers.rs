@@ -167,7 +167,7 @@ fn last_commits(tip: Oid, names: &[String], asked: &[String]) -> Operation {
     let share = names.len().max(1) as f64 / n_asked.max(1) as f64;
     let mut operation = one("last commits of all (git: of 40)", 5.0 / share, &[], move |view| {
         let found = view.last_commits(&tip, None, &|_| None)?;
-        Ok(found.iter().take(n_asked).map(|entry| format!("{}\n", entry.commit)).collect::<String>())
+        Ok(found.entries.iter().take(n_asked).map(|entry| format!("{}\n", entry.commit)).collect::<String>())
     });
     operation.commands = commands;
     operation

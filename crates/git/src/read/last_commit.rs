@@ -25,6 +25,16 @@ pub struct LastCommit {
     pub commit: Oid,
 }
 
+/// The commits that changed the entries of a directory last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastCommits {
+    /// An answer for each entry, in the order of the directory.
+    pub entries: Vec<LastCommit>,
+    /// A commit with the same directory that every entry was followed to, far back if possible: the answers are its own
+    /// too.
+    pub same_since: Oid,
+}
+
 /// Finds what [`View::last_commits`] answered before for a commit and the same directory. Answers never change.
 pub type KnownLastCommits<'a> = &'a dyn Fn(&Oid) -> Option<Arc<[LastCommit]>>;
 
@@ -63,21 +73,31 @@ impl View {
         tip: &Oid,
         directory: Option<&TreePath>,
         known: KnownLastCommits<'_>,
-    ) -> Result<Vec<LastCommit>, ReadError> {
+    ) -> Result<LastCommits, ReadError> {
         let tree = self.directory(tip, directory)?;
         let mut history = History::new(self);
         let tip = history.node(tip)?;
+        let mut same_since = tip;
         let mut walk = Walk::start(self, tree, directory)?;
         let all = (0..walk.entries.len()).collect();
         walk.carry(&history, tip, all);
         while let Some((.., node)) = walk.queue.pop() {
             let carried = walk.carried.remove(&node).unwrap_or_default();
+            if carried.len() == walk.entries.len() {
+                same_since = node;
+            }
             if !carried.is_empty() {
                 walk.visit(&mut history, node, carried, known)?;
             }
         }
+        // A file that is gone by now may have been there then.
+        if walk.directory_of(self, history.tree(same_since))? != Some(tree) {
+            same_since = tip;
+        }
         let entries = walk.entries.into_iter();
-        Ok(entries.filter_map(|entry| Some(LastCommit { name: entry.name, commit: entry.found? })).collect())
+        let entries =
+            entries.filter_map(|entry| Some(LastCommit { name: entry.name, commit: entry.found? })).collect();
+        Ok(LastCommits { entries, same_since: history.oid(same_since)? })
     }
 }
 

@@ -36,6 +36,7 @@ impl Rpc {
                 kept_life: values.duration("rpc.kept_time"),
                 max_made_bytes: values.bytes("rpc.made_size"),
                 max_made_objects: values.count("rpc.made_objects"),
+                last_commits_bytes: values.bytes("rpc.last_commits"),
             },
         }
     }

@@ -20,6 +20,7 @@ use crate::parts::{Parts, parts};
 
 mod blame;
 mod follow;
+pub(super) mod last_commits;
 
 /// Commits of one part.
 const PART_COMMITS: usize = 100;
@@ -87,9 +88,9 @@ impl CommitService for Local {
             let directory = tree_path(&request.path)?;
             let opened = local.open(request.repository.as_ref(), &call).await?;
             let named = opened.named(request.revision.as_ref())?;
-            let found = opened
-                .read(move |view| view.last_commits(&named.commit(view)?, directory.as_ref(), &|_| None));
-            let found = found.await?;
+            let kept = local.0.last_commits.clone();
+            let found =
+                opened.read(move |view| kept.find(view, &named.commit(view)?, directory.as_ref())).await?;
             let begin = match request.cursor.is_empty() {
                 true => 0,
                 false => {

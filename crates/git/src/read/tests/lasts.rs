@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use hakata_names::{ObjectFormat, Oid, TreePath};
 
 use super::zoo::{Files, Made, PATHS, Zoo};
-use crate::read::{LastCommit, Match};
+use crate::read::{LastCommit, LastCommits, Match};
 use crate::testing;
 
 fn git_log_one(zoo: &Zoo, tip: &Oid, path: &[u8]) -> Vec<u8> {
@@ -35,7 +35,8 @@ async fn last_commits_are_git_s_for_every_path() {
             for directory in [None, Some(&b"dir"[..]), Some(b"dir/deep")] {
                 let asked = directory.map(|path| TreePath::parse(path).unwrap());
                 let found = zoo.read(move |view| Ok(view.last_commits(&tip, asked.as_ref(), &|_| None).ok()));
-                for LastCommit { name, commit } in found.await.unwrap().unwrap_or_default() {
+                let found = found.await.unwrap().map(|found| found.entries);
+                for LastCommit { name, commit } in found.unwrap_or_default() {
                     let path = directory.map_or(name.clone(), |above| [above, b"/", &name].concat());
                     let expected = git_log_one(&zoo, &tip, &path);
                     assert_eq!(commit.to_string().as_bytes(), expected, "{path:?} of {tip}, graph {share:?}");
@@ -43,6 +44,10 @@ async fn last_commits_are_git_s_for_every_path() {
             }
         }
     }
+}
+
+async fn plain_at(zoo: &Zoo, tip: Oid) -> LastCommits {
+    zoo.read(move |view| view.last_commits(&tip, None, &|_| None)).await.unwrap()
 }
 
 /// A commit whose directory is like its parent's has the parent's answers, remembered or not.
@@ -53,7 +58,7 @@ async fn remembered_answers_change_nothing() {
     let remembered = Arc::new(Mutex::new(HashMap::<Oid, Arc<[LastCommit]>>::new()));
     let mut n_used = 0;
     for tip in zoo.commits.iter().copied() {
-        let plain = zoo.read(move |view| view.last_commits(&tip, None, &|_| None)).await.unwrap();
+        let plain = plain_at(&zoo, tip).await;
         let known = remembered.clone();
         let used = zoo.read(move |view| {
             let n_used = std::cell::Cell::new(0);
@@ -66,8 +71,9 @@ async fn remembered_answers_change_nothing() {
         });
         let (found, n) = used.await.unwrap();
         n_used += n;
-        assert_eq!(found, plain, "{tip}");
-        remembered.lock().unwrap().insert(tip, found.into());
+        assert_eq!(found.entries, plain.entries, "{tip}");
+        assert_eq!(plain_at(&zoo, found.same_since).await.entries, found.entries, "{tip}");
+        remembered.lock().unwrap().insert(tip, found.entries.into());
     }
     assert!(n_used > 40, "answers were of use");
 }
@@ -97,11 +103,58 @@ async fn changed_reverted_and_doubled_files_have_their_own_last_commits() {
     let found = zoo.read(move |view| {
         asked
             .iter()
-            .map(|tip| Ok(view.last_commits(tip, None, &|_| None)?[0].commit))
+            .map(|tip| Ok(view.last_commits(tip, None, &|_| None)?.entries[0].commit))
             .collect::<Result<Vec<_>, _>>()
     });
     let expected = [0, 1, 2, 0, 2, 0].map(|n| zoo.commits[n]);
     assert_eq!(found.await.unwrap(), expected);
+}
+
+/// An answer that is kept for the commit which the directory has been the same since serves every branch from there.
+#[tokio::test]
+async fn branches_with_the_same_directory_share_what_was_found() {
+    let files = |inside: &str, outside: &str| {
+        let file = |text: &str| (0o100_644, text.as_bytes().to_vec());
+        Files::from([(b"dir/f".to_vec(), file(inside)), (b"out".to_vec(), file(outside))])
+    };
+    let made = |n: usize, parents: Vec<usize>, inside: &str| Made {
+        parents,
+        files: files(inside, &n.to_string()),
+        message: n.to_string().into_bytes(),
+        time: 1_000 + n as u64,
+        ..Made::default()
+    };
+    let mut commits = vec![made(0, vec![], "one"), made(1, vec![0], "two"), made(2, vec![1], "one")];
+    // Two branches that never touch the directory, and a merge of both.
+    commits.extend((3..10).map(|n| made(n, vec![n - 1], "one")));
+    commits.push(made(10, vec![2], "one"));
+    commits.extend((11..20).map(|n| made(n, vec![n - 1], "one")));
+    commits.push(made(20, vec![9, 19], "one"));
+    let zoo = Zoo::make(ObjectFormat::Sha1, &commits).await;
+    zoo.write_commit_graph(1);
+    let (asked, since) = (zoo.commits.clone(), zoo.commits[2]);
+    zoo.read(move |view| {
+        let directory = TreePath::parse(b"dir").unwrap();
+        let first = view.last_commits(&asked[9], Some(&directory), &|_| None)?;
+        assert_eq!(
+            (first.entries[0].commit, first.same_since),
+            (since, since),
+            "the revert is the last change"
+        );
+        let kept: Arc<[LastCommit]> = first.entries.into();
+        for tip in [19, 20] {
+            let n_asked = std::cell::Cell::new(0);
+            let found = view.last_commits(&asked[tip], Some(&directory), &|oid| {
+                n_asked.set(n_asked.get() + 1);
+                (*oid == since).then(|| kept.clone())
+            })?;
+            assert_eq!(found.entries[..], kept[..]);
+            assert!(n_asked.get() <= 11, "the walk ends where the answer is kept");
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
