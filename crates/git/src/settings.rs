@@ -38,6 +38,10 @@ pub struct Settings {
     pub merging_idle: Duration,
     /// Memory for what came of merges, in bytes.
     pub kept_merges_bytes: u64,
+    /// Files up to this size are read in process, which holds them in memory, in bytes; git streams larger ones.
+    pub in_process_file_bytes: u64,
+    /// Pairs of files whose contents are compared in process to find renames; git searches among more.
+    pub in_process_renames: usize,
 }
 
 impl Settings {
@@ -61,6 +65,8 @@ impl Settings {
             max_merging: (cores * 2).max(4),
             merging_idle: Duration::from_secs(30),
             kept_merges_bytes: 16 << 20,
+            in_process_file_bytes: 2 << 20,
+            in_process_renames: 400,
         }
     }
 }

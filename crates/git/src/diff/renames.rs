@@ -9,9 +9,6 @@ use super::changes::{Change, ChangeSide, Status};
 use super::similarity::{MAX_SCORE, MIN_SCORE, Pieces, may_be_similar};
 use crate::objects::{ReadError, View};
 
-/// Most pairs of files whose contents are compared in process.
-const MAX_PAIRS: usize = 400;
-
 /// Most bytes of a file whose content is compared in process.
 const MAX_COMPARED: u64 = 1 << 20;
 
@@ -38,7 +35,12 @@ struct Pair {
 }
 
 /// Replaces deletions and additions by renames. Changes stay as they are if the search is left to git.
-pub(super) fn find_renames(view: &View, changes: &mut Vec<Change>) -> Result<Search, ReadError> {
+/// At most `max_pairs` pairs of files are compared.
+pub(super) fn find_renames(
+    view: &View,
+    changes: &mut Vec<Change>,
+    max_pairs: usize,
+) -> Result<Search, ReadError> {
     let indexes = |status| {
         let all = changes.iter().enumerate().filter(move |(_, change)| change.status == status);
         all.map(|(at, _)| at).collect::<Vec<usize>>()
@@ -56,7 +58,7 @@ pub(super) fn find_renames(view: &View, changes: &mut Vec<Change>) -> Result<Sea
     if n_identical > 0 && !have_unique_names(changes, &sources, &targets) {
         return Ok(Search::LeftToGit);
     }
-    match find_similar(view, changes, sources, targets)? {
+    match find_similar(view, changes, (sources, targets), max_pairs)? {
         Some(similar) => pairs.extend(similar),
         None => return Ok(Search::LeftToGit),
     }
@@ -124,13 +126,13 @@ fn have_unique_names(changes: &[Change], sources: &[usize], targets: &[usize]) -
 fn find_similar(
     view: &View,
     changes: &[Change],
-    mut sources: Vec<usize>,
-    mut targets: Vec<usize>,
+    (mut sources, mut targets): (Vec<usize>, Vec<usize>),
+    max_pairs: usize,
 ) -> Result<Option<Vec<Pair>>, ReadError> {
     if sources.is_empty() || targets.is_empty() {
         return Ok(Some(Vec::new()));
     }
-    if sources.len() * targets.len() > MAX_PAIRS {
+    if sources.len() * targets.len() > max_pairs {
         return Ok(None);
     }
     let mut files = Files { view, sizes: HashMap::new(), pieces: HashMap::new(), is_too_large: false };

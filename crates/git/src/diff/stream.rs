@@ -89,10 +89,11 @@ impl Objects {
     pub async fn changes(&self, query: &DiffQuery, allowance: &Allowance) -> Result<Vec<Change>, ReadError> {
         let (old, new, paths, renames) = (query.old, query.new, query.paths.clone(), query.renames);
         if renames != Renames::WithCopies {
+            let max_pairs = self.git().settings().in_process_renames;
             let read = move |view: &View| {
                 let mut changes = view.tree_changes(old.as_ref(), new.as_ref(), &paths)?;
                 let search = match renames {
-                    Renames::Find => find_renames(view, &mut changes)?,
+                    Renames::Find => find_renames(view, &mut changes, max_pairs)?,
                     _ => Search::Complete,
                 };
                 Ok((search == Search::Complete).then_some(changes))

@@ -10,9 +10,6 @@ use crate::command::{Command, Subcommand};
 use crate::objects::{Kind, Objects, ReadError, broken};
 use crate::process::Child;
 
-/// Files up to this size are read in process, which holds them in memory; git streams larger ones.
-const IN_PROCESS: u64 = 2 << 20;
-
 /// Longest piece of a stream, in bytes.
 pub(crate) const MAX_CHUNK: usize = 128 << 10;
 
@@ -66,6 +63,7 @@ impl Objects {
         range: BlobRange,
         allowance: &Allowance,
     ) -> Result<BlobStream, ReadError> {
+        let max_bytes = self.git().settings().in_process_file_bytes;
         let read = move |view: &crate::objects::View| {
             let header = view.header(&oid)?.ok_or(ReadError::Absent(oid))?;
             if header.kind != Kind::Blob {
@@ -74,7 +72,7 @@ impl Objects {
             let left = header.size_bytes.saturating_sub(range.offset).min(range.length.unwrap_or(u64::MAX));
             view.meter().take_bytes(left)?;
             let content =
-                if header.size_bytes <= IN_PROCESS { Some(view.read_blob(&oid, IN_PROCESS)?) } else { None };
+                if header.size_bytes <= max_bytes { Some(view.read_blob(&oid, max_bytes)?) } else { None };
             Ok((header.size_bytes, left, content.map(Bytes::from)))
         };
         let (size_bytes, left, content) = self.read_within(allowance, read).await?;

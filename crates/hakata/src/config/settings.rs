@@ -265,6 +265,8 @@ fn git(values: &Values, data: &Path) -> hakata_git::Settings {
         merging_idle: values.duration("git.merging_idle"),
         kept_merges_bytes: values.bytes("git.kept_merges"),
         object_cache_bytes: usize::try_from(values.bytes("git.object_cache")).unwrap_or(usize::MAX),
+        in_process_file_bytes: values.bytes("git.in_process_file"),
+        in_process_renames: values.count("git.in_process_renames"),
         ..defaults
     }
 }
