@@ -2,14 +2,14 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::Effort;
 use crate::client::{Client, discovery};
 use crate::meter::resident_kib;
-use crate::peers::Peers;
+use crate::peers::{Peer, Peers};
 use crate::report::Report;
 use crate::repositories::Repository;
 
@@ -55,6 +55,22 @@ pub(crate) fn connections(
     Ok(())
 }
 
+/// Waits until the server has nothing to do any more: the last words of each login are on their way when its client goes to
+/// the background.
+fn wait_until_idle(server: &Peer) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut before = server.cpu()?;
+    loop {
+        std::thread::sleep(Duration::from_millis(50));
+        let now = server.cpu()?;
+        if now - before < Duration::from_millis(1) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "the server does not become idle");
+        before = now;
+    }
+}
+
 /// Clients of OpenSSH that have logged in and run nothing; they end when this is dropped.
 struct Logins {
     host: String,
@@ -73,8 +89,7 @@ impl Logins {
             ensure!(status.context("running ssh")?.success(), "ssh does not log in");
             logins.sockets.push(socket);
         }
-        // The last words of each login are on their way.
-        std::thread::sleep(Duration::from_millis(500));
+        wait_until_idle(&peers.quiet.0)?;
         Ok(logins)
     }
 }
