@@ -9,7 +9,7 @@
 
 use crate::listener::{Connection, Name, Network, Slot};
 use crate::stream::{Patience, Peer};
-use crate::tls::Tls;
+use crate::tls::{ClientCertificate, Tls};
 use ::http::{Request, Response};
 use hakata_runtime::metrics::{CounterFamily, GaugeGuard, Label, Metric};
 use hakata_runtime::tasks::Tasks;
@@ -111,6 +111,7 @@ struct Shared<H> {
 struct Link {
     peer: Peer,
     transport: Transport,
+    certificate: Option<ClientCertificate>,
     slot: Slot,
     _open: GaugeGuard,
 }
@@ -125,7 +126,8 @@ where
         Self { name, settings, tls: None, handler }
     }
 
-    /// Makes every connection begin with TLS.
+    /// Makes every connection begin with TLS. If clients show certificates, each request has a [`ClientCertificate`]
+    /// among its extensions.
     #[must_use]
     pub fn with_tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
@@ -135,18 +137,21 @@ where
     /// Serves a connection until it ends. When the group drains, requests that run are finished and the rest closed.
     pub async fn serve(self: Arc<Self>, connection: Connection, tasks: Tasks) {
         let Connection { stream, peer, slot, open } = connection;
-        let link = |transport| Link { peer, transport, slot, _open: open };
+        let link = |transport, certificate| Link { peer, transport, certificate, slot, _open: open };
         let Some(tls) = self.tls.clone() else {
-            return Box::pin(self.serve_on(stream, link(Transport::Plain), tasks)).await;
+            return Box::pin(self.serve_on(stream, link(Transport::Plain, None), tasks)).await;
         };
         let drain = tasks.cancel_token();
         let accepted = tokio::select! {
-            accepted = tls.accept(stream, self.settings.header) => accepted,
+            accepted = tls.accept(stream, self.settings.header, self.name) => accepted,
             () = drain.cancelled() => return,
         };
         match accepted {
-            // Boxed, as above: a connection is of one of the two kinds and does not keep room for both.
-            Ok(stream) => Box::pin(self.serve_on(stream, link(Transport::Tls), tasks)).await,
+            Ok(stream) => {
+                let certificate = ClientCertificate::of(&stream);
+                // Boxed, as above: a connection is of one of the two kinds and does not keep room for both.
+                Box::pin(self.serve_on(stream, link(Transport::Tls, certificate), tasks)).await;
+            }
             Err(error) => self.failed(Failure::of(&error), &error, peer),
         }
     }

@@ -37,6 +37,7 @@ pub mod shutdown;
 pub fn metrics() -> Vec<&'static dyn hakata_runtime::metrics::Metric> {
     let mut all = listener::metrics();
     all.extend(stream::metrics());
+    all.extend(tls::metrics());
     all.extend(http::metrics());
     all.extend(process::metrics());
     all.extend(log::metrics());

@@ -1,23 +1,62 @@
 //! TLS for listeners, with certificates that can be changed while the server runs.
 
-use rustls::ServerConfig;
+use rustls::client::verify_server_name;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ParsedCertificate, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+pub use tokio_rustls::server::TlsStream;
 
-/// Where the certificate chain and its key are, both in PEM.
+mod failure;
+
+pub(crate) use failure::metrics;
+
+/// How long a peer that is turned away may take to read why.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// What it may still send meanwhile.
+const MAX_LAST_BYTES: u64 = 64 << 10;
+
+/// Where the certificates are, all in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The chain, the server's own certificate first.
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+    /// The authorities that sign the certificates of clients; with it a client without one is turned away.
+    pub client_authority: Option<PathBuf>,
+}
+
+/// Whom a client's certificate names; [`Tls::accept`] has checked that an authority vouches for it.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate(Arc<CertificateDer<'static>>);
+
+impl ClientCertificate {
+    /// Takes it of a connection whose hands were shaken; `None` if clients are not asked for one.
+    pub fn of<S>(stream: &TlsStream<S>) -> Option<Self> {
+        let first = stream.get_ref().1.peer_certificates()?.first()?;
+        Some(Self(Arc::new(first.clone().into_owned())))
+    }
+
+    /// Finds the first of some names that the certificate is valid for: a DNS name or an address among its alternative
+    /// names. The common name counts nothing.
+    pub fn named<'a>(&self, names: &'a [String]) -> Option<&'a str> {
+        let certificate = ParsedCertificate::try_from(&*self.0).ok()?;
+        let is_valid = |name: &&String| {
+            let name = ServerName::try_from(name.as_str());
+            name.is_ok_and(|name| verify_server_name(&certificate, &name).is_ok())
+        };
+        names.iter().find(is_valid).map(String::as_str)
+    }
 }
 
 /// The present certificates of a server; cheap to clone, all clones change together.
@@ -38,6 +77,15 @@ pub enum LoadTlsError {
         /// What is wrong with it.
         #[source]
         source: pem::Error,
+    },
+    /// The authorities of clients are none.
+    #[error("using the authorities {path}")]
+    Authority {
+        /// Their file.
+        path: PathBuf,
+        /// What is wrong with them.
+        #[source]
+        source: VerifierBuilderError,
     },
     /// Certificate and key do not fit, or are of a kind that is not supported.
     #[error("using the certificate {certificate}")]
@@ -70,20 +118,52 @@ impl Tls {
         Ok(())
     }
 
-    /// Shakes hands within a time.
+    /// Lists the files that certificates are read from.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let Config { certificate, key, client_authority } = &self.config;
+        [certificate, key].into_iter().chain(client_authority)
+    }
+
+    /// Shakes hands within a time, and counts a failure for the listener.
     ///
     /// # Errors
-    /// When the peer is too slow, leaves, or speaks something else.
-    pub async fn accept<S>(&self, stream: S, limit: Duration) -> io::Result<TlsStream<S>>
+    /// When the peer is too slow, leaves, speaks something else, or has no certificate that is good for this server.
+    pub async fn accept<S>(
+        &self,
+        stream: S,
+        limit: Duration,
+        listener: &'static str,
+    ) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let present = self.present.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match tokio::time::timeout(limit, TlsAcceptor::from(present).accept(stream)).await {
-            Ok(accepted) => accepted,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake takes too long")),
-        }
+        let accepting = TlsAcceptor::from(present).accept(stream).into_fallible();
+        let error = match tokio::time::timeout(limit, accepting).await {
+            Ok(Ok(accepted)) => return Ok(accepted),
+            Ok(Err((error, stream))) => {
+                if failure::is_of_certificate(&error) {
+                    part(stream).await;
+                }
+                error
+            }
+            Err(_) => io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake takes too long"),
+        };
+        failure::count(listener, &error);
+        Err(error)
     }
+}
+
+/// Lets a peer read why it is turned away: were the connection closed while something that it sent is unread, the kernel
+/// would take the alert back.
+async fn part<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let reading = async {
+        stream.shutdown().await?;
+        let mut rest = stream.take(MAX_LAST_BYTES);
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+    };
+    // Whether the peer listens is its own affair.
+    let _ = tokio::time::timeout(LAST_WORD, reading).await;
 }
 
 fn read(config: &Config) -> Result<Arc<ServerConfig>, LoadTlsError> {
@@ -96,14 +176,32 @@ fn read(config: &Config) -> Result<Arc<ServerConfig>, LoadTlsError> {
     let key = PrivateKeyDer::from_pem_file(&config.key).map_err(in_file(&config.key))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let refuse = |source| LoadTlsError::Use { certificate: config.certificate.clone(), source };
-    let mut server = ServerConfig::builder_with_provider(provider)
+    let server = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(refuse)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
         .map_err(refuse)?;
+    let server = match &config.client_authority {
+        None => server.with_no_client_auth(),
+        Some(path) => server.with_client_cert_verifier(verifier(path, provider)?),
+    };
+    let mut server = server.with_single_cert(chain, key).map_err(refuse)?;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(server))
+}
+
+/// Asks clients for a certificate that one of these authorities signed.
+fn verifier(
+    path: &PathBuf,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, LoadTlsError> {
+    let read = |source| LoadTlsError::Read { path: path.clone(), source };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
+        let added = roots.add(certificate.map_err(read)?);
+        added.map_err(|source| LoadTlsError::Use { certificate: path.clone(), source })?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let verifier = verifier.map_err(|source| LoadTlsError::Authority { path: path.clone(), source })?;
+    Ok(verifier)
 }
 
 #[cfg(test)]
@@ -125,6 +223,11 @@ pub(crate) mod tests {
         roots
     }
 
+    /// Names the certificate that was written to a directory.
+    pub(crate) fn config(dir: &Path) -> Config {
+        Config { certificate: dir.join("cert.pem"), key: dir.join("key.pem"), client_authority: None }
+    }
+
     /// A client that trusts only these roots and offers one protocol.
     pub(crate) fn connector(roots: RootCertStore, protocol: &str) -> (TlsConnector, ServerName<'static>) {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -138,7 +241,7 @@ pub(crate) mod tests {
         let (connector, name) = connector(roots, "h2");
         let (near, far) = duplex(64 << 10);
         let (ours, theirs) =
-            tokio::join!(tls.accept(near, Duration::from_secs(9)), connector.connect(name, far));
+            tokio::join!(tls.accept(near, Duration::from_secs(9), "test"), connector.connect(name, far));
         theirs.ok()?;
         ours.ok()?.get_ref().1.alpn_protocol().map(<[u8]>::to_vec)
     }
@@ -146,7 +249,7 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn new_certificates_hold_after_a_reload() {
         let dir = tempfile::tempdir().unwrap();
-        let config = Config { certificate: dir.path().join("cert.pem"), key: dir.path().join("key.pem") };
+        let config = config(dir.path());
         let old = certify(dir.path());
         let tls = Tls::load(config).unwrap();
         assert_eq!(shake_hands(&tls, old.clone()).await.as_deref(), Some(&b"h2"[..]));
@@ -164,14 +267,14 @@ pub(crate) mod tests {
     async fn a_silent_or_odd_peer_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         certify(dir.path());
-        let config = Config { certificate: dir.path().join("cert.pem"), key: dir.path().join("key.pem") };
+        let config = config(dir.path());
         let tls = Tls::load(config).unwrap();
         let (near, _silent) = duplex(64);
-        let late = tls.accept(near, Duration::from_secs(30)).await.unwrap_err();
+        let late = tls.accept(near, Duration::from_secs(30), "test").await.unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
         let (near, mut far) = duplex(64);
         tokio::io::AsyncWriteExt::write_all(&mut far, b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-        let odd = tls.accept(near, Duration::from_secs(30)).await.unwrap_err();
+        let odd = tls.accept(near, Duration::from_secs(30), "test").await.unwrap_err();
         assert_eq!(odd.kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -202,7 +202,7 @@ fn http(values: &Values) -> hakata_service::http::Settings {
 
 fn tls(values: &Values) -> Option<tls::Config> {
     let (certificate, key) = (values.some_text("http.tls_certificate")?, values.some_text("http.tls_key")?);
-    Some(tls::Config { certificate: certificate.into(), key: key.into() })
+    Some(tls::Config { certificate: certificate.into(), key: key.into(), client_authority: None })
 }
 
 fn smart_http(values: &Values) -> hakata_smart_http::Settings {

@@ -73,12 +73,15 @@ impl Exchange {
         link.slot.authenticated();
         let (running, sound) = shared.activity.begin(|head| strict::check(&request, head));
         let facts = RequestFacts::learn(&server.settings, link.peer, link.transport, request.headers());
-        let (parts, incoming) = request.into_parts();
+        let (mut parts, incoming) = request.into_parts();
         let version = parts.version;
         let mut line = AccessLine::new(server.name, facts, parts.method.clone(), parts.uri.clone());
         let (body, received) = Body::incoming(incoming, Pace::new(&server.settings));
         line.secret_prefix = server.settings.secret_prefix;
         line.bytes_in = received;
+        if let Some(certificate) = &link.certificate {
+            parts.extensions.insert(certificate.clone());
+        }
         let request = Request::from_parts(parts, body.limit(server.settings.max_body_bytes));
         (Self { line, running, version, sound }, request)
     }

@@ -31,6 +31,7 @@ where
     let link = Link {
         peer: Peer::tcp("192.0.2.7:4711".parse().unwrap()),
         transport: Transport::Plain,
+        certificate: None,
         slot: Connections::default().admit(None).unwrap(),
         _open: counted_open("test"),
     };

@@ -143,7 +143,7 @@ async fn tls_is_served_and_its_absence_noticed() {
     let tasks = Tasks::new();
     let dir = tempfile::tempdir().unwrap();
     let roots = tls::tests::certify(dir.path());
-    let files = tls::Config { certificate: dir.path().join("cert.pem"), key: dir.path().join("key.pem") };
+    let files = tls::tests::config(dir.path());
     let listener = bind("127.0.0.1:0", &Settings::default(), &Connections::default()).unwrap();
     let address = listener.local_address().tcp().unwrap();
     serve_with(&tasks, listener, Some(Tls::load(files).unwrap()));
