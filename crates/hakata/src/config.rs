@@ -9,13 +9,16 @@ mod id;
 mod jobs;
 mod keys;
 mod raw;
+mod routes;
 mod rpc;
+mod rpc_client;
 mod settings;
 mod show;
 mod value;
 
 pub(crate) use id::{Id, IdListen};
 pub(crate) use raw::Setting;
+pub(crate) use rpc_client::RpcClient;
 pub(crate) use settings::{Listen, Log, Public, Server, Settings};
 pub(crate) use show::{reference, template};
 

@@ -10,6 +10,7 @@ mod id_lease;
 mod output;
 mod reference;
 mod rpc_call;
+mod rpc_client;
 mod serve;
 
 use clap::Parser;

@@ -132,7 +132,7 @@ async fn serve(mut start: Start, log: &Log) -> Result<Answer, Failure> {
         Some(ids) => Some(ids.serve(&start.settings, &faces, &tasks).await),
         None => None,
     };
-    rpc.serve(&start.settings, &engines, &faces);
+    rpc.serve(&start.settings, &engines, &faces, &shutdown);
     let worker = jobs::start(&start.settings, &engines, &faces);
     listeners.serve(&start.settings, &engines, &faces, &tasks, &shutdown, ids.as_ref());
     let status = Arc::new(Status::new(&start.dir, &addresses, &engines, &faces, &shutdown));

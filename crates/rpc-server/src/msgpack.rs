@@ -1,6 +1,6 @@
 //! The operations over MessagePack-RPC.
 //!
-//! A connection shows its token with the method `auth`, unless the service wants none; then it sends as many requests as
+//! A connection shows its token with the method `auth`, unless its certificate says enough or the service wants none; then it sends as many requests as
 //! it likes and gets answers in the order in which they are ready. What an answer in parts leaves over waits on this
 //! connection, for a while and in bounded number. See [`hakata_rpc::msgpack`] for the messages.
 
@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use hakata_rpc::Operations;
 use hakata_service::listener::Connection;
+use hakata_service::stream::Stream;
+use hakata_service::tls::{ClientCertificate, Tls, TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
@@ -19,7 +21,10 @@ mod conversation;
 mod kept;
 mod standing;
 
-use conversation::Conversation;
+use conversation::{Conversation, End};
+
+/// What the listener is called in metrics.
+const LISTENER: &str = "rpc_msgpack";
 
 /// Serves connections; cheap to clone.
 #[derive(Clone)]
@@ -28,6 +33,7 @@ pub struct Msgpack {
     tokens: Tokens,
     settings: Arc<Settings>,
     drain: CancellationToken,
+    tls: Option<Tls>,
 }
 
 impl Msgpack {
@@ -38,14 +44,41 @@ impl Msgpack {
         settings: Settings,
         drain: CancellationToken,
     ) -> Self {
-        Self { operations, tokens, settings: Arc::new(settings), drain }
+        Self { operations, tokens, settings: Arc::new(settings), drain, tls: None }
+    }
+
+    /// Makes every connection begin with TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        Self { tls: Some(tls), ..self }
     }
 
     /// Serves one connection to its end.
     pub async fn serve(self, connection: Connection) {
-        let peer = connection.peer;
-        let end = Conversation::new(self, connection).run().await;
+        // Boxed: a connection is of one of the two kinds and does not keep room for both.
+        let (peer, slot, stream) = (connection.peer, connection.slot, connection.stream);
+        let end = match self.tls.clone() {
+            None => {
+                let is_known = self.tokens.are_none();
+                Box::pin(Conversation::new(self, (stream, slot), is_known).run()).await
+            }
+            Some(tls) => match self.shake_hands(&tls, stream).await {
+                Ok(stream) => {
+                    let certificate = ClientCertificate::of(&stream);
+                    let is_known = self.tokens.are_none() || self.tokens.know(certificate.as_ref());
+                    Box::pin(Conversation::new(self, (stream, slot), is_known).run()).await
+                }
+                Err(end) => end,
+            },
+        };
         tracing::debug!(%peer, %end, "rpc connection ended");
+    }
+
+    async fn shake_hands(&self, tls: &Tls, stream: Stream) -> Result<TlsStream<Stream>, End> {
+        tokio::select! {
+            accepted = tls.accept(stream, self.settings.login, LISTENER) => accepted.map_err(End::Io),
+            () = self.drain.cancelled() => Err(End::Drained),
+        }
     }
 }
 

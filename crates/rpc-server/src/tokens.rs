@@ -4,20 +4,36 @@ use std::sync::Arc;
 
 use hakata_rpc::{Code, Status};
 use hakata_runtime::secret::{Secret, equal};
+use hakata_service::tls::ClientCertificate;
 
 /// Tokens that open the ports; two while one replaces the other. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Tokens(Arc<[Secret<String>]>);
+pub struct Tokens {
+    tokens: Arc<[Secret<String>]>,
+    names: Arc<[String]>,
+}
 
 impl Tokens {
     /// Accepts callers that show one of these. Without any, nobody is asked: only for ports that nobody else can reach.
     pub fn new(tokens: Vec<Secret<String>>) -> Self {
-        Self(tokens.into())
+        Self { tokens: tokens.into(), names: Arc::default() }
+    }
+
+    /// Lets callers in without a token whose certificate has one of these names.
+    #[must_use]
+    pub fn or_names(self, names: Vec<String>) -> Self {
+        Self { names: names.into(), ..self }
     }
 
     /// Says whether callers need to show nothing.
     pub fn are_none(&self) -> bool {
-        self.0.is_empty()
+        self.tokens.is_empty() && self.names.is_empty()
+    }
+
+    /// Says whether a caller needs to show nothing but this certificate.
+    pub(crate) fn know(&self, certificate: Option<&ClientCertificate>) -> bool {
+        let is_named = |certificate: &ClientCertificate| certificate.named(&self.names).is_some();
+        !self.names.is_empty() && certificate.is_some_and(is_named)
     }
 
     /// Looks at what a caller shows; takes as long for a wrong token as for a right one.
@@ -25,14 +41,14 @@ impl Tokens {
     /// # Errors
     /// UNAUTHENTICATED.
     pub fn check(&self, shown: Option<&str>) -> Result<(), Status> {
-        if self.0.is_empty() {
+        if self.are_none() {
             return Ok(());
         }
         let Some(shown) = shown else {
             return Err(Status::new(Code::Unauthenticated, "the service wants a token"));
         };
         let known = self
-            .0
+            .tokens
             .iter()
             .fold(false, |known, token| known | equal(token.expose().as_bytes(), shown.as_bytes()));
         if known { Ok(()) } else { Err(Status::new(Code::Unauthenticated, "the token is wrong")) }
@@ -54,5 +70,7 @@ mod tests {
             assert!(tokens.check(shown).is_err(), "{shown:?}");
         }
         assert!(Tokens::new(Vec::new()).check(None).is_ok());
+        let names = Tokens::new(Vec::new()).or_names(vec!["web".to_owned()]);
+        assert!(names.check(None).is_err() && names.check(Some("")).is_err(), "only a certificate opens");
     }
 }

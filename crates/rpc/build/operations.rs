@@ -1,7 +1,7 @@
 //! What is made of the services: a trait each, a type for each operation, and one list of all.
 
 use prost_build::{Method, Service, ServiceGenerator};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// The methods of the idempotency level that a proto gives to operations that only read.
@@ -27,14 +27,16 @@ struct Operation {
 pub(crate) struct Generator {
     /// Requests that carry a cursor, as protos name them.
     resumed: BTreeSet<String>,
+    /// The fields of requests that say how much is wanted.
+    limits: BTreeMap<String, String>,
     services: Vec<String>,
     operations: Vec<Operation>,
 }
 
 impl Generator {
     /// Operations that answer in parts and take one of these requests go on behind a cursor.
-    pub(crate) fn new(resumed: BTreeSet<String>) -> Self {
-        Self { resumed, services: Vec::new(), operations: Vec::new() }
+    pub(crate) fn new(resumed: BTreeSet<String>, limits: BTreeMap<String, String>) -> Self {
+        Self { resumed, limits, services: Vec::new(), operations: Vec::new() }
     }
 }
 
@@ -57,7 +59,8 @@ impl ServiceGenerator for Generator {
                 streams: method.server_streaming,
                 pages: method.server_streaming && self.resumed.contains(&method.input_proto_type),
             };
-            type_of(&service, method, &operation, buf);
+            let limit = self.limits.get(&method.input_proto_type);
+            type_of(&service, method, &operation, limit, buf);
             self.operations.push(operation);
         }
         buf.push_str("}\n");
@@ -118,7 +121,13 @@ fn transported(service: &Service, module: &str, buf: &mut String) {
     buf.push_str("}\n");
 }
 
-fn type_of(service: &Service, method: &Method, operation: &Operation, buf: &mut String) {
+fn type_of(
+    service: &Service,
+    method: &Method,
+    operation: &Operation,
+    limit: Option<&String>,
+    buf: &mut String,
+) {
     let (name, input, output) = (&method.proto_name, &method.input_type, &method.output_type);
     comments(&method.comments.leading, "    ", buf);
     let _ = writeln!(
@@ -144,6 +153,12 @@ fn type_of(service: &Service, method: &Method, operation: &Operation, buf: &mut 
             "        fn cursor(response: &super::{output}) -> Option<&bytes::Bytes> {{ Some(&response.cursor) }}\n        \
              fn resume(request: &mut super::{input}, cursor: bytes::Bytes) {{ request.cursor = cursor; }}"
         );
+        if let Some(limit) = limit {
+            let _ = writeln!(
+                buf,
+                "        fn is_limited(request: &super::{input}) -> bool {{ request.{limit} != 0 }}"
+            );
+        }
     }
     buf.push_str("    }\n");
 }

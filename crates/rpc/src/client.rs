@@ -1,10 +1,14 @@
 //! The client that callers hold: it chooses a route for each call.
+//!
+//! What goes wrong on the way is its business, what the operation says is not: an error of the transport is met by
+//! asking again, then by the route that stands in; a refusal is an answer. A change is asked again only under the
+//! same idempotency key, and only where it was asked first, so that it happens once.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream;
 use hakata_runtime::secret::random_bytes;
 use hakata_runtime::tasks::Tasks;
 use tokio::sync::Semaphore;
@@ -12,24 +16,20 @@ use tokio::time::Instant;
 
 use crate::call::{Answers, Call, Pending};
 use crate::grpc::Grpc;
-use crate::metrics::{CALLS, FALLBACKS, Outcome, RETRIES, SECONDS};
+use crate::metrics::{CONFIGURED, Configured};
 use crate::msgpack::Msgpack;
 use crate::operation::{Rpc, StreamRpc, Transport, UnaryRpc};
 use crate::route::{Plan, Route, Routes, RoutesError, Table};
-use crate::status::{Code, Origin, Status};
+use crate::status::{Code, Status};
 use crate::v1::{Operation, Operations};
 
+mod attempts;
 mod breaker;
+mod resume;
 mod shadow;
 
-use breaker::Breaker;
+use breaker::Breakers;
 use shadow::Tee;
-
-/// Calls that a reader makes at most before it gives up or falls back.
-const MAX_ATTEMPTS: u32 = 3;
-
-/// The pause before the second attempt; each further one waits twice as long, up to half as much more by chance.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Comparisons with a second route that run at once; more are skipped and counted.
 const MAX_SHADOWS: usize = 32;
@@ -45,17 +45,62 @@ pub struct Ends {
     pub msgpack: Option<Msgpack>,
 }
 
+/// How hard a client tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a call may take whose caller says nothing else.
+    pub deadline: Duration,
+    /// Calls of one route at most, before the client gives up or another route stands in.
+    pub max_attempts: u32,
+    /// The pause before the second attempt; each further one waits twice as long, up to half as much more by chance.
+    pub first_pause: Duration,
+    /// Errors of the transport in a row after which a route has a rest, if another can stand in.
+    pub max_failures: u32,
+    /// How long it rests before one call tries it again.
+    pub rest: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(120),
+            max_attempts: 3,
+            first_pause: Duration::from_millis(20),
+            max_failures: 3,
+            rest: Duration::from_secs(5),
+        }
+    }
+}
+
 /// Answers operations by asking whom the configuration names; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    ends: Ends,
-    table: RwLock<Arc<Table>>,
-    breakers: Vec<Breaker>,
+    state: RwLock<Arc<State>>,
+    breakers: Breakers,
     tasks: Tasks,
     shadows: Arc<Semaphore>,
+}
+
+/// What one call goes by from its beginning to its end.
+#[derive(Debug)]
+struct State {
+    ends: Ends,
+    table: Table,
+    settings: Settings,
+}
+
+impl State {
+    fn new(ends: Ends, routes: &Routes, settings: Settings) -> Result<Arc<Self>, RoutesError> {
+        let table = Table::new(routes, &ends.configured())?;
+        Ok(Arc::new(Self { ends, table, settings }))
+    }
+
+    fn plan(&self, operation: Operation) -> Plan {
+        self.table.plan(operation)
+    }
 }
 
 impl Client {
@@ -63,109 +108,62 @@ impl Client {
     ///
     /// # Errors
     /// If the routes are wrong.
-    pub fn new(ends: Ends, routes: &Routes, tasks: Tasks) -> Result<Self, RoutesError> {
-        let table = RwLock::new(Arc::new(Table::new(routes, &ends.configured())?));
-        let breakers = Operation::ALL.iter().map(|_| Breaker::default()).collect();
+    pub fn new(ends: Ends, routes: &Routes, settings: Settings, tasks: Tasks) -> Result<Self, RoutesError> {
+        let state = RwLock::new(State::new(ends, routes, settings)?);
         let shadows = Arc::new(Semaphore::new(MAX_SHADOWS));
-        Ok(Self(Arc::new(Inner { ends, table, breakers, tasks, shadows })))
+        Ok(Self(Arc::new(Inner { state, breakers: Breakers::default(), tasks, shadows })))
     }
 
-    /// Lets all further calls take these routes; calls on their way are not disturbed.
+    /// Lets all further calls ask these by these routes; calls on their way are not disturbed.
+    ///
+    /// # Errors
+    /// If the routes are wrong; then everything stays as it was.
+    pub fn configure(&self, ends: Ends, routes: &Routes, settings: Settings) -> Result<(), RoutesError> {
+        let state = State::new(ends, routes, settings);
+        let outcome = if state.is_ok() { Configured::Applied } else { Configured::Refused };
+        CONFIGURED.get(outcome).inc();
+        *self.0.state.write().unwrap_or_else(PoisonError::into_inner) = state?;
+        Ok(())
+    }
+
+    /// Lets all further calls take these routes, to those who answered before.
     ///
     /// # Errors
     /// If the routes are wrong; then those before stay.
     pub fn set_routes(&self, routes: &Routes) -> Result<(), RoutesError> {
-        let table = Arc::new(Table::new(routes, &self.0.ends.configured())?);
-        *self.0.table.write().unwrap_or_else(PoisonError::into_inner) = table;
-        Ok(())
+        let state = self.state();
+        self.configure(state.ends.clone(), routes, state.settings)
     }
 
-    fn plan(&self, operation: Operation) -> Plan {
-        self.0.table.read().unwrap_or_else(PoisonError::into_inner).plan(operation)
+    /// Counts a configuration that could not even be read; everything stays as it was.
+    pub fn keep(&self) {
+        CONFIGURED.get(Configured::Refused).inc();
     }
 
-    fn breaker(&self, operation: Operation) -> &Breaker {
-        &self.0.breakers[operation as usize]
+    fn state(&self) -> Arc<State> {
+        self.0.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
 
-    /// Asks until somebody answers: the planned route some times, then the one that stands in. `ask` says what came of
-    /// one attempt.
-    async fn attempts<T, F: Future<Output = Result<T, Status>>>(
-        &self,
-        of: Operation,
-        call: &Call,
-        ask: impl Fn(Route) -> F,
-    ) -> Result<T, Status> {
-        let plan = self.plan(of);
-        let route = picked(plan);
-        let stand_in = plan.fallback.filter(|fallback| *fallback != route);
-        if let Some(stand_in) = stand_in
-            && self.breaker(of).is_open()
-        {
-            FALLBACKS.get(of).inc();
-            return counted(of, stand_in, ask(stand_in)).await;
+impl State {
+    /// Sees to what every call has: a deadline, and a name if it changes something.
+    fn complete(&self, of: Operation, mut call: Call) -> Call {
+        call.deadline.get_or_insert_with(|| Instant::now() + self.settings.deadline);
+        if !of.reads() {
+            call.idempotency_key.get_or_insert_with(new_key);
         }
-        let n_attempts = if of.reads() { MAX_ATTEMPTS } else { 1 };
-        let mut n = 1;
-        let failed = loop {
-            match counted(of, route, ask(route)).await {
-                Err(status) if status.origin == Origin::Transport => {
-                    self.breaker(of).failed();
-                    let pause = pause(n);
-                    let late = call.deadline.is_some_and(|deadline| Instant::now() + pause > deadline);
-                    if n == n_attempts || late {
-                        break status;
-                    }
-                    tokio::time::sleep(pause).await;
-                    RETRIES.get(of).inc();
-                    n += 1;
-                }
-                answer => {
-                    self.breaker(of).answered();
-                    return answer;
-                }
-            }
-        };
-        match stand_in {
-            Some(stand_in) => {
-                tracing::warn!(operation = of.key(), %route, %stand_in, error = %failed, "rpc route is broken");
-                FALLBACKS.get(of).inc();
-                counted(of, stand_in, ask(stand_in)).await
-            }
-            None => Err(failed),
-        }
+        call
     }
 }
 
-/// Counts one attempt.
-async fn counted<T>(
-    of: Operation,
-    route: Route,
-    answer: impl Future<Output = Result<T, Status>>,
-) -> Result<T, Status> {
-    let begun = Instant::now();
-    let answer = answer.await;
-    SECONDS.get(route).observe_duration(begun.elapsed());
-    CALLS.get((of, route, answer.as_ref().map_or_else(Outcome::of, |_| Outcome::OK))).inc();
-    answer
-}
-
-/// Chooses one route for a call.
-fn picked(plan: Plan) -> Route {
-    match plan.canary {
-        Some(canary) if u32::from_le_bytes(random_bytes()) % 100 < u32::from(canary.percent) => canary.to,
-        _ => plan.route,
-    }
-}
-
-/// The pause before another attempt.
-fn pause(n: u32) -> Duration {
-    let pause = FIRST_PAUSE * 2u32.pow(n - 1);
-    pause + pause * u32::from(random_bytes::<1>()[0]) / 512
+/// Makes a name for a change that its caller gave none.
+fn new_key() -> String {
+    format!("{:032x}", u128::from_le_bytes(random_bytes()))
 }
 
 impl Ends {
-    fn configured(&self) -> Vec<Route> {
+    /// Lists the routes that lead to somebody.
+    pub fn configured(&self) -> Vec<Route> {
         let there = [
             self.local.as_ref().map(|_| Route::Local),
             self.grpc.as_ref().map(|_| Route::Grpc),
@@ -214,18 +212,16 @@ impl fmt::Debug for Ends {
     }
 }
 
-/// The beginning of an answer in parts, and what follows.
-type Begun<T> = (Option<T>, Answers<T>);
-
 impl Transport for Client {
     fn unary<R: UnaryRpc>(&self, call: Call, request: R::Request) -> Pending<R::Response> {
-        let client = self.clone();
+        let (client, state) = (self.clone(), self.state());
+        let call = state.complete(R::OPERATION, call);
         Box::pin(async move {
             let of = R::OPERATION;
-            let ask = |route| client.0.ends.unary::<R>(route, call.clone(), request.clone());
-            let answer = client.attempts(of, &call, ask).await;
-            if let Some(second) = client.plan(of).shadow {
-                let mut tee = Tee::new(&client.0, second);
+            let ask = |route| state.ends.unary::<R>(route, call.clone(), request.clone());
+            let answer = client.attempts(&state, of, &call, ask).await;
+            if let Some(second) = state.plan(of).shadow {
+                let mut tee = Tee::new(&client.0, &state, second);
                 tee.saw(&answer);
                 tee.compare_unary::<R>(call, request);
             }
@@ -234,28 +230,15 @@ impl Transport for Client {
     }
 
     fn stream<R: StreamRpc>(&self, call: Call, request: R::Request) -> Answers<R::Response> {
-        let client = self.clone();
-        let answers = stream::once(async move {
-            let of = R::OPERATION;
-            let ask = |route| begin(client.0.ends.stream::<R>(route, call.clone(), request.clone()));
-            let begun = client.attempts(of, &call, ask).await;
-            let answers: Answers<R::Response> = match begun {
-                Ok((first, rest)) => Box::pin(stream::iter(first.map(Ok)).chain(rest)),
-                Err(status) => Box::pin(stream::iter([Err(status)])),
-            };
-            match client.plan(of).shadow {
-                Some(second) => Tee::new(&client.0, second).follow::<R>(answers, call, request),
-                None => answers,
-            }
-        });
-        Box::pin(answers.flatten())
+        let (client, state) = (self.clone(), self.state());
+        let call = state.complete(R::OPERATION, call);
+        let second = state.plan(R::OPERATION).shadow;
+        let answers = resume::resumed::<R>(client.clone(), state.clone(), call.clone(), request.clone());
+        match second {
+            Some(second) => Tee::new(&client.0, &state, second).follow::<R>(answers, call, request),
+            None => answers,
+        }
     }
-}
-
-/// Waits for the first part: until it came, another route can still be taken.
-async fn begin<T: Send + 'static>(mut answers: Answers<T>) -> Result<Begun<T>, Status> {
-    let first = answers.next().await.transpose()?;
-    Ok((first, answers))
 }
 
 /// Says which operation a type is, for log lines.

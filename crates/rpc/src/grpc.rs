@@ -1,5 +1,7 @@
 //! Operations over gRPC.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
@@ -13,11 +15,12 @@ use tonic_prost::ProstCodec;
 use crate::call::{Answers, Call, Pending};
 use crate::operation::{Rpc, StreamRpc, Transport, UnaryRpc};
 use crate::status::{Code, Status};
+use crate::stream::Broken;
 
 mod connect;
 mod details;
 
-pub use connect::{ConnectError, Endpoint, ServerTls};
+pub use connect::ConnectError;
 pub use details::{from_tonic, to_tonic};
 
 /// Names of the metadata that go with a request.
@@ -32,19 +35,22 @@ pub mod metadata {
     pub const REQUEST_ID: &str = "x-request-id";
 }
 
-/// The largest message that a client reads, in bytes; servers keep parts far below.
-const MAX_MESSAGE_BYTES: usize = 64 << 20;
-
 /// Carries operations to a server; cheap to clone, every call on the same pool of connections.
 #[derive(Clone, Debug)]
 pub struct Grpc {
-    channel: Channel,
+    channels: Arc<[Channel]>,
+    turn: Arc<AtomicUsize>,
     authorization: Option<MetadataValue<Ascii>>,
+    max_message_bytes: usize,
+    broken: Broken,
 }
 
 impl Grpc {
+    /// Takes the next connection in turn.
     fn client(&self) -> tonic::client::Grpc<Channel> {
-        tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.channels.len();
+        tonic::client::Grpc::new(self.channels[turn].clone())
+            .max_decoding_message_size(self.max_message_bytes)
     }
 
     /// Puts a request and what accompanies it together.
@@ -83,20 +89,22 @@ fn codec<R: Rpc>() -> ProstCodec<R::Request, R::Response> {
 
 impl Transport for Grpc {
     fn unary<R: UnaryRpc>(&self, call: Call, request: R::Request) -> Pending<R::Response> {
-        let (mut client, request) = (self.client(), self.request(&call, request));
+        let (mut client, request, broken) =
+            (self.client(), self.request(&call, request), self.broken.clone());
         Box::pin(within(call.deadline, async move {
             client.ready().await.map_err(unreachable)?;
             let answer = client.unary(request, path::<R>(), codec::<R>()).await;
-            answer.map(tonic::Response::into_inner).map_err(from_tonic)
+            answer.map(tonic::Response::into_inner).map_err(|status| broken.explain(from_tonic(status)))
         }))
     }
 
     fn stream<R: StreamRpc>(&self, call: Call, request: R::Request) -> Answers<R::Response> {
-        let (mut client, request) = (self.client(), self.request(&call, request));
+        let (mut client, request, broken) =
+            (self.client(), self.request(&call, request), self.broken.clone());
         let opened = within(call.deadline, async move {
             client.ready().await.map_err(unreachable)?;
             let answer = client.server_streaming(request, path::<R>(), codec::<R>()).await;
-            answer.map(tonic::Response::into_inner).map_err(from_tonic)
+            answer.map(tonic::Response::into_inner).map_err(|status| broken.explain(from_tonic(status)))
         });
         let parts = stream::once(opened).flat_map(|opened| match opened {
             Ok(parts) => parts.map(|part| part.map_err(from_tonic)).left_stream(),
@@ -117,13 +125,7 @@ async fn within<T>(
 }
 
 fn unreachable(error: tonic::transport::Error) -> Status {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    Status::unreached(format!("reaching the server: {text}"))
+    Status::unreached(format!("reaching the server: {}", details::said(&error)))
 }
 
 /// Reads what accompanies a request, on the side of the server.

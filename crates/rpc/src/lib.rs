@@ -19,8 +19,11 @@ pub mod operation;
 pub mod status;
 mod wire;
 
+pub mod endpoint;
 pub mod grpc;
 pub mod msgpack;
+mod stream;
+pub mod tls;
 
 pub mod client;
 mod metrics;
@@ -37,9 +40,11 @@ pub mod v1 {
 }
 
 pub use call::{Answers, Call, Pending};
-pub use client::{Client, Ends};
+pub use client::{Client, Ends, Settings};
+pub use endpoint::Endpoint;
 pub use metrics::metrics;
 pub use operation::{Rpc, StreamRpc, Transport, UnaryRpc, Visitor};
-pub use route::{Canary, Route, Routes};
+pub use route::{Canary, Route, Routes, RoutesError};
 pub use status::{Code, Status};
+pub use tls::Tls;
 pub use v1::{Operation, Operations};

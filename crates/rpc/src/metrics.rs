@@ -1,6 +1,6 @@
 //! What clients count.
 
-use hakata_runtime::metrics::{CounterFamily, HistogramFamily, Label, Metric};
+use hakata_runtime::metrics::{CounterFamily, GaugeFamily, HistogramFamily, Label, Metric};
 
 use crate::route::Route;
 use crate::status::{Code, Status};
@@ -23,6 +23,63 @@ pub(crate) static RETRIES: CounterFamily<Operation> = CounterFamily::new(
     "hakata_rpc_client_retries_total",
     "Questions asked again after errors of the transport",
 );
+
+pub(crate) static RESUMED: CounterFamily<Operation> = CounterFamily::new(
+    "hakata_rpc_client_resumed_total",
+    "Answers in parts that were taken up behind their last part after errors of the transport",
+);
+pub(crate) static RESTS: CounterFamily<(Operation, Route)> = CounterFamily::new(
+    "hakata_rpc_client_rests_total",
+    "Times that a route was given a rest after several errors of the transport in a row",
+);
+pub(crate) static RESTING: GaugeFamily<Route> = GaugeFamily::new(
+    "hakata_rpc_client_resting_operations",
+    "Operations that are answered by the route that stands in, because theirs has a rest",
+);
+pub(crate) static CONNECTS: CounterFamily<(Route, Connected)> =
+    CounterFamily::new("hakata_rpc_client_connects_total", "Connections to servers, tried and made");
+pub(crate) static CONNECTIONS: GaugeFamily<Route> =
+    GaugeFamily::new("hakata_rpc_client_connections_open", "Connections to servers that stand");
+pub(crate) static CONFIGURED: CounterFamily<Configured> = CounterFamily::new(
+    "hakata_rpc_client_reloads_total",
+    "Configurations of routes read while the program runs, by what came of them",
+);
+
+/// What came of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Connected {
+    Stands,
+    Failed,
+}
+
+/// What came of new routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Configured {
+    Applied,
+    Refused,
+}
+
+impl Label for Connected {
+    const KEY: &'static str = "result";
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Stands => "stands",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Label for Configured {
+    const KEY: &'static str = "result";
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Refused => "refused",
+        }
+    }
+}
 
 /// How a call ended: a code of [`Code`], or well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,5 +141,17 @@ impl Label for Operation {
 
 /// Lists the metrics that this crate keeps, for [`hakata_runtime::metrics::register`].
 pub fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&CALLS, &SECONDS, &SHADOWS, &FALLBACKS, &RETRIES]
+    vec![
+        &CALLS,
+        &SECONDS,
+        &SHADOWS,
+        &FALLBACKS,
+        &RETRIES,
+        &RESUMED,
+        &RESTS,
+        &RESTING,
+        &CONNECTS,
+        &CONNECTIONS,
+        &CONFIGURED,
+    ]
 }

@@ -19,4 +19,4 @@ pub mod envelope;
 pub mod frame;
 pub mod raw;
 
-pub use client::{Endpoint, Msgpack};
+pub use client::Msgpack;

@@ -37,6 +37,11 @@ pub trait StreamRpc: Rpc {
         None
     }
 
+    /// Says whether a request wants no more than so much: asked again behind a part, it would get as much once more.
+    fn is_limited(_request: &Self::Request) -> bool {
+        false
+    }
+
     /// Lets a request go on behind a part.
     fn resume(_request: &mut Self::Request, _cursor: Bytes) {}
 }

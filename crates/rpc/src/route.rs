@@ -110,8 +110,10 @@ pub enum RoutesError {
     /// Nobody is at the other end.
     #[error("{table}: nothing is configured for the route {route}")]
     Unconfigured {
-        /// The table of the configuration.
+        /// The table of the configuration, or `default`.
         table: &'static str,
+        /// The name; empty for the default.
+        name: String,
         /// The route.
         route: Route,
     },
@@ -123,6 +125,57 @@ pub enum RoutesError {
         /// What it says.
         percent: u8,
     },
+}
+
+impl RoutesError {
+    /// The table and the name that it is about; the name is empty for the default.
+    pub fn place(&self) -> (&'static str, &str) {
+        match self {
+            Self::Unknown { table, name }
+            | Self::Writer { table, name }
+            | Self::Unconfigured { table, name, .. } => (table, name),
+            Self::Percent { name, .. } => ("canary", name),
+        }
+    }
+}
+
+impl Routes {
+    /// Finds everything that is wrong, if only the routes in `configured` lead anywhere.
+    pub fn problems(&self, configured: &[Route]) -> Vec<RoutesError> {
+        let mut problems = Vec::new();
+        let mut look = |table: &'static str, name: &str, route: Route, only_readers: bool| {
+            let named = || name.to_owned();
+            let operations = Operation::named(name);
+            if operations.is_empty() && !name.is_empty() {
+                problems.push(RoutesError::Unknown { table, name: named() });
+            } else if only_readers && !operations.iter().any(|operation| operation.reads()) {
+                problems.push(RoutesError::Writer { table, name: named() });
+            }
+            if !configured.contains(&route) {
+                problems.push(RoutesError::Unconfigured { table, name: named(), route });
+            }
+        };
+        look("default", "", self.default, false);
+        for (table, named, only_readers) in [
+            ("routes", &self.routes, false),
+            ("shadow", &self.shadow, true),
+            ("fallback", &self.fallback, true),
+        ] {
+            named.iter().for_each(|(name, route)| look(table, name, *route, only_readers));
+        }
+        self.canary.iter().for_each(|(name, canary)| look("canary", name, canary.to, false));
+        for (name, canary) in self.canary.iter().filter(|(_, canary)| canary.percent > 100) {
+            problems.push(RoutesError::Percent { name: name.clone(), percent: canary.percent });
+        }
+        problems
+    }
+
+    /// Lists the routes that a call of an operation may take, the one of most calls first.
+    pub fn of(&self, operation: Operation) -> Vec<Route> {
+        let plan = Table::made(self).plan(operation);
+        let others = [plan.canary.map(|canary| canary.to), plan.fallback, plan.shadow];
+        std::iter::once(plan.route).chain(others.into_iter().flatten()).collect()
+    }
 }
 
 /// What goes for one operation.
@@ -141,34 +194,21 @@ pub(crate) struct Table(Vec<Plan>);
 impl Table {
     /// Reads [`Routes`], of which only those in `configured` lead anywhere.
     pub(crate) fn new(routes: &Routes, configured: &[Route]) -> Result<Self, RoutesError> {
-        let there = |table, route| match configured.contains(&route) {
-            true => Ok(()),
-            false => Err(RoutesError::Unconfigured { table, route }),
-        };
-        there("default", routes.default)?;
+        match routes.problems(configured).into_iter().next() {
+            Some(problem) => Err(problem),
+            None => Ok(Self::made(routes)),
+        }
+    }
+
+    fn made(routes: &Routes) -> Self {
         let plan = Plan { route: routes.default, shadow: None, canary: None, fallback: None };
         let mut table = Self(vec![plan; Operation::ALL.len()]);
-        table.set(
-            "routes",
-            &routes.routes,
-            |plan, route| plan.route = route,
-            |route| there("routes", route),
-        )?;
-        for (name, canary) in &routes.canary {
-            if canary.percent > 100 {
-                return Err(RoutesError::Percent { name: name.clone(), percent: canary.percent });
-            }
-        }
-        let to = |canary: Canary| there("canary", canary.to);
-        table.set("canary", &routes.canary, |plan, canary| plan.canary = Some(canary), to)?;
-        readers("shadow", &routes.shadow)?;
-        readers("fallback", &routes.fallback)?;
-        let shadow = |plan: &mut Plan, route| plan.shadow = Some(route);
-        table.set("shadow", &routes.shadow, shadow, |route| there("shadow", route))?;
-        let fallback = |plan: &mut Plan, route| plan.fallback = Some(route);
-        table.set("fallback", &routes.fallback, fallback, |route| there("fallback", route))?;
+        table.set(&routes.routes, |plan, route| plan.route = route);
+        table.set(&routes.canary, |plan, canary| plan.canary = Some(canary));
+        table.set(&routes.shadow, |plan, route| plan.shadow = Some(route));
+        table.set(&routes.fallback, |plan, route| plan.fallback = Some(route));
         table.spare_writers();
-        Ok(table)
+        table
     }
 
     /// Finds what goes for an operation.
@@ -177,28 +217,13 @@ impl Table {
     }
 
     /// Sets a part of the plans; services first, so that operations have the last word.
-    fn set<T: Copy>(
-        &mut self,
-        table: &'static str,
-        named: &BTreeMap<String, T>,
-        set: impl Fn(&mut Plan, T),
-        check: impl Fn(T) -> Result<(), RoutesError>,
-    ) -> Result<(), RoutesError> {
-        let mut all = Vec::new();
-        for (name, &value) in named {
-            let operations = Operation::named(name);
-            if operations.is_empty() {
-                return Err(RoutesError::Unknown { table, name: name.clone() });
-            }
-            check(value)?;
-            all.push((operations, value));
-        }
+    fn set<T: Copy>(&mut self, named: &BTreeMap<String, T>, set: impl Fn(&mut Plan, T)) {
+        let mut all: Vec<_> = named.iter().map(|(name, value)| (Operation::named(name), *value)).collect();
         all.sort_by_key(|(operations, _)| std::cmp::Reverse(operations.len()));
         for (operation, value) in all.iter().flat_map(|(all, value)| all.iter().map(move |one| (one, value)))
         {
             set(&mut self.0[*operation as usize], *value);
         }
-        Ok(())
     }
 
     /// A service that was named as a whole has its readers in shadow; its writers stay as they are.
@@ -209,15 +234,6 @@ impl Table {
                 plan.fallback = None;
             }
         }
-    }
-}
-
-/// Refuses names of single writers.
-fn readers(table: &'static str, named: &BTreeMap<String, Route>) -> Result<(), RoutesError> {
-    let writer = |name: &&String| matches!(Operation::named(name)[..], [operation] if !operation.reads());
-    match named.keys().find(writer) {
-        Some(name) => Err(RoutesError::Writer { table, name: name.clone() }),
-        None => Ok(()),
     }
 }
 

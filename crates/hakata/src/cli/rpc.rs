@@ -27,13 +27,13 @@ pub(crate) enum RpcCommand {
 pub(crate) struct CallArgs {
     /// The operation, such as ref.list_branches; without it all are listed
     pub(crate) operation: Option<String>,
-    /// The request, as a JSON object
+    /// The request, as a JSON object; - reads requests from standard input, one a line
     #[arg(default_value = "{}")]
     pub(crate) request: String,
-    /// How to reach who answers: the server of this configuration over gRPC or MessagePack-RPC, or this process
-    #[arg(long, value_name = "ROUTE", default_value = "grpc")]
-    pub(crate) route: RouteName,
-    /// Where the server is, if not where this configuration says
+    /// Who answers: a server over gRPC or MessagePack-RPC, or this process [default: as rpc.client says]
+    #[arg(long, value_name = "ROUTE")]
+    pub(crate) route: Option<RouteName>,
+    /// Where the server is, if not where this configuration says; over gRPC unless --route says otherwise
     #[arg(long, value_name = "ADDR")]
     pub(crate) to: Option<String>,
     /// For whom it is done: the number of a user, for logs and events

@@ -66,6 +66,7 @@ pub(crate) fn check(values: &Values) -> Result<(), Vec<Problem>> {
     crate::config::id::check(values, &mut refuse);
     crate::config::rpc::check(values, &mut refuse);
     crate::config::jobs::check(values, &mut refuse);
+    crate::config::rpc_client::check(values, &mut problems);
     match problems.is_empty() {
         true => Ok(()),
         false => Err(problems),

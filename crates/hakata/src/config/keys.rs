@@ -18,7 +18,7 @@ pub(crate) struct Key {
 }
 
 /// Section names with what each is about, in the order of the documents.
-pub(crate) const SECTIONS: [(&str, &str); 16] = [
+pub(crate) const SECTIONS: [(&str, &str); 17] = [
     ("server", "The process as a whole."),
     ("http", "The listener for Git over HTTP."),
     ("ssh", "The listener for Git over SSH."),
@@ -39,6 +39,10 @@ pub(crate) const SECTIONS: [(&str, &str); 16] = [
     (
         "rpc",
         "The repository service for other programs, alone (`hakata rpc`) or beside everything else: see docs/rpc.md.",
+    ),
+    (
+        "rpc.client",
+        "Whom this program asks about repositories that lie elsewhere, and over which protocol: see docs/rpc.md.",
     ),
     ("log", "What is written to standard error while serving."),
 ];
@@ -66,7 +70,7 @@ static KEYS: &[Key] = &[
     key("http.address", Kind::Address, "127.0.0.1:3000", "Where Git over HTTP listens; port 0 takes a free one."),
     key("http.public_url", Kind::Text, "", "The URL people use, when it differs from the listener's."),
     key("http.tls_certificate", Kind::Path, "", "A chain of certificates in PEM; with it and its key, HTTP is HTTPS."),
-    key("http.tls_key", Kind::Path, "", "The key of http.tls_certificate in PEM; both are read again on SIGHUP."),
+    key("http.tls_key", Kind::Path, "", "The key of http.tls_certificate in PEM; both are read again when they change and on SIGHUP."),
     key("http.trusted_proxies", Kind::List, "", "Addresses or networks whose X-Forwarded-For is believed; they are free of the bounds for one address."),
     key("http.header_timeout", Kind::Span, "30s", "How long a client may take to send a request's header."),
     key("http.half_closed", Kind::Span, "1s", "After a client closed its sending side: how long its answer may move no byte before it is dropped."),
@@ -182,9 +186,14 @@ static KEYS: &[Key] = &[
     key("id.max_keys_per_get", COUNT, "100000", "Keys in one get."),
     key("id.max_line", Kind::Size, "1MiB", "The longest line of a get."),
     key("id.max_unsent", Kind::Size, "1MiB", "Replies that a client may leave unread before no more of its requests are."),
-    key("rpc.grpc", Kind::Address, "off", "Where repository operations are served over gRPC, without TLS."),
-    key("rpc.msgpack", Kind::Address, "off", "Where repository operations are served over MessagePack-RPC, without TLS."),
+    key("rpc.grpc", Kind::Address, "off", "Where repository operations are served over gRPC."),
+    key("rpc.msgpack", Kind::Address, "off", "Where repository operations are served over MessagePack-RPC."),
     secret("rpc.tokens", Kind::Text, "", "The token that callers show, of at least 16 characters; two with a comma between while one replaces the other."),
+    key("rpc.tls_certificate", Kind::Path, "", "A chain of certificates in PEM; with it and its key both ports speak TLS."),
+    key("rpc.tls_key", Kind::Path, "", "The key of rpc.tls_certificate in PEM; all certificates are read again when they change and on SIGHUP."),
+    key("rpc.tls_client_authority", Kind::Path, "", "Authorities in PEM: whoever shows no certificate signed by one of them is turned away."),
+    key("rpc.tls_client_names", Kind::List, "", "Names in the certificates of callers that need no token; everybody else shows one."),
+    key("rpc.require_tls", Kind::Flag, "true", "Whether ports that can be reached from other machines, and servers on other machines, must speak TLS."),
     key("rpc.request", Kind::Size, "16MiB", "The largest request."),
     key("rpc.answer", Kind::Size, "16MiB", "The largest answer that does not stream, and the largest page over MessagePack-RPC."),
     key("rpc.call_time", Kind::Span, "2m", "How long a call may take; a shorter deadline of the caller counts."),
@@ -196,6 +205,27 @@ static KEYS: &[Key] = &[
     key("rpc.made_size", Kind::Size, "128MiB", "The content of all objects that one call makes, directories included."),
     key("rpc.made_objects", COUNT, "100000", "The objects that one call makes."),
     key("rpc.last_commits", Kind::Size, "32MiB", "Memory for which commits changed the entries of directories last; 0 keeps none."),
+    key("rpc.client.default", Kind::Choice(&["local", "grpc", "msgpack"]), "local", "Who answers operations that no table below names: the repositories of this data directory, or a server over gRPC or MessagePack-RPC."),
+    key("rpc.client.routes", Kind::Routes, "", "Who answers an operation or all of a service instead."),
+    key("rpc.client.shadow", Kind::Routes, "", "Who answers too, to be compared and counted; for operations that only read."),
+    key("rpc.client.canary", Kind::Canaries, "", "Who answers a share of the calls."),
+    key("rpc.client.fallback", Kind::Routes, "", "Who answers while the connection to the other is broken; for operations that only read."),
+    key("rpc.client.grpc", Kind::Text, "", "HOST:PORT of the gRPC server; that of rpc.grpc if empty."),
+    key("rpc.client.msgpack", Kind::Text, "", "HOST:PORT of the MessagePack-RPC server; that of rpc.msgpack if empty."),
+    secret("rpc.client.token", Kind::Text, "", "The token to show; the first of rpc.tokens if empty."),
+    key("rpc.client.tls_authority", Kind::Path, "", "Authorities in PEM whose servers are trusted, and no others; with it connections speak TLS."),
+    key("rpc.client.tls_certificate", Kind::Path, "", "The chain to show to a server that asks who calls, in PEM."),
+    key("rpc.client.tls_key", Kind::Path, "", "The key of rpc.client.tls_certificate in PEM."),
+    key("rpc.client.tls_name", Kind::Text, "", "The name in the servers' certificates, if it is not that of their addresses."),
+    key("rpc.client.connections", Kind::Count { least: 1, most: 1024 }, "2", "Connections to each server, over which calls are spread."),
+    key("rpc.client.connect_timeout", Kind::Span, "5s", "How long a connection may take to stand."),
+    key("rpc.client.keepalive", Kind::Span, "30s", "After this silence a server is asked whether it is still there."),
+    key("rpc.client.call_time", Kind::Span, "2m", "How long a call may take whose caller sets no deadline."),
+    key("rpc.client.tries", Kind::Count { least: 1, most: 100 }, "3", "How often a call is asked when connections break; a change under one idempotency key."),
+    key("rpc.client.pause", Kind::Span, "20ms", "The pause before the second try; each further one is twice as long."),
+    key("rpc.client.failures", COUNT, "3", "Broken calls in a row after which only rpc.client.fallback is asked."),
+    key("rpc.client.rest", Kind::Span, "5s", "How long until a call tries the broken route again."),
+    key("rpc.client.answer", Kind::Size, "64MiB", "The largest answer, or part of one, that is read."),
     key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines are written."),
     key("log.level", Kind::Text, "info", "What is logged: error, warn, info, debug, trace, or a list such as info,hakata_git=debug."),
     key("log.buffer", Kind::Size, "8MiB", "Log lines that wait while nobody takes the log; more are dropped and counted."),
@@ -219,17 +249,17 @@ pub(crate) fn sections() -> impl Iterator<Item = &'static str> {
 impl Key {
     /// Tells the section's name.
     pub(crate) fn section(&self) -> &'static str {
-        self.name.split_once('.').map_or("", |(section, _)| section)
+        self.name.rsplit_once('.').map_or("", |(section, _)| section)
     }
 
     /// Tells the name within its section.
     pub(crate) fn short_name(&self) -> &'static str {
-        self.name.split_once('.').map_or(self.name, |(_, name)| name)
+        self.name.rsplit_once('.').map_or(self.name, |(_, name)| name)
     }
 
     /// Tells the environment variable that sets it.
     pub(crate) fn variable(&self) -> String {
-        format!("HAKATA_{}", self.name.replacen('.', "__", 1)).to_ascii_uppercase()
+        format!("HAKATA_{}", self.name.replace('.', "__")).to_ascii_uppercase()
     }
 }
 

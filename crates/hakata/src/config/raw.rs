@@ -1,7 +1,8 @@
 //! Reads every source into one map of values, and keeps going past problems so that all are reported together.
 
 use crate::config::keys::{self, Key};
-use crate::config::value::Value;
+use crate::config::routes::{self, Entries, Entry};
+use crate::config::value::{Kind, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,8 @@ pub(crate) struct Problem {
 #[derive(Debug)]
 pub(crate) struct Values {
     by_key: BTreeMap<&'static str, (Value, Origin)>,
+    /// Where entries of tables stand in the file.
+    entries: BTreeMap<(&'static str, String), Origin>,
 }
 
 impl Values {
@@ -64,7 +67,7 @@ impl Values {
     /// # Errors
     /// Everything that is wrong in any source, in the order of the sources.
     pub(crate) fn read(sources: &Sources) -> Result<Self, Vec<Problem>> {
-        let mut values = Self { by_key: BTreeMap::new() };
+        let mut values = Self { by_key: BTreeMap::new(), entries: BTreeMap::new() };
         let mut problems = Vec::new();
         for key in keys::all() {
             let value = key.kind.parse(key.default);
@@ -93,7 +96,13 @@ impl Values {
         &self.by_key.get(name).expect("every key of the table is filled by its default").1
     }
 
+    /// Tells where an entry of a table came from.
+    pub(crate) fn entry_origin(&self, name: &'static str, entry: &str) -> &Origin {
+        self.entries.get(&(name, entry.to_owned())).unwrap_or_else(|| self.origin(name))
+    }
+
     fn put(&mut self, key: &Key, value: Result<Value, String>, origin: Origin, problems: &mut Vec<Problem>) {
+        self.entries.retain(|(name, _), _| *name != key.name);
         match value {
             Ok(value) => drop(self.by_key.insert(key.name, (value, origin))),
             Err(message) => problems.push(Problem { origin, message: format!("{}: {message}", key.name) }),
@@ -110,12 +119,10 @@ impl Values {
 
     fn read_environment(&mut self, environment: &[(String, String)], problems: &mut Vec<Problem>) {
         for (variable, text) in environment {
-            let Some((section, rest)) =
-                variable.strip_prefix("HAKATA_").and_then(|tail| tail.split_once("__"))
-            else {
+            let Some(tail) = variable.strip_prefix("HAKATA_").filter(|tail| tail.contains("__")) else {
                 continue;
             };
-            let name = format!("{section}.{rest}").to_ascii_lowercase();
+            let name = tail.replace("__", ".").to_ascii_lowercase();
             let origin = Origin::Environment(variable.clone());
             match name.strip_suffix("_file").and_then(keys::find).filter(|key| key.secret) {
                 Some(key) => {
@@ -139,7 +146,7 @@ impl Values {
             let name: &str = section.get_ref();
             let origin = at(section.span().start);
             match table.get_ref() {
-                _ if !keys::sections().any(|known| known == name) => {
+                _ if name.contains('.') || !keys::sections().any(|known| known == name) => {
                     problems.push(Problem { origin, message: unknown("table", name, keys::sections()) });
                 }
                 DeValue::Table(entries) => self.read_section(name, entries, &at, problems),
@@ -160,14 +167,52 @@ impl Values {
         entries.sort_by_key(|(offset, ..)| *offset);
         for (offset, name, value) in entries {
             let full = format!("{section}.{name}");
-            match keys::find(&full) {
-                Some(key) => self.put(key, key.kind.parse_toml(value.get_ref()), at(offset), problems),
-                None => {
-                    let message = unknown("key", &full, keys::all().map(|key| key.name));
-                    problems.push(Problem { origin: at(offset), message });
+            match (keys::find(&full), value.get_ref()) {
+                (Some(key), _) => self.put_toml(key, value, (at, offset), problems),
+                (None, DeValue::Table(entries)) if keys::sections().any(|known| known == full) => {
+                    self.read_section(&full, entries, at, problems);
+                }
+                (None, _) => {
+                    let known = keys::all().map(|key| key.name).chain(keys::sections());
+                    problems.push(Problem { origin: at(offset), message: unknown("key", &full, known) });
                 }
             }
         }
+    }
+
+    fn put_toml(
+        &mut self,
+        key: &Key,
+        value: &Spanned<DeValue<'_>>,
+        (at, offset): (&impl Fn(usize) -> Origin, usize),
+        problems: &mut Vec<Problem>,
+    ) {
+        match key.kind {
+            Kind::Routes => self.put_table(key, value, (at, offset), Value::Routes, problems),
+            Kind::Canaries => self.put_table(key, value, (at, offset), Value::Canaries, problems),
+            kind => self.put(key, kind.parse_toml(value.get_ref()), at(offset), problems),
+        }
+    }
+
+    fn put_table<T: Entry>(
+        &mut self,
+        key: &Key,
+        value: &Spanned<DeValue<'_>>,
+        (at, offset): (&impl Fn(usize) -> Origin, usize),
+        make: impl Fn(BTreeMap<String, T>) -> Value,
+        problems: &mut Vec<Problem>,
+    ) {
+        let mut wrong = Vec::new();
+        let entries: Entries<T> = routes::read(value, &mut wrong);
+        let wrong = wrong.into_iter().map(|(offset, what)| {
+            let message = format!("{}: {what}", key.name);
+            Problem { origin: at(offset), message }
+        });
+        problems.extend(wrong);
+        let places: Vec<_> = entries.iter().map(|(name, (_, offset))| (name.clone(), at(*offset))).collect();
+        let table = entries.into_iter().map(|(name, (value, _))| (name, value)).collect();
+        self.put(key, Ok(make(table)), at(offset), problems);
+        self.entries.extend(places.into_iter().map(|(name, origin)| ((key.name, name), origin)));
     }
 }
 

@@ -1,8 +1,11 @@
 //! The `[rpc]` table: where the repository service listens, and its bounds.
 
 use crate::config::raw::Values;
+use crate::config::value::Value;
 use hakata_runtime::secret::Secret;
 use hakata_service::listener::Address;
+use hakata_service::tls;
+use std::path::PathBuf;
 
 /// The settings of the repository service.
 #[derive(Debug)]
@@ -13,6 +16,12 @@ pub(crate) struct Rpc {
     pub(crate) msgpack: Option<Address>,
     /// The tokens that open both.
     pub(crate) tokens: Vec<Secret<String>>,
+    /// The certificates of both, if they speak TLS.
+    pub(crate) tls: Option<tls::Config>,
+    /// The names in certificates of callers that need no token.
+    pub(crate) client_names: Vec<String>,
+    /// Whether everything beyond this machine must be TLS.
+    pub(crate) require_tls: bool,
     /// The bounds of calls.
     pub(crate) server: hakata_rpc_server::Settings,
 }
@@ -25,6 +34,9 @@ impl Rpc {
             grpc: values.address("rpc.grpc"),
             msgpack: values.address("rpc.msgpack"),
             tokens: tokens(values).map(|token| Secret::new(token.to_owned())).collect(),
+            tls: tls(values),
+            client_names: values.list("rpc.tls_client_names").to_vec(),
+            require_tls: *values.get("rpc.require_tls") == Value::Flag(true),
             server: hakata_rpc_server::Settings {
                 max_request_bytes: size("rpc.request"),
                 max_answer_bytes: size("rpc.answer"),
@@ -47,6 +59,15 @@ impl Rpc {
     }
 }
 
+fn tls(values: &Values) -> Option<tls::Config> {
+    let path = |name| values.some_text(name).map(PathBuf::from);
+    Some(tls::Config {
+        certificate: path("rpc.tls_certificate")?,
+        key: path("rpc.tls_key")?,
+        client_authority: path("rpc.tls_client_authority"),
+    })
+}
+
 fn tokens(values: &Values) -> impl Iterator<Item = &str> {
     values.get("rpc.tokens").text().split(',').map(str::trim).filter(|token| !token.is_empty())
 }
@@ -57,8 +78,32 @@ const LEAST_TOKEN: usize = 16;
 /// Checks what must hold between the keys: nobody listens without asking for a token.
 pub(super) fn check(values: &Values, refuse: &mut impl FnMut(&'static str, &str)) {
     for name in ["rpc.grpc", "rpc.msgpack"] {
-        if values.address(name).is_some() && tokens(values).next().is_none() {
-            refuse(name, "needs rpc.tokens: every repository can be read and changed there");
+        let Some(address) = values.address(name) else { continue };
+        if tokens(values).next().is_none() && values.list("rpc.tls_client_names").is_empty() {
+            refuse(
+                name,
+                "needs rpc.tokens, or rpc.tls_client_names: every repository can be read and changed there",
+            );
+        }
+        let is_clear = values.some_text("rpc.tls_certificate").is_none();
+        if is_clear
+            && *values.get("rpc.require_tls") == Value::Flag(true)
+            && address.tcp().is_some_and(|tcp| !tcp.ip().to_canonical().is_loopback())
+        {
+            refuse(
+                name,
+                "can be reached from other machines, and tokens would cross the network in the clear: \
+                 set rpc.tls_certificate, or rpc.require_tls = false for a network that nobody else is on",
+            );
+        }
+    }
+    let [certificate, key, authority, names] =
+        ["rpc.tls_certificate", "rpc.tls_key", "rpc.tls_client_authority", "rpc.tls_client_names"];
+    let is_set = |name| values.some_text(name).is_some() || !values.list(name).is_empty();
+    for (one, other) in [(certificate, key), (key, certificate), (authority, certificate), (names, authority)]
+    {
+        if is_set(one) && !is_set(other) {
+            refuse(one, &format!("needs {other}"));
         }
     }
     if tokens(values)

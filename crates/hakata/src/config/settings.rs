@@ -4,6 +4,7 @@ use crate::config::id::Id;
 use crate::config::jobs;
 use crate::config::raw::{Origin, Values};
 use crate::config::rpc::Rpc;
+use crate::config::rpc_client::RpcClient;
 use crate::config::value::Value;
 use hakata_names::ObjectFormat;
 use hakata_runtime::units::ByteSize;
@@ -53,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) id: Id,
     /// The repository service.
     pub(crate) rpc: Rpc,
+    /// Whom to ask about repositories.
+    pub(crate) rpc_client: RpcClient,
     /// Log lines.
     pub(crate) log: Log,
 }
@@ -130,6 +133,7 @@ impl Settings {
             jobs: jobs::new(values),
             id: Id::new(values),
             rpc: Rpc::new(values),
+            rpc_client: RpcClient::new(values),
             log: Log {
                 json: values.get("log.format").text() == "json",
                 level: values.get("log.level").text().to_owned(),
@@ -403,7 +407,7 @@ mod tests {
     fn every_key_changes_a_setting() {
         let before = debugged(Vec::new());
         // Two keys have an effect only together.
-        let is_alone = |key: &&keys::Key| !key.secret && !key.name.starts_with("http.tls_");
+        let is_alone = |key: &&keys::Key| !key.secret && !key.name.contains(".tls_");
         for key in keys::all().filter(is_alone) {
             let other = match key.kind {
                 Kind::Text => "ssh://other",
@@ -415,6 +419,8 @@ mod tests {
                 Kind::Flag => "false",
                 Kind::Choice(words) => words[1],
                 Kind::List => "192.0.2.0/24",
+                Kind::Routes => "diff=grpc",
+                Kind::Canaries => "diff=grpc:1",
             };
             let flag = Setting { key: key.name.to_owned(), value: other.to_owned(), flag: "--set" };
             assert_ne!(debugged(vec![flag]), before, "{} has an effect", key.name);

@@ -1,7 +1,10 @@
 //! What a key may hold, and how it is read from text and from TOML.
 
+use crate::config::routes;
+use hakata_rpc::{Canary, Route};
 use hakata_runtime::units::{ByteSize, Span};
 use hakata_service::listener::Address;
+use std::collections::BTreeMap;
 use std::fmt;
 use toml::de::DeValue;
 
@@ -28,6 +31,10 @@ pub(crate) enum Kind {
     Choice(&'static [&'static str]),
     /// A list of texts; separated by commas where only text can be written.
     List,
+    /// A table from operations to routes; `diff=grpc, blame=msgpack` where only text can be written.
+    Routes,
+    /// A table from operations to shares of another route; `diff=grpc:5` where only text can be written.
+    Canaries,
 }
 
 /// A value read for a key.
@@ -47,6 +54,10 @@ pub(crate) enum Value {
     Flag(bool),
     /// Of [`Kind::List`].
     List(Vec<String>),
+    /// Of [`Kind::Routes`].
+    Routes(BTreeMap<String, Route>),
+    /// Of [`Kind::Canaries`].
+    Canaries(BTreeMap<String, Canary>),
 }
 
 impl Kind {
@@ -79,6 +90,8 @@ impl Kind {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
                 Ok(Value::List(parts.map(str::to_owned).collect()))
             }
+            Self::Routes => routes::parse(text, routes::route).map(Value::Routes),
+            Self::Canaries => routes::parse(text, routes::canary).map(Value::Canaries),
         }
     }
 
@@ -115,6 +128,8 @@ impl Kind {
             Self::Flag => "true or false".to_owned(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::List => "a list of strings".to_owned(),
+            Self::Routes => "a table such as { diff = \"grpc\" }".to_owned(),
+            Self::Canaries => "a table such as { diff = { to = \"grpc\", percent = 5 } }".to_owned(),
         }
     }
 }
@@ -146,6 +161,10 @@ impl fmt::Display for Value {
                 let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
                 write!(f, "[{}]", items.join(", "))
             }
+            Self::Routes(routes) => routes::write(f, routes, |to| format!("\"{to}\"")),
+            Self::Canaries(canaries) => routes::write(f, canaries, |canary| {
+                format!("{{ to = \"{}\", percent = {} }}", canary.to, canary.percent)
+            }),
         }
     }
 }
@@ -183,6 +202,13 @@ mod tests {
             (Kind::Flag, "true", "true"),
             (Kind::Choice(&["text", "json"]), "json", "\"json\""),
             (Kind::List, "a, b,", "[\"a\", \"b\"]"),
+            (Kind::Routes, "", "{}"),
+            (
+                Kind::Routes,
+                "ref.get_ref=grpc, diff=local",
+                "{ diff = \"local\", \"ref.get_ref\" = \"grpc\" }",
+            ),
+            (Kind::Canaries, "diff=grpc:5", "{ diff = { to = \"grpc\", percent = 5 } }"),
         ] {
             assert_eq!(kind.parse(text).unwrap().to_string(), shown, "{text}");
         }
@@ -196,6 +222,10 @@ mod tests {
             (Kind::Span, "soon"),
             (Kind::Flag, "yes"),
             (Kind::Choice(&["text", "json"]), "xml"),
+            (Kind::Routes, "diff"),
+            (Kind::Routes, "diff=pigeon"),
+            (Kind::Canaries, "diff=grpc"),
+            (Kind::Canaries, "diff=grpc:101"),
         ] {
             assert!(kind.parse(text).is_err(), "{text} must be refused as {}", kind.wanted());
         }

@@ -175,7 +175,7 @@ impl Bound {
         let mut server = Server::new("http", settings.http.clone(), handler);
         if let Some(tls) = self.tls {
             server = server.with_tls(tls.clone());
-            shutdown.on_reload(move || listeners::reload(&tls));
+            reload::follow(&tls, "http", faces, shutdown);
         }
         listeners::accept("http_accept", self.http, server, faces);
         if let Some(admin) = self.admin {

@@ -3,9 +3,10 @@
 use crate::compose::{self, Engines};
 use crate::config::{Listen, Settings};
 use crate::data_dir::{Addresses, DataDir};
-use crate::output::{Failure, chain};
+use crate::output::Failure;
 use crate::serve::handed_over::HandedOver;
 use crate::serve::ids::Running;
+use crate::serve::reload;
 use hakata_runtime::tasks::{TaskName, Tasks};
 use hakata_service::health::Health;
 use hakata_service::http::{Body, RequestFacts, Server};
@@ -97,7 +98,7 @@ impl Listeners {
             let mut server = Server::new("http", settings.http.clone(), handler);
             if let Some(tls) = tls {
                 server = server.with_tls(tls.clone());
-                shutdown.on_reload(move || reload(&tls));
+                reload::follow(&tls, "http", faces, shutdown);
             }
             accept("http_accept", listener, server, faces);
         }
@@ -139,14 +140,6 @@ where
     tasks.spawn(name, async move {
         listener.serve(&serving, move |connection| server.clone().serve(connection, group.clone())).await;
     });
-}
-
-/// Reads the certificate again; one that cannot be used leaves the old one in place.
-pub(super) fn reload(tls: &Tls) {
-    match tls.reload() {
-        Ok(()) => tracing::info!("the certificate of the HTTP listener was read again"),
-        Err(error) => tracing::error!(error = chain(&error), "the certificate read again cannot be used"),
-    }
 }
 
 pub(super) fn bind(

@@ -4,18 +4,21 @@ use crate::compose::Engines;
 use crate::config::Settings;
 use crate::data_dir::Addresses;
 use crate::output::Failure;
-use crate::serve::listeners;
+use crate::serve::{listeners, reload};
 use hakata_rpc::Operations;
 use hakata_rpc_server::{Grpc, Msgpack, Tokens};
 use hakata_runtime::tasks::Tasks;
 use hakata_service::http::{self, Server};
 use hakata_service::listener::{Address, Connections, Listener};
+use hakata_service::shutdown::Shutdown;
+use hakata_service::tls::Tls;
 use std::sync::Arc;
 
 /// Bound listeners; nobody is answered yet.
 pub(super) struct Rpc {
     grpc: Option<Listener>,
     msgpack: Option<Listener>,
+    tls: Option<Tls>,
 }
 
 impl Rpc {
@@ -30,7 +33,10 @@ impl Rpc {
             let bound = Listener::bind(name, address, &settings.sockets, connections.clone());
             bound.map(Some).map_err(|error| listeners::cannot_listen(name, key, &error))
         };
+        let tls = settings.rpc.tls.clone().filter(|_| settings.rpc.is_on()).map(Tls::load).transpose();
+        let tls = tls.map_err(|error| Failure::failed("loading the certificates of rpc", &error))?;
         Ok(Self {
+            tls,
             grpc: bind("rpc_grpc", "rpc.grpc", &settings.rpc.grpc)?,
             msgpack: bind("rpc_msgpack", "rpc.msgpack", &settings.rpc.msgpack)?,
         })
@@ -44,10 +50,14 @@ impl Rpc {
     }
 
     /// Begins to answer; `faces` owns the connections.
-    pub(super) fn serve(self, settings: &Settings, engines: &Engines, faces: &Tasks) {
+    pub(super) fn serve(self, settings: &Settings, engines: &Engines, faces: &Tasks, shutdown: &Shutdown) {
         let rpc = &settings.rpc;
         let operations: Arc<dyn Operations> = Arc::new(engines.operations(&rpc.server));
-        let tokens = Tokens::new(rpc.tokens.clone());
+        let tokens = Tokens::new(rpc.tokens.clone()).or_names(rpc.client_names.clone());
+        if let Some(tls) = &self.tls {
+            reload::follow(tls, "rpc", faces, shutdown);
+        }
+        self.warn(rpc.require_tls);
         let drain = faces.cancel_token();
         if let Some(listener) = self.grpc {
             let grpc = Grpc::new(operations.clone(), tokens.clone(), rpc.server.clone(), drain.clone());
@@ -58,14 +68,33 @@ impl Rpc {
             let max_body_bytes =
                 u64::try_from(rpc.server.max_request_bytes).unwrap_or(u64::MAX).saturating_add(5);
             let web = http::Settings { max_body_bytes, ..settings.http.clone() };
-            listeners::accept("rpc_grpc_accept", listener, Server::new("rpc_grpc", web, handler), faces);
+            let mut server = Server::new("rpc_grpc", web, handler);
+            if let Some(tls) = &self.tls {
+                server = server.with_tls(tls.clone());
+            }
+            listeners::accept("rpc_grpc_accept", listener, server, faces);
         }
         if let Some(listener) = self.msgpack {
-            let server = Msgpack::new(operations, tokens, rpc.server.clone(), drain);
+            let mut server = Msgpack::new(operations, tokens, rpc.server.clone(), drain);
+            if let Some(tls) = self.tls {
+                server = server.with_tls(tls);
+            }
             let tasks = faces.clone();
             faces.spawn("rpc_msgpack_accept", async move {
                 listener.serve(&tasks, move |connection| server.clone().serve(connection)).await;
             });
+        }
+    }
+
+    /// Says once what the operator has allowed.
+    fn warn(&self, require_tls: bool) {
+        let is_far = |listener: &Listener| {
+            listener.local_address().tcp().is_some_and(|tcp| !tcp.ip().to_canonical().is_loopback())
+        };
+        if !require_tls && self.tls.is_none() && self.grpc.iter().chain(&self.msgpack).any(is_far) {
+            tracing::warn!(
+                "tokens of the repository service cross the network in the clear (rpc.require_tls)"
+            );
         }
     }
 }

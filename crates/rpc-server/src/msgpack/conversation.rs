@@ -10,9 +10,9 @@ use hakata_rpc::msgpack::envelope::{self, AUTH, Incoming, Params};
 use hakata_rpc::msgpack::frame::{FrameError, Scanner};
 use hakata_rpc::msgpack::raw;
 use hakata_rpc::{Code, Operation, Status};
-use hakata_service::listener::{Connection, Slot};
-use hakata_service::stream::{Deadlines, Guarded, Patience, Stream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use hakata_service::listener::Slot;
+use hakata_service::stream::{Deadlines, Guarded, Patience};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::time::{Instant, sleep_until};
 
 use super::Msgpack;
@@ -64,11 +64,11 @@ impl fmt::Display for End {
 type Ended = (u32, Option<Answer>);
 
 /// The state of a connection.
-pub(super) struct Conversation {
+pub(super) struct Conversation<S> {
     server: Msgpack,
     slot: Slot,
-    from: ReadHalf<Guarded<Stream>>,
-    to: WriteHalf<Guarded<Stream>>,
+    from: ReadHalf<Guarded<S>>,
+    to: WriteHalf<Guarded<S>>,
     input: BytesMut,
     scanner: Scanner,
     running: FuturesUnordered<BoxFuture<'static, Ended>>,
@@ -81,14 +81,14 @@ pub(super) struct Conversation {
     login_until: Instant,
 }
 
-impl Conversation {
-    pub(super) fn new(server: Msgpack, connection: Connection) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
+    /// Begins one; `is_known` if the peer needs to show no token.
+    pub(super) fn new(server: Msgpack, (stream, slot): (S, Slot), is_known: bool) -> Self {
         let settings = &server.settings;
         let deadlines = Deadlines { idle: Some(settings.idle), patience: Some(Patience::default()) };
-        let (from, to) = split(Guarded::new(connection.stream, deadlines));
-        let is_known = server.tokens.are_none();
+        let (from, to) = split(Guarded::new(stream, deadlines));
         if is_known {
-            connection.slot.authenticated();
+            slot.authenticated();
         }
         let max_bytes = if is_known { settings.max_request_bytes } else { MAX_STRANGER_BYTES };
         Self {
@@ -96,7 +96,7 @@ impl Conversation {
             kept: Kept::new(settings.max_kept, settings.kept_life),
             standing: Standing::new(settings.max_kept, settings.kept_life),
             login_until: Instant::now() + settings.login,
-            slot: connection.slot,
+            slot,
             from,
             to,
             input: BytesMut::new(),

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use hakata_blob::Blobs;
 use hakata_git::Git;
@@ -13,9 +12,7 @@ use hakata_names::{ObjectFormat, Oid, OwnerName, RefName, RefUpdate, RepositoryI
 use hakata_repository::{
     Atomicity, Import, Intent, Parts, Push, Reason, ReceiveLimits, Repositories, no_rows,
 };
-use hakata_rpc::grpc::Endpoint as GrpcEndpoint;
-use hakata_rpc::msgpack::Endpoint as MsgpackEndpoint;
-use hakata_rpc::{Operations, grpc, msgpack};
+use hakata_rpc::{Endpoint, Operations, grpc, msgpack};
 use hakata_rpc_server::{Local, Settings, Tokens};
 use hakata_runtime::blocking::Blocking;
 use hakata_runtime::clock::Clock;
@@ -23,6 +20,7 @@ use hakata_runtime::secret::Secret;
 use hakata_runtime::tasks::Tasks;
 use hakata_service::http::{self, Server};
 use hakata_service::listener::{self, Address, ConnectionLimits, Connections, Listener};
+use hakata_service::tls::Tls;
 use hakata_store::repositories::{self, NewRepository};
 use hakata_store::testing::TestDatabase;
 use hakata_store::users::{self, NewUser};
@@ -72,8 +70,7 @@ impl World {
             Arc::new(Local::new(repositories.clone(), version, settings.clone()));
         let tokens =
             Tokens::new(vec![Secret::new("another token".to_owned()), Secret::new(TOKEN.to_owned())]);
-        let grpc_at = serve_grpc(local.clone(), tokens.clone(), settings.clone(), &tasks);
-        let msgpack_at = serve_msgpack(local.clone(), tokens, settings, &tasks);
+        let (grpc_at, msgpack_at) = serve(local.clone(), tokens, settings, None, &tasks);
         let alice = user(&db, &repositories).await;
         let client = tempfile::tempdir().unwrap();
         Self {
@@ -91,25 +88,11 @@ impl World {
     }
 
     pub(crate) fn grpc(&self) -> grpc::Grpc {
-        let endpoint = GrpcEndpoint {
-            url: format!("http://{}", self.grpc_at),
-            token: Some(Secret::new(TOKEN.to_owned())),
-            tls: None,
-            connect_timeout: Duration::from_secs(10),
-            keepalive: Duration::from_secs(30),
-        };
-        grpc::Grpc::lazy(&endpoint).unwrap()
+        grpc::Grpc::lazy(&endpoint(self.grpc_at)).unwrap()
     }
 
     pub(crate) fn msgpack(&self) -> msgpack::Msgpack {
-        let endpoint = MsgpackEndpoint {
-            address: self.msgpack_at.to_string(),
-            token: Some(Secret::new(TOKEN.to_owned())),
-            connect_timeout: Duration::from_secs(10),
-            n_connections: 2,
-            max_answer_bytes: 64 << 20,
-        };
-        msgpack::Msgpack::lazy(endpoint, self.tasks.clone())
+        msgpack::Msgpack::lazy(endpoint(self.msgpack_at), self.tasks.clone())
     }
 
     /// Makes a repository with what the client's refs point to.
@@ -194,6 +177,11 @@ impl World {
     }
 }
 
+/// Names a server that is served here.
+pub(crate) fn endpoint(at: SocketAddr) -> Endpoint {
+    Endpoint::new(at.to_string()).with_token(TOKEN)
+}
+
 /// Runs git with fixed people and dates.
 pub(crate) fn run(dir: &Path, args: &[&str], input: &[u8]) -> Vec<u8> {
     let mut child = Command::new("git")
@@ -226,19 +214,39 @@ fn listen(name: &'static str) -> (Listener, SocketAddr) {
     (listener, at)
 }
 
+/// Serves operations over gRPC and over MessagePack-RPC.
+pub(crate) fn serve(
+    operations: Arc<dyn Operations>,
+    tokens: Tokens,
+    settings: Settings,
+    tls: Option<Tls>,
+    tasks: &Tasks,
+) -> (SocketAddr, SocketAddr) {
+    let grpc = serve_grpc(operations.clone(), tokens.clone(), settings.clone(), tls.clone(), tasks);
+    (grpc, serve_msgpack(operations, tokens, settings, tls, tasks))
+}
+
 fn serve_grpc(
     operations: Arc<dyn Operations>,
     tokens: Tokens,
     settings: Settings,
+    tls: Option<Tls>,
     tasks: &Tasks,
 ) -> SocketAddr {
     let (listener, at) = listen("rpc_grpc");
+    let header = settings.login;
     let grpc = hakata_rpc_server::Grpc::new(operations, tokens, settings, tasks.cancel_token());
     let handler = move |request, _facts| {
         let grpc = grpc.clone();
         async move { grpc.respond(request).await }
     };
-    let server = Arc::new(Server::new("rpc_grpc", http::Settings::default(), handler));
+    let web =
+        http::Settings { header: header.min(http::Settings::default().header), ..http::Settings::default() };
+    let server = Server::new("rpc_grpc", web, handler);
+    let server = Arc::new(match tls {
+        Some(tls) => server.with_tls(tls),
+        None => server,
+    });
     let (group, serving) = (tasks.clone(), tasks.clone());
     tasks.spawn("rpc_grpc_accept", async move {
         listener.serve(&serving, move |connection| server.clone().serve(connection, group.clone())).await;
@@ -250,10 +258,15 @@ fn serve_msgpack(
     operations: Arc<dyn Operations>,
     tokens: Tokens,
     settings: Settings,
+    tls: Option<Tls>,
     tasks: &Tasks,
 ) -> SocketAddr {
     let (listener, at) = listen("rpc_msgpack");
     let server = hakata_rpc_server::Msgpack::new(operations, tokens, settings, tasks.cancel_token());
+    let server = match tls {
+        Some(tls) => server.with_tls(tls),
+        None => server,
+    };
     let serving = tasks.clone();
     tasks.spawn("rpc_msgpack_accept", async move {
         listener.serve(&serving, move |connection| server.clone().serve(connection)).await;

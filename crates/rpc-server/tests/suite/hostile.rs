@@ -5,9 +5,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use hakata_names::ObjectFormat;
 use hakata_rpc::v1::{InfoRequest, ListRepositoriesRequest, RepositoryService, ServerService};
-use hakata_rpc::{Call, Code, grpc};
+use hakata_rpc::{Call, Code, Endpoint, grpc};
 use hakata_rpc_server::Settings;
-use hakata_runtime::secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -49,13 +48,7 @@ async fn strangers_learn_nothing() {
         let text = String::from_utf8_lossy(&said);
         assert!(said.len() < 500 && !text.contains("git"), "{text}");
     }
-    let endpoint = grpc::Endpoint {
-        url: format!("http://{}", world.grpc_at),
-        token: Some(Secret::new("wrong".to_owned())),
-        tls: None,
-        connect_timeout: LONG,
-        keepalive: LONG,
-    };
+    let endpoint = Endpoint::new(world.grpc_at.to_string()).with_token("wrong");
     let stranger = grpc::Grpc::lazy(&endpoint).unwrap();
     let refused = stranger.info(Call::default(), InfoRequest {}).await.unwrap_err();
     assert_eq!(refused.code, Code::Unauthenticated);

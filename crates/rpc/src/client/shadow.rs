@@ -7,7 +7,7 @@ use std::task::Poll;
 use futures_util::stream::{self, StreamExt};
 use prost::Message;
 
-use super::{Inner, key};
+use super::{Inner, State, key};
 use crate::call::{Answers, Call};
 use crate::metrics::{Comparison, SHADOWS};
 use crate::operation::{StreamRpc, UnaryRpc};
@@ -17,6 +17,7 @@ use crate::status::{Origin, Status};
 /// Takes note of an answer as it passes.
 pub(super) struct Tee {
     inner: Arc<Inner>,
+    state: Arc<State>,
     second: Route,
     digest: Digest,
 }
@@ -54,8 +55,8 @@ impl Digest {
 }
 
 impl Tee {
-    pub(super) fn new(inner: &Arc<Inner>, second: Route) -> Self {
-        Self { inner: inner.clone(), second, digest: Digest::default() }
+    pub(super) fn new(inner: &Arc<Inner>, state: &Arc<State>, second: Route) -> Self {
+        Self { inner: inner.clone(), state: state.clone(), second, digest: Digest::default() }
     }
 
     pub(super) fn saw<T: Message>(&mut self, part: &Result<T, Status>) {
@@ -64,7 +65,7 @@ impl Tee {
 
     /// Asks the second route and compares.
     pub(super) fn compare_unary<R: UnaryRpc>(self, call: Call, request: R::Request) {
-        let answer = self.inner.ends.unary::<R>(self.second, call, request);
+        let answer = self.state.ends.unary::<R>(self.second, call, request);
         self.compare(key::<R>(), R::OPERATION, Box::pin(stream::once(answer)));
     }
 
@@ -85,10 +86,11 @@ impl Tee {
                 if let Some((call, request)) = left.take() {
                     let seen = Self {
                         inner: self.inner.clone(),
+                        state: self.state.clone(),
                         second: self.second,
                         digest: std::mem::take(&mut self.digest),
                     };
-                    let answers = self.inner.ends.stream::<R>(self.second, call, request);
+                    let answers = self.state.ends.stream::<R>(self.second, call, request);
                     seen.compare(key::<R>(), R::OPERATION, answers);
                 }
                 Poll::Ready(None)

@@ -2,16 +2,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use hakata_runtime::tasks::Tasks;
+use prost::Message;
 
-use super::{Client, Ends, MAX_ATTEMPTS};
+use super::{Client, Ends, Settings};
 use crate::call::{Answers, Call, Pending};
 use crate::metrics::{Comparison, SHADOWS};
 use crate::operation::{StreamRpc, Transport, UnaryRpc};
 use crate::route::{Canary, Route, Routes};
 use crate::status::{Code, Status};
-use crate::v1::{BlobService, CommitService, MergeBaseRequest, SizesRequest};
+use crate::v1::{self, BlobService, CommitService, MergeBaseRequest, SizesRequest};
 use crate::v1::{GetRefRequest, ListTagsRequest, Operation, Operations, RefService, UpdateRefsRequest};
 
 /// Answers everything with nothing, or refuses the first calls.
@@ -20,6 +22,7 @@ struct Stub {
     n_calls: AtomicU32,
     n_broken: u32,
     wrong: bool,
+    calls: std::sync::Mutex<Vec<Call>>,
 }
 
 impl Stub {
@@ -33,7 +36,8 @@ impl Stub {
 }
 
 impl Transport for Arc<Stub> {
-    fn unary<R: UnaryRpc>(&self, _call: Call, _request: R::Request) -> Pending<R::Response> {
+    fn unary<R: UnaryRpc>(&self, call: Call, _request: R::Request) -> Pending<R::Response> {
+        self.calls.lock().unwrap().push(call);
         let next = self.next().map(|()| R::Response::default());
         Box::pin(async { next })
     }
@@ -46,21 +50,88 @@ impl Transport for Arc<Stub> {
 
 fn client(stub: &Arc<Stub>, routes: &Routes) -> Client {
     let local: Arc<dyn Operations> = Arc::new(stub.clone());
-    Client::new(Ends { local: Some(local), ..Ends::default() }, routes, Tasks::new()).unwrap()
+    Client::new(Ends { local: Some(local), ..Ends::default() }, routes, Settings::default(), Tasks::new())
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_is_asked_again_and_a_writer_is_not() {
+async fn a_call_is_asked_again_until_somebody_answers_or_enough_was_tried() {
     let stub = Arc::new(Stub { n_broken: 2, ..Stub::default() });
     let answer = client(&stub, &Routes::default()).get_ref(Call::default(), GetRefRequest::default()).await;
     assert!(answer.is_ok());
-    assert_eq!(stub.n_calls.load(Ordering::Relaxed), MAX_ATTEMPTS);
+    assert_eq!(stub.n_calls.load(Ordering::Relaxed), 3);
 
-    let stub = Arc::new(Stub { n_broken: 1, ..Stub::default() });
+    let stub = Arc::new(Stub { n_broken: 9, ..Stub::default() });
+    let answer = client(&stub, &Routes::default()).get_ref(Call::default(), GetRefRequest::default()).await;
+    assert_eq!(answer.map_err(|status| status.code), Err(Code::Unavailable));
+    assert_eq!(stub.n_calls.load(Ordering::Relaxed), Settings::default().max_attempts);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_asked_again_under_one_name() {
+    let stub = Arc::new(Stub { n_broken: 2, ..Stub::default() });
     let answer =
         client(&stub, &Routes::default()).update_refs(Call::default(), UpdateRefsRequest::default()).await;
-    assert_eq!(answer.map_err(|status| status.code), Err(Code::Unavailable));
-    assert_eq!(stub.n_calls.load(Ordering::Relaxed), 1);
+    assert!(answer.is_ok());
+    let calls = stub.calls.lock().unwrap();
+    let keys: Vec<_> = calls.iter().map(|call| call.idempotency_key.as_deref().unwrap()).collect();
+    assert_eq!(keys.len(), 3);
+    assert!(keys.iter().all(|key| *key == keys[0] && key.len() == 32), "{keys:?}");
+    assert!(calls.iter().all(|call| call.deadline.is_some()), "no call waits for ever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_route_rests_and_is_tried_again() {
+    let breakers = super::Breakers::default();
+    let settings = Settings::default();
+    let breaker = breakers.get(Operation::CommitGet, Route::Grpc);
+    for _ in 0..settings.max_failures {
+        assert!(!breaker.rests(settings.rest));
+        breaker.failed(&settings, true);
+    }
+    assert!(breaker.rests(settings.rest), "it has failed often enough");
+    assert!(
+        !breakers.get(Operation::CommitGet, Route::Msgpack).rests(settings.rest),
+        "another route is not meant"
+    );
+    tokio::time::advance(settings.rest).await;
+    assert!(!breaker.rests(settings.rest), "one call tries it");
+    assert!(breaker.rests(settings.rest), "and no other");
+    breaker.answered();
+    assert!(!breaker.rests(settings.rest) && !breaker.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_breaks_off_is_taken_up_behind_its_last_part() {
+    /// Answers two parts, then breaks; from the second time on there is one more.
+    struct Breaks(std::sync::Mutex<Vec<Bytes>>);
+    impl Transport for Arc<Breaks> {
+        fn unary<R: UnaryRpc>(&self, _call: Call, _request: R::Request) -> Pending<R::Response> {
+            Box::pin(async { Ok(R::Response::default()) })
+        }
+        fn stream<R: StreamRpc>(&self, _call: Call, request: R::Request) -> Answers<R::Response> {
+            let bytes = request.encode_to_vec();
+            let asked = ListTagsRequest::decode(&bytes[..]).unwrap().cursor;
+            let mut seen = self.0.lock().unwrap();
+            seen.push(asked.clone());
+            let part = |cursor: &'static [u8]| {
+                let part = v1::ListTagsResponse { cursor: cursor.into(), ..Default::default() };
+                R::Response::decode(&part.encode_to_vec()[..]).unwrap()
+            };
+            let parts = match &asked[..] {
+                b"" => vec![Ok(part(b"1")), Ok(part(b"2")), Err(Status::unreached("broken"))],
+                _ => vec![Ok(part(b""))],
+            };
+            Box::pin(futures_util::stream::iter(parts))
+        }
+    }
+    let breaks = Arc::new(Breaks(std::sync::Mutex::default()));
+    let ends = Ends { local: Some(Arc::new(breaks.clone())), ..Ends::default() };
+    let client = Client::new(ends, &Routes::default(), Settings::default(), Tasks::new()).unwrap();
+    let parts: Vec<_> = client.list_tags(Call::default(), ListTagsRequest::default()).collect().await;
+    let cursors: Vec<_> = parts.into_iter().map(|part| part.unwrap().cursor).collect();
+    assert_eq!(cursors, ["1", "2", ""]);
+    assert_eq!(*breaks.0.lock().unwrap(), ["", "2"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,7 +164,8 @@ async fn a_second_route_is_compared() {
     };
     let tasks = Tasks::new();
     let local: Arc<dyn Operations> = Arc::new(Arc::new(Turns(AtomicU32::new(0))));
-    let client = Client::new(Ends { local: Some(local), ..Ends::default() }, &routes, tasks.clone()).unwrap();
+    let ends = Ends { local: Some(local), ..Ends::default() };
+    let client = Client::new(ends, &routes, Settings::default(), tasks.clone()).unwrap();
     assert!(client.merge_base(Call::default(), MergeBaseRequest::default()).await.is_ok());
     tasks.empty().await;
     assert_eq!(SHADOWS.get((Operation::CommitMergeBase, Comparison::Different)).get(), 1);

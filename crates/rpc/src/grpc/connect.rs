@@ -1,47 +1,30 @@
-//! Whom to ask over gRPC, and how the connection is kept.
+//! The channel over connections of our own.
 
-use std::time::Duration;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::task::{Context, Poll};
 
-use hakata_runtime::secret::Secret;
+use futures_util::future::BoxFuture;
+use hyper_util::rt::TokioIo;
+use tonic::codegen::Service;
+use tonic::codegen::http::Uri;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint as TonicEndpoint, Identity};
+use tonic::transport::{Channel, Endpoint as TonicEndpoint};
 
 use super::Grpc;
-
-/// A server.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// `http://host:port`, or `https://` with TLS.
-    pub url: String,
-    /// The token of the service.
-    pub token: Option<Secret<String>>,
-    /// For `https://`: whom to trust, and who we are.
-    pub tls: Option<ServerTls>,
-    /// How long a connection may take to stand.
-    pub connect_timeout: Duration,
-    /// After this silence the server is asked whether it is still there.
-    pub keepalive: Duration,
-}
-
-/// What TLS to a server needs.
-#[derive(Debug)]
-pub struct ServerTls {
-    /// The authority that signed the server's certificate, PEM.
-    pub authority: Vec<u8>,
-    /// Our certificate and key, PEM, if the server asks for one.
-    pub identity: Option<(Vec<u8>, Secret<Vec<u8>>)>,
-    /// The name in the server's certificate, if it is not the one in the URL.
-    pub name: Option<String>,
-}
+use crate::endpoint::Endpoint;
+use crate::route::Route;
+use crate::stream::{Broken, HTTP2, Stream};
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The URL is none, or the certificates are none.
-    #[error("reading the address {url} of the gRPC server")]
-    Endpoint {
+    /// It is no address.
+    #[error("reading the address {address} of the gRPC server")]
+    Address {
         /// The address.
-        url: String,
+        address: String,
         /// What is wrong with it.
         #[source]
         source: tonic::transport::Error,
@@ -52,25 +35,12 @@ pub enum ConnectError {
 }
 
 impl Grpc {
-    /// Makes a client. It connects when it is first used, and again whenever the connection breaks.
+    /// Makes a client. It connects when it is first used, and again whenever a connection breaks.
     ///
     /// # Errors
-    /// If address, token or certificates are malformed. That nobody answers shows only later.
-    pub fn lazy(endpoint: &Endpoint) -> Result<Self, ConnectError> {
-        let wrong = |source| ConnectError::Endpoint { url: endpoint.url.clone(), source };
-        let mut channel = TonicEndpoint::from_shared(endpoint.url.clone())
-            .map_err(wrong)?
-            .connect_timeout(endpoint.connect_timeout)
-            .tcp_nodelay(true)
-            .tcp_keepalive(Some(endpoint.keepalive))
-            .http2_keep_alive_interval(endpoint.keepalive)
-            .keep_alive_timeout(endpoint.connect_timeout)
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(4 << 20);
-        if let Some(tls) = &endpoint.tls {
-            channel = channel.tls_config(configured(tls)).map_err(wrong)?;
-        }
-        let authorization = endpoint
+    /// If address or token are malformed. That nobody answers shows only later.
+    pub fn lazy(to: &Endpoint) -> Result<Self, ConnectError> {
+        let authorization = to
             .token
             .as_ref()
             .map(|token| MetadataValue::try_from(format!("Bearer {}", token.expose())))
@@ -80,17 +50,48 @@ impl Grpc {
                 value.set_sensitive(true);
                 value
             });
-        Ok(Self { channel: channel.connect_lazy(), authorization })
+        let broken = Broken::default();
+        let channels =
+            (0..to.n_connections.max(1)).map(|_| channel(to, &broken)).collect::<Result<_, _>>()?;
+        let turn = Arc::new(AtomicUsize::new(0));
+        Ok(Self { channels, turn, authorization, max_message_bytes: to.max_answer_bytes, broken })
     }
 }
 
-fn configured(tls: &ServerTls) -> ClientTlsConfig {
-    let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&tls.authority));
-    if let Some((certificate, key)) = &tls.identity {
-        config = config.identity(Identity::from_pem(certificate, key.expose()));
+fn channel(to: &Endpoint, broken: &Broken) -> Result<Channel, ConnectError> {
+    let wrong = |source| ConnectError::Address { address: to.address.clone(), source };
+    // What requests say of themselves; the connection is made without looking at it.
+    let scheme = if to.tls.is_some() { "https" } else { "http" };
+    let origin = format!("{scheme}://{}", to.address).parse().ok();
+    let endpoint = TonicEndpoint::from_shared(format!("http://{}", to.address)).map_err(wrong)?;
+    let endpoint = origin
+        .map_or_else(|| endpoint.clone(), |origin| endpoint.clone().origin(origin))
+        .http2_keep_alive_interval(to.keepalive)
+        .keep_alive_timeout(to.connect_timeout)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20);
+    Ok(endpoint.connect_with_connector_lazy(Connector(Arc::new(to.clone()), broken.clone())))
+}
+
+/// Makes the connections of a channel.
+struct Connector(Arc<Endpoint>, Broken);
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<TokioIo<Stream>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
-    match &tls.name {
-        Some(name) => config.domain_name(name.clone()),
-        None => config,
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let (to, broken) = (self.0.clone(), self.1.clone());
+        Box::pin(async move {
+            let stream = Stream::connect(&to, Route::Grpc, Some(HTTP2), broken).await;
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", to.address));
+            stream.map(TokioIo::new).map_err(named)
+        })
     }
 }

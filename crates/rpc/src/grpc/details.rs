@@ -32,15 +32,44 @@ struct Any {
 
 /// Reads a status of gRPC; details of others are passed over.
 pub fn from_tonic(status: tonic::Status) -> Status {
+    // The channel gave up at the deadline that went along with the request.
+    if std::error::Error::source(&status).is_some_and(|source| source.is::<tonic::TimeoutExpired>()) {
+        return Status::new(Code::DeadlineExceeded, "the server did not answer in time");
+    }
     let detail = RichStatus::decode(status.details())
         .ok()
         .and_then(|rich| rich.details.into_iter().find(|any| any.type_url == TYPE_URL))
         .and_then(|any| ErrorDetail::decode(any.value).ok())
         .map(Box::new);
-    // What the channel says has a cause in this process; what the server says has none here.
-    let local = std::error::Error::source(&status).is_some();
+    // What the channel says has a cause in this process; what the server says has none here. A server that is there but
+    // busy says when to ask again; one that stops, and a proxy in front of none, says nothing.
+    let is_gone = status.code() == tonic::Code::Unavailable && detail.is_none();
+    let local = is_gone || std::error::Error::source(&status).is_some();
     let origin = if local { Origin::Transport } else { Origin::Operation };
-    Status { origin, code: Code::of(status.code() as i32), message: status.message().to_owned(), detail }
+    let message = match std::error::Error::source(&status) {
+        Some(source) => said(source),
+        None => status.message().to_owned(),
+    };
+    // Whatever a broken connection is called here, it means that the server was not reached.
+    let code = match (std::error::Error::source(&status), Code::of(status.code() as i32)) {
+        (Some(_), Code::Unknown | Code::Internal | Code::Cancelled) => Code::Unavailable,
+        (_, code) => code,
+    };
+    Status { origin, code, message, detail }
+}
+
+/// Says an error with its causes.
+pub(super) fn said(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Writes a status for gRPC.

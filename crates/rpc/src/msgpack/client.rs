@@ -1,10 +1,8 @@
 //! The side of the caller: many requests in flight on few connections, answers in any order.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use hakata_runtime::secret::Secret;
 use hakata_runtime::tasks::Tasks;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use tokio::time::Instant;
@@ -12,23 +10,9 @@ use tokio::time::Instant;
 use super::connection::Connection;
 use super::envelope::Extras;
 use crate::call::{Answers, Call, Pending};
+use crate::endpoint::Endpoint;
 use crate::operation::{StreamRpc, Transport, UnaryRpc};
 use crate::status::{Code, Status};
-
-/// A server.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// `host:port`.
-    pub address: String,
-    /// The token of the service.
-    pub token: Option<Secret<String>>,
-    /// How long a connection may take to stand and to be let in.
-    pub connect_timeout: Duration,
-    /// Connections that requests are spread over.
-    pub n_connections: usize,
-    /// The longest answer that is read, in bytes.
-    pub max_answer_bytes: usize,
-}
 
 /// Carries operations to a server; cheap to clone.
 #[derive(Clone, Debug)]

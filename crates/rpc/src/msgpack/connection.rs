@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use hakata_runtime::tasks::{Task, Tasks};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
-use super::client::Endpoint;
 use super::envelope::{self, Answered, Extras};
 use super::frame::Scanner;
+use crate::endpoint::Endpoint;
+use crate::route::Route;
 use crate::status::Status;
+use crate::stream::{Broken, Stream};
 
 /// Requests that wait to be written; a caller waits for its place.
 const MAX_QUEUED: usize = 256;
@@ -62,9 +62,9 @@ impl Connection {
     /// Connects and shows the token.
     pub(super) async fn open(endpoint: &Endpoint, tasks: &Tasks) -> Result<Self, Status> {
         let failed = |error| Status::unreached(format!("connecting to {}: {error}", endpoint.address));
-        let stream = TcpStream::connect(&endpoint.address).await.map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
-        let (from, to) = stream.into_split();
+        let stream =
+            Stream::connect(endpoint, Route::Msgpack, None, Broken::default()).await.map_err(failed)?;
+        let (from, to) = tokio::io::split(stream);
         let waiting = Arc::new(Waiting::default());
         let (requests, queue) = mpsc::channel(MAX_QUEUED);
         let reader = tasks.spawn("rpc.client", read(from, endpoint.max_answer_bytes, waiting.clone()));
@@ -143,21 +143,25 @@ impl Waiting {
 }
 
 /// Writes requests, as many at once as there are.
-async fn write(mut to: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>, waiting: Arc<Waiting>) {
+async fn write(mut to: WriteHalf<Stream>, mut queue: mpsc::Receiver<Vec<u8>>, waiting: Arc<Waiting>) {
     while let Some(mut bytes) = queue.recv().await {
         while bytes.len() < WRITE_BYTES
             && let Ok(mut more) = queue.try_recv()
         {
             bytes.append(&mut more);
         }
-        if let Err(error) = to.write_all(&bytes).await {
+        let written = async {
+            to.write_all(&bytes).await?;
+            to.flush().await
+        };
+        if let Err(error) = written.await {
             return waiting.give_up(&Status::unreached(format!("writing to the server: {error}")));
         }
     }
 }
 
 /// Reads answers until the server closes or says nonsense.
-async fn read(mut from: OwnedReadHalf, max_bytes: usize, waiting: Arc<Waiting>) {
+async fn read(mut from: ReadHalf<Stream>, max_bytes: usize, waiting: Arc<Waiting>) {
     let mut buffer = BytesMut::new();
     let mut scanner = Scanner::new(max_bytes);
     let why = loop {

@@ -51,9 +51,43 @@ fn a_change_is_never_made_twice() -> Result<(), RoutesError> {
 fn a_route_leads_somewhere() {
     let local = [Route::Local];
     let routes = Routes { routes: named(&[("diff", Route::Grpc)]), ..Routes::default() };
-    let unconfigured = RoutesError::Unconfigured { table: "routes", route: Route::Grpc };
+    let unconfigured =
+        RoutesError::Unconfigured { table: "routes", name: "diff".to_owned(), route: Route::Grpc };
     assert_eq!(Table::new(&routes, &local), Err(unconfigured));
     let canary = Canary { to: Route::Local, percent: 101 };
     let routes = Routes { canary: BTreeMap::from([("diff".to_owned(), canary)]), ..Routes::default() };
     assert!(matches!(Table::new(&routes, &local), Err(RoutesError::Percent { percent: 101, .. })));
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let routes = Routes {
+        default: Route::Msgpack,
+        routes: named(&[("merges", Route::Grpc), ("diff", Route::Local)]),
+        shadow: named(&[("update_refs", Route::Local)]),
+        fallback: named(&[("ref", Route::Local)]),
+        canary: BTreeMap::from([("blame".to_owned(), Canary { to: Route::Local, percent: 200 })]),
+    };
+    let problems = routes.problems(&[Route::Local]);
+    let places: Vec<_> = problems.iter().map(RoutesError::place).collect();
+    let wanted = [
+        ("default", ""),
+        ("routes", "merges"),
+        ("routes", "merges"),
+        ("shadow", "update_refs"),
+        ("canary", "blame"),
+    ];
+    assert_eq!(places, wanted, "{problems:?}");
+}
+
+#[test]
+fn the_routes_of_an_operation_are_told() {
+    let routes = Routes {
+        default: Route::Msgpack,
+        shadow: named(&[("ref", Route::Grpc)]),
+        fallback: named(&[("ref.list_tags", Route::Local)]),
+        ..Routes::default()
+    };
+    assert_eq!(routes.of(Operation::RefListTags), [Route::Msgpack, Route::Local, Route::Grpc]);
+    assert_eq!(routes.of(Operation::RefUpdateRefs), [Route::Msgpack]);
 }

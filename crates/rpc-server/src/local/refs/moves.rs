@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use hakata_git::write::NewObjects;
-use hakata_names::{Oid, RefName, RefUpdate};
+use hakata_names::{ObjectFormat, Oid, RefName, RefUpdate};
 use hakata_repository::{
     Atomicity, Committed, Prepared, Push, ReceiveLimits, RefRefusal, Repository, Staged, no_rows,
 };
@@ -55,11 +55,16 @@ impl Local {
     ) -> Result<i64, Status> {
         let repository = self.repository(key).await?;
         let found = repository.snapshot().find(&name).map(|found| found.oid);
-        let found = found.ok_or_else(|| Status::not_found(format!("there is no {name}")))?;
-        let old = optional_oid(expected, repository.format())?.unwrap_or(found);
+        let absent = Status::not_found(format!("there is no {name}"));
+        // The ref may be gone because this very change removed it: its answer is kept under the caller's key, and
+        // without one the commit refuses whatever is expected of an absent ref.
+        let nowhere = || call.idempotency_key.as_ref().and_then(|_| nowhere(repository.format()));
+        let old = optional_oid(expected, repository.format())?.filter(|_| found.is_some());
+        let old = old.or(found).or_else(nowhere).ok_or_else(|| absent.clone())?;
         let update = RefUpdate { name, old: Some(old), new: None };
         let committed = self.commit(&repository, vec![update.clone()], Atomicity::Whole, &call).await?;
-        refused(&refusals(&committed), &[update])?;
+        let refused = refused(&refusals(&committed), &[update]);
+        refused.map_err(|status| if found.is_none() { absent } else { status })?;
         Ok(committed.version.unwrap_or_else(|| repository.version()))
     }
 
@@ -144,6 +149,11 @@ impl Local {
         let row = self.0.repositories.find_by_id(repository.id()).await.map_err(|error| status(&error))?;
         row.map(|row| row.policy_version).ok_or_else(|| Status::not_found("there is no such repository"))
     }
+}
+
+/// An oid that no object has.
+fn nowhere(format: ObjectFormat) -> Option<Oid> {
+    Oid::from_bytes(&vec![0xff; format.oid_len()]).ok()
 }
 
 /// Reads moves, each of another ref.
