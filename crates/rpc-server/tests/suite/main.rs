@@ -4,6 +4,7 @@
 
 mod ask;
 mod contract;
+mod example;
 mod fixture;
 mod hostile;
 mod lost;
