@@ -1,4 +1,4 @@
-//! Other people's clients of memcached, against which the id server is tested.
+//! Other people's clients of memcached, gRPC and MessagePack, against which our servers are tested.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,7 +14,14 @@ const PYTHON: &str = "HAKATA_TEST_PYTHON";
 const ABSENT: &str = "HAKATA_TEST_CLIENTS_ABSENT";
 
 /// Python's clients, in the versions that the tests were written for.
-const PACKAGES: [&str; 2] = ["pymemcache==4.0.0", "python-binary-memcached==0.33.0"];
+const PACKAGES: [&str; 6] = [
+    "pymemcache==4.0.0",
+    "python-binary-memcached==0.33.0",
+    "grpcio==1.85.1",
+    "grpcio-reflection==1.85.1",
+    "protobuf==7.36.2",
+    "msgpack==1.2.4",
+];
 
 /// Finds or installs all clients; returns environment variables that tell the tests where they are.
 ///
@@ -64,7 +71,7 @@ fn pip(home: &Path) -> Result<()> {
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
-    eprintln!("installing {}", PACKAGES.join(" and "));
+    eprintln!("installing {}", PACKAGES.join(", "));
     let mut probe = Command::new("python3");
     probe.args(["-c", "import ensurepip"]).stderr(Stdio::null());
     if !probe.status().is_ok_and(|status| status.success()) {

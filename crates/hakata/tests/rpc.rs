@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "rpc/clients.rs"]
+mod clients;
 #[path = "rpc/place.rs"]
 mod place;
 #[path = "rpc/switching.rs"]

@@ -1,0 +1,62 @@
+"""Ten operations as grpcio asks them: grpc_client.py HOST:PORT TOKEN REPOSITORY TIP"""
+
+import sys
+
+import grpc
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+address, token, path, tip = sys.argv[1:]
+tip = bytes.fromhex(tip)
+channel = grpc.insecure_channel(address)
+pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+metadata = [("authorization", f"Bearer {token}")]
+asked = set()
+
+
+def ask(service, name, shown=metadata, **fields):
+    """Asks one operation by what reflection says about it."""
+    method = pool.FindServiceByName(f"hakata.git.v1.{service}").FindMethodByName(name)
+    request, answer = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+    make = channel.unary_stream if method.server_streaming else channel.unary_unary
+    call = make(
+        f"/hakata.git.v1.{service}/{name}",
+        request_serializer=request.SerializeToString,
+        response_deserializer=answer.FromString,
+    )
+    said = call(request(**fields), metadata=shown, timeout=30)
+    asked.add((service, name))
+    return list(said) if method.server_streaming else said
+
+
+def refused(code, *call, **fields):
+    """Expects an operation to be refused."""
+    try:
+        ask(*call, **fields)
+    except grpc.RpcError as error:
+        assert error.code() == code, error
+        return error
+    raise AssertionError(f"{call} was not refused")
+
+
+tools = {"path": path}
+assert ask("ServerService", "Info").git_version
+assert ask("RepositoryService", "Exists", repository=tools).exists
+assert ask("RepositoryService", "Get", repository=tools).default_ref == b"refs/heads/main"
+parts = ask("RefService", "ListBranches", repository=tools)
+assert [branch.ref.name for part in parts for branch in part.branches] == [b"refs/heads/main"], parts
+assert ask("RefService", "GetRef", repository=tools, ref_name=b"refs/heads/main").target_oid == tip
+parent = ask("RefService", "ResolveRevision", repository=tools, revision={"expression": "main~1"}).oid
+commits = [commit.oid for part in ask("CommitService", "List", repository=tools) for commit in part.commits]
+assert commits == [tip, parent], commits
+parts = ask("BlobService", "Get", repository=tools, path=b"a")
+assert len(parts) > 1 and b"".join(part.content for part in parts) == b"a" * 300_000, len(parts)
+made = ask("RefService", "CreateBranch", repository=tools, ref_name=b"refs/heads/py", start={"oid": parent})
+assert made.target_oid == parent
+assert ask("RefService", "DeleteBranch", repository=tools, ref_name=b"refs/heads/py").version > 0
+
+refused(grpc.StatusCode.UNAUTHENTICATED, "ServerService", "Info", shown=[])
+absent = refused(grpc.StatusCode.NOT_FOUND, "RepositoryService", "Get", repository={"path": "alice/none"})
+assert absent.details() == "there is no such repository", absent
+print(f"{len(asked)} operations")
