@@ -6,6 +6,7 @@ mod ask;
 mod contract;
 mod example;
 mod fixture;
+mod floods;
 mod hostile;
 mod lost;
 mod making;
