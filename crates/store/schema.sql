@@ -323,3 +323,73 @@ CREATE TABLE id_lease (
     fence_at BIGINT NOT NULL,                        -- its holder may issue ids before this time of its own clock
     found_at BIGINT NOT NULL                         -- fence_at when the lease was acquired: ids begin here
 );
+
+-- Whom to tell what happens: in one repository, in those of one owner, or (neither is set) everywhere.
+CREATE TABLE webhook (
+    id INTEGER NOT NULL PRIMARY KEY,
+    repository_id BIGINT NULL REFERENCES repository (id),
+    owner_id BIGINT NULL REFERENCES owner (id),
+    url TEXT NOT NULL,
+    secret BLOB NULL,                                -- sealed; NULL: nothing is signed
+    format TEXT NOT NULL,                            -- 'gitea', 'github', 'backlog' or 'slack'
+    content_type TEXT NOT NULL,                      -- 'json' or 'form'
+    events TEXT NOT NULL,                            -- words with a space between: 'push create delete'
+    branches TEXT NOT NULL,                          -- glob over the name below refs/heads/; '': all
+    is_active SMALLINT NOT NULL,                     -- 0: nothing is recorded for it
+    paused_at BIGINT NULL,                           -- since when deliveries are held
+    pause_reason TEXT NULL,                          -- 'operator', 'gone' or 'failing'
+    failing_since BIGINT NULL,                       -- first failure behind the last success
+    created_at BIGINT NOT NULL
+);
+
+CREATE INDEX webhook_by_repository ON webhook (repository_id, id);
+
+CREATE INDEX webhook_by_owner ON webhook (owner_id, id);
+
+-- What a webhook was told, or is to be told, once.
+CREATE TABLE webhook_delivery (
+    id INTEGER NOT NULL PRIMARY KEY,
+    guid TEXT NOT NULL,                              -- what receivers see, the same in each attempt
+    webhook_id BIGINT NOT NULL,
+    event_id BIGINT NULL,                            -- NULL: a test
+    kind TEXT NOT NULL,                              -- 'push', 'create', 'delete', 'ping'
+    repository_id BIGINT NULL,
+    ref_name BLOB NULL,
+    old_oid BLOB NULL,
+    new_oid BLOB NULL,
+    actor_id BIGINT NULL,
+    at BIGINT NOT NULL,                              -- of the event
+    lane TEXT NOT NULL,                              -- deliveries of one webhook about one ref
+    sequence BIGINT NOT NULL,                        -- rises within the lane
+    state TEXT NOT NULL,                             -- 'waiting', 'held', 'delivered' or 'failed'
+    attempts BIGINT NOT NULL,
+    give_up_at BIGINT NULL,                          -- no retry behind it; NULL: not tried yet
+    body BLOB NULL,                                  -- of the request, made at the first attempt
+    created_at BIGINT NOT NULL,
+    finished_at BIGINT NULL
+);
+
+CREATE INDEX webhook_delivery_by_webhook ON webhook_delivery (webhook_id, state, id);
+
+CREATE INDEX webhook_delivery_by_time ON webhook_delivery (created_at);
+
+-- One try of a delivery.
+CREATE TABLE webhook_attempt (
+    delivery_id BIGINT NOT NULL,
+    number BIGINT NOT NULL,                          -- from 1
+    at BIGINT NOT NULL,
+    url TEXT NOT NULL,
+    request_headers TEXT NOT NULL,                   -- lines, without what is derived from the secret
+    status BIGINT NULL,                              -- NULL: no answer
+    response_headers TEXT NULL,
+    response_body BLOB NULL,                         -- its beginning
+    error TEXT NULL,                                 -- why there was no answer, or why the body is cut
+    timings TEXT NOT NULL,                           -- JSON: resolve_ms, connect_ms, tls_ms, first_byte_ms, total_ms
+    PRIMARY KEY (delivery_id, number)
+) WITHOUT ROWID;
+
+-- Up to which version the events of a repository were turned into deliveries; no row: none.
+CREATE TABLE webhook_cursor (
+    repository_id INTEGER NOT NULL PRIMARY KEY,
+    version BIGINT NOT NULL
+);

@@ -60,6 +60,10 @@ ids! {
     JobId,
     /// Identifies an audit row.
     AuditId,
+    /// Identifies a webhook.
+    WebhookId,
+    /// Identifies what a webhook was told, or is to be told, once.
+    DeliveryId,
 }
 
 impl UserId {

@@ -24,7 +24,8 @@ mod tree_path;
 
 pub use escape::escape_controls;
 pub use ids::{
-    AuditId, EventId, GroupId, JobId, KeyId, OwnerId, PackId, ProtectionId, RepositoryId, TokenId, UserId,
+    AuditId, DeliveryId, EventId, GroupId, JobId, KeyId, OwnerId, PackId, ProtectionId, RepositoryId,
+    TokenId, UserId, WebhookId,
 };
 pub use oid::{ObjectFormat, Oid, ParseOidError};
 pub use owner::{

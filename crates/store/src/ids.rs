@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hakata_names::{
-    AuditId, EventId, GroupId, JobId, KeyId, OwnerId, PackId, ProtectionId, RepositoryId, TokenId, UserId,
+    AuditId, DeliveryId, EventId, GroupId, JobId, KeyId, OwnerId, PackId, ProtectionId, RepositoryId,
+    TokenId, UserId, WebhookId,
 };
 use tokio::sync::Mutex;
 
@@ -39,6 +40,8 @@ families! {
     EventId = "event",
     JobId = "job",
     AuditId = "audit",
+    WebhookId = "webhook",
+    DeliveryId = "delivery",
 }
 
 /// Hands out ids, unique over all processes of the database, from 1 up, each once. Clones share the blocks.

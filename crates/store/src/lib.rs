@@ -57,6 +57,8 @@ pub mod keys;
 pub mod protections;
 pub mod tokens;
 
+pub mod webhooks;
+
 pub mod id_leases;
 
 pub mod audits;
@@ -74,5 +76,6 @@ pub use measure::metrics;
 pub use migrate::{MigrateError, Migrated};
 pub use tx::{MAX_ATTEMPTS, Tx};
 pub use words::{
-    JobState, OwnerKind, OwnerState, PackState, ProtectionKind, RepositoryState, Role, Visibility,
+    DeliveryState, JobState, OwnerKind, OwnerState, PackState, ProtectionKind, RepositoryState, Role,
+    Visibility,
 };

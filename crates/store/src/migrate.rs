@@ -21,6 +21,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { id: 1, name: "start", text: include_str!("../migrations/0001_start.sql") },
     Migration { id: 2, name: "id_lease", text: include_str!("../migrations/0002_id_lease.sql") },
     Migration { id: 3, name: "jobs", text: include_str!("../migrations/0003_jobs.sql") },
+    Migration { id: 4, name: "webhooks", text: include_str!("../migrations/0004_webhooks.sql") },
 ];
 
 /// What the runner remembers. `applied_at` is NULL while a migration runs where DDL commits at once (MySQL).

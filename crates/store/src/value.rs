@@ -90,7 +90,21 @@ macro_rules! ids {
     )+};
 }
 
-ids!(OwnerId, UserId, GroupId, RepositoryId, PackId, KeyId, TokenId, ProtectionId, EventId, JobId, AuditId);
+ids!(
+    OwnerId,
+    UserId,
+    GroupId,
+    RepositoryId,
+    PackId,
+    KeyId,
+    TokenId,
+    ProtectionId,
+    EventId,
+    JobId,
+    AuditId,
+    WebhookId,
+    DeliveryId
+);
 
 /// Makes the array of parameters of a question.
 macro_rules! values {

@@ -97,6 +97,17 @@ words! {
         /// Given up; kept for a person to look at.
         Buried = "buried",
     }
+    /// Where a delivery of a webhook is in its life.
+    DeliveryState {
+        /// A job will send it, again if need be.
+        Waiting = "waiting",
+        /// Its webhook is paused; no job will send it.
+        Held = "held",
+        /// The receiver took it.
+        Delivered = "delivered",
+        /// Given up.
+        Failed = "failed",
+    }
 }
 
 /// What somebody may do in a repository; a greater role includes the lesser ones.

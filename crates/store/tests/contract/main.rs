@@ -15,3 +15,4 @@ mod races;
 mod refs;
 mod repositories;
 mod transactions;
+mod webhooks;

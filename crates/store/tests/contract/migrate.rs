@@ -7,7 +7,7 @@ use hakata_store::testing::TestDatabase;
 use hakata_store::{Engine, MigrateError, Migrated, on_every_engine, settings};
 
 /// The newest migration.
-const NEWEST: i64 = 3;
+const NEWEST: i64 = 4;
 
 on_every_engine! {
     /// The second run finds nothing to do and keeps what is there.
@@ -67,7 +67,16 @@ fn a_run_that_was_cut_short_goes_on() {
     hakata_store::testing::run(Engine::MySql, async |database: TestDatabase| {
         let db = database.migrated().await;
         database.execute("DROP TABLE idempotency").await;
-        for table in ["id_lease", "job_kind", "repository_commit", "commit_mention"] {
+        for table in [
+            "id_lease",
+            "job_kind",
+            "repository_commit",
+            "commit_mention",
+            "webhook",
+            "webhook_delivery",
+            "webhook_attempt",
+            "webhook_cursor",
+        ] {
             database.execute(&format!("DROP TABLE {table}")).await;
         }
         for column in ["lane", "sequence", "target", "held_until", "published_at"] {
