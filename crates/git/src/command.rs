@@ -23,16 +23,19 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// The git subcommands that Hakata runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subcommand {
+    Archive,
     Blame,
     CatFile,
     CommitGraph,
     Config,
     DiffTree,
+    Fetch,
     Fsck,
     Grep,
     HttpBackend,
     IndexPack,
     Log,
+    LsRemote,
     MergeTree,
     MultiPackIndex,
     PackObjects,
@@ -50,16 +53,19 @@ impl Subcommand {
     /// Returns the word on the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Archive => "archive",
             Self::Blame => "blame",
             Self::CatFile => "cat-file",
             Self::CommitGraph => "commit-graph",
             Self::Config => "config",
             Self::DiffTree => "diff-tree",
+            Self::Fetch => "fetch",
             Self::Fsck => "fsck",
             Self::Grep => "grep",
             Self::HttpBackend => "http-backend",
             Self::IndexPack => "index-pack",
             Self::Log => "log",
+            Self::LsRemote => "ls-remote",
             Self::MergeTree => "merge-tree",
             Self::MultiPackIndex => "multi-pack-index",
             Self::PackObjects => "pack-objects",
@@ -77,13 +83,16 @@ impl Subcommand {
     /// Returns what such a process may take.
     pub(crate) const fn budget(self, budgets: &Budgets) -> Budget {
         match self {
-            Self::CatFile | Self::UploadPack | Self::UploadArchive | Self::HttpBackend => budgets.fetch,
-            Self::IndexPack | Self::ReceivePack => budgets.index,
+            Self::Archive | Self::CatFile | Self::UploadPack | Self::UploadArchive | Self::HttpBackend => {
+                budgets.fetch
+            }
+            Self::Fetch | Self::IndexPack | Self::ReceivePack => budgets.index,
             Self::Blame
             | Self::Config
             | Self::DiffTree
             | Self::Grep
             | Self::Log
+            | Self::LsRemote
             | Self::MergeTree
             | Self::RangeDiff
             | Self::RevList

@@ -19,7 +19,7 @@ mod words;
 
 pub use changes::{Change, ChangeSide, Status};
 pub use hunks::{FileDiff, FileOptions, Hunk, Line, LineKind, NoHunks, Whitespace};
-pub use patch::{PatchQuery, PatchStream};
+pub use patch::PatchQuery;
 pub use range_diff::{RangePair, Versions};
 pub use stream::{DiffLimits, DiffQuery, DiffStream, Renames};
 

@@ -17,7 +17,8 @@
 //! In reading order: [`found`] (the git of this machine), `command` and `process` (how it is run),
 //! [`refs`], [`serve`] (fetches), [`receive`] and [`quarantine`] (pushes), [`objects`], [`read`] and [`diff`] (reading),
 //! [`write`](mod@write) (making objects), [`merge`], [`init`], [`ref_files`], [`maintain`] and [`fsck`] (directories),
-//! [`foreign`] (repositories of others), [`bare`] (a folder of the operator's, served as it is).
+//! [`share`] (packs for forks), [`foreign`] and [`remote`] (repositories of others), [`bare`] (a folder of the operator's,
+//! served as it is).
 
 mod command;
 pub mod found;
@@ -34,6 +35,7 @@ pub mod serve;
 pub mod quarantine;
 pub mod receive;
 
+pub mod languages;
 pub mod objects;
 pub mod read;
 
@@ -49,6 +51,8 @@ pub mod fsck;
 pub mod init;
 pub mod maintain;
 pub mod ref_files;
+pub mod remote;
+pub mod share;
 
 #[cfg(test)]
 mod testing;

@@ -6,19 +6,23 @@
 //! Paths and names are bytes.
 
 mod allowance;
+mod archive;
 mod blame;
 mod blob;
+mod bundle;
 mod changed_paths;
 mod commit;
 mod commit_graph;
 mod find_files;
 mod follow;
 mod history;
+mod languages;
 mod last_commit;
 mod lfs_pointers;
 mod log;
 mod merge_base;
 mod message;
+mod pieces;
 mod pipe;
 mod quoted;
 mod range;
@@ -27,22 +31,28 @@ mod raw_tree;
 mod revision;
 mod same_paths;
 mod search;
+mod signature;
 mod tag;
 mod tree;
 
 pub use allowance::{Allowance, Exhausted};
+pub use archive::{ArchiveFormat, ArchiveQuery};
 pub use blame::{Blame, BlameHunk, BlameQuery};
 pub use blob::{BlobRange, BlobStream};
-pub use commit::{Commit, Person, SignedCommit};
+pub use bundle::{Bundle, BundleQuery, BundleRef};
+pub use commit::{Commit, Person};
 pub use find_files::{FoundFiles, Match};
 pub use follow::FollowedCommit;
+pub use languages::{LanguageLimits, Languages};
 pub use last_commit::{KnownLastCommits, LastCommit, LastCommits};
 pub use lfs_pointers::{LfsPointer, parse_lfs_pointer};
 pub use log::{LogPage, LogQuery, Merges, Parents};
 pub use message::Trailer;
+pub use pieces::Pieces;
 pub use range::AheadBehind;
 pub use revision::RefLookup;
 pub use search::{Pattern, Search, SearchHit, SearchQuery};
+pub use signature::{SignatureKind, Signed};
 pub use tag::Tag;
 pub use tree::{Depth, EntryKind, ListTree, TreeEntry, TreePage};
 

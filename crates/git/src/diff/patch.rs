@@ -1,15 +1,11 @@
 //! git's own patch, as a stream.
 
-use bytes::Bytes;
 use hakata_names::{Oid, TreePath};
-use tokio::io::AsyncReadExt;
-use tokio::process::ChildStdout;
 
 use super::hunks::Whitespace;
 use crate::command::{Command, Subcommand};
 use crate::objects::{Objects, ReadError};
-use crate::process::Child;
-use crate::read::{Allowance, Deadline, Exhausted, MAX_CHUNK, deadline, until};
+use crate::read::{Allowance, Pieces, deadline};
 
 /// A question for a patch.
 #[derive(Clone, Debug, Default)]
@@ -28,20 +24,12 @@ pub struct PatchQuery {
     pub context: Option<u32>,
 }
 
-/// A patch in pieces of at most 128 KiB.
-pub struct PatchStream {
-    child: Option<Child>,
-    stdout: ChildStdout,
-    deadline: Deadline,
-    left: u64,
-}
-
 impl Objects {
     /// Starts git to make a patch with renames. The allowance's time and bytes hold for the whole patch.
     ///
     /// # Errors
     /// [`ReadError::Absent`] or [`ReadError::Invalid`] for what is no tree, [`ReadError::Child`].
-    pub async fn patch(&self, query: PatchQuery, allowance: &Allowance) -> Result<PatchStream, ReadError> {
+    pub async fn patch(&self, query: PatchQuery, allowance: &Allowance) -> Result<Pieces, ReadError> {
         let deadline = deadline(allowance);
         let trees = self.trees(query.old, query.new, allowance).await?;
         let command = whitespace(Command::new(Subcommand::DiffTree).dir(self.dir()), query.whitespace)
@@ -56,9 +44,8 @@ impl Objects {
             Some(context) => command.number("--unified", context),
             None => command,
         };
-        let mut patch = PatchStream::start(self, &between(command, trees, &query.paths), allowance).await?;
-        patch.deadline = deadline;
-        Ok(patch)
+        let command = between(command, trees, &query.paths);
+        Ok(Pieces::start(self, &command, Vec::new(), allowance).await?.until(deadline))
     }
 
     /// Finds the trees that are compared; an absent one is the empty tree.
@@ -92,45 +79,4 @@ fn whitespace(command: Command, whitespace: Whitespace) -> Command {
 pub(super) fn between(command: Command, trees: [Oid; 2], paths: &[TreePath]) -> Command {
     let [old, new] = trees;
     command.operand(old.to_string()).operand(new.to_string()).paths(paths)
-}
-
-impl PatchStream {
-    /// Starts a command whose output is handed on as it is.
-    pub(super) async fn start(
-        objects: &Objects,
-        command: &Command,
-        allowance: &Allowance,
-    ) -> Result<Self, ReadError> {
-        let mut child = Child::spawn(objects.git(), command).await?;
-        drop(child.stdin());
-        let stdout = child.stdout().ok_or_else(|| child.io_error(std::io::ErrorKind::BrokenPipe.into()))?;
-        let left = allowance.bytes.unwrap_or(u64::MAX);
-        Ok(Self { child: Some(child), stdout, deadline: deadline(allowance), left })
-    }
-
-    /// Returns the next piece; `None` at the end.
-    ///
-    /// # Errors
-    /// [`ReadError::Exhausted`], or [`ReadError::Child`].
-    pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
-        if self.child.is_none() {
-            return Ok(None);
-        }
-        let mut piece = Vec::with_capacity(MAX_CHUNK);
-        while piece.len() < MAX_CHUNK {
-            let mut room = (&mut self.stdout).take((MAX_CHUNK - piece.len()) as u64);
-            let read = until(self.deadline, room.read_buf(&mut piece)).await?;
-            if read.map_err(|error| ReadError::Walk(error.into()))? == 0 {
-                break;
-            }
-        }
-        if piece.is_empty()
-            && let Some(child) = self.child.take()
-        {
-            until(self.deadline, child.finish()).await??.success()?;
-            return Ok(None);
-        }
-        self.left = self.left.checked_sub(piece.len() as u64).ok_or_else(|| Exhausted::Bytes.error())?;
-        Ok(Some(piece.into()))
-    }
 }

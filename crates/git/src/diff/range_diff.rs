@@ -2,11 +2,10 @@
 
 use hakata_names::Oid;
 
-use super::patch::PatchStream;
 use crate::command::{Command, Subcommand};
 use crate::objects::{Objects, ReadError};
 use crate::process::ask;
-use crate::read::{Allowance, deadline, until};
+use crate::read::{Allowance, Pieces, deadline, until};
 
 /// Most output that is read, in bytes.
 const MAX_OUTPUT: u64 = 4 << 20;
@@ -65,9 +64,9 @@ impl Objects {
         &self,
         versions: Versions,
         allowance: &Allowance,
-    ) -> Result<PatchStream, ReadError> {
+    ) -> Result<Pieces, ReadError> {
         self.check_versions(versions, allowance).await?;
-        PatchStream::start(self, &self.range_diff_command(versions), allowance).await
+        Pieces::start(self, &self.range_diff_command(versions), Vec::new(), allowance).await
     }
 
     async fn check_versions(&self, versions: Versions, allowance: &Allowance) -> Result<(), ReadError> {

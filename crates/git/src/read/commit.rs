@@ -6,9 +6,6 @@ use super::message::{self, Trailer};
 use super::raw_commit::RawCommit;
 use crate::objects::{Kind, ReadError, View, broken, object_id, our_oid};
 
-/// Headers that hold a signature, by the hash function of the commit that was signed.
-const SIGNATURES: [&[u8]; 2] = [b"gpgsig", b"gpgsig-sha256"];
-
 /// A commit. Texts are bytes in the encoding that the commit declares; [`Commit::text`] decodes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
@@ -43,15 +40,6 @@ pub struct Person {
     pub offset_minutes: i32,
 }
 
-/// A signature and what it is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedCommit {
-    /// The signature, armored.
-    pub signature: Vec<u8>,
-    /// The bytes that were signed: the commit without its signatures.
-    pub payload: Vec<u8>,
-}
-
 impl View {
     /// Reads a commit.
     ///
@@ -61,26 +49,8 @@ impl View {
         parse(oid, &self.commit_content(oid)?)
     }
 
-    /// Reads a commit's signature; `None` if it is not signed.
-    ///
-    /// # Errors
-    /// As [`read_commit`](Self::read_commit).
-    pub fn commit_signature(&self, oid: &Oid) -> Result<Option<SignedCommit>, ReadError> {
-        let content = self.commit_content(oid)?;
-        let raw = RawCommit::new(&content);
-        let wanted = SIGNATURES[usize::from(oid.format() == hakata_names::ObjectFormat::Sha256)];
-        let Some(signature) = raw.header(wanted) else { return Ok(None) };
-        let mut payload = Vec::with_capacity(content.len());
-        payload.extend_from_slice(raw.links());
-        for header in raw.headers().filter(|header| !SIGNATURES.contains(&header.name)) {
-            payload.extend_from_slice(header.lines);
-        }
-        payload.push(b'\n');
-        payload.extend_from_slice(raw.message);
-        Ok(Some(SignedCommit { signature, payload }))
-    }
-
-    fn commit_content(&self, oid: &Oid) -> Result<Vec<u8>, ReadError> {
+    /// Reads a commit as it is stored.
+    pub(super) fn commit_content(&self, oid: &Oid) -> Result<Vec<u8>, ReadError> {
         let header = self.header(oid)?.ok_or(ReadError::Absent(*oid))?;
         if header.kind != Kind::Commit {
             return Err(broken(oid, "it is no commit"));

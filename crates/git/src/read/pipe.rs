@@ -5,6 +5,7 @@ use tokio::process::ChildStdout;
 
 use super::allowance::Allowance;
 use super::blob::{Deadline, deadline, until};
+use super::pieces::feed;
 use crate::command::Command;
 use crate::objects::{Objects, ReadError};
 use crate::process::{Child, Finished};
@@ -23,9 +24,19 @@ impl Pipe {
         command: &Command,
         allowance: &Allowance,
     ) -> Result<Self, ReadError> {
+        Self::start_with(objects, command, Vec::new(), allowance).await
+    }
+
+    /// Starts a command that reads its input to the end before it says anything.
+    pub(crate) async fn start_with(
+        objects: &Objects,
+        command: &Command,
+        input: Vec<u8>,
+        allowance: &Allowance,
+    ) -> Result<Self, ReadError> {
         let deadline = deadline(allowance);
         let mut child = until(deadline, Child::spawn(objects.git(), command)).await??;
-        drop(child.stdin());
+        feed(&mut child, input, deadline).await?;
         let stdout = child.stdout().ok_or_else(|| child.io_error(std::io::ErrorKind::BrokenPipe.into()))?;
         Ok(Self { child: Some(child), stdout: BufReader::with_capacity(64 << 10, stdout), deadline })
     }

@@ -68,11 +68,6 @@ impl<'a> RawCommit<'a> {
         })
     }
 
-    /// Finds the lines of a header's value, without the mark of continued lines.
-    pub(super) fn header(&self, name: &[u8]) -> Option<Vec<u8>> {
-        self.headers().find(|header| header.name == name).map(|header| header.unfolded())
-    }
-
     /// Reads the committer's time; 0 if it makes no sense, as git does.
     pub(super) fn committed_at(&self) -> i64 {
         let mut lines = self.lines().skip(1 + self.parents().count());

@@ -113,13 +113,13 @@ async fn a_signature_is_taken_out_of_what_it_signs() {
         let oid = testing::object(&zoo.dir, "commit", signed.as_bytes());
         let plain = zoo.commits[0];
         let read = zoo.read(move |view| {
-            assert_eq!(view.commit_signature(&plain)?, None);
+            assert_eq!(view.signature(&plain)?, None);
             let commit = view.read_commit(&oid)?;
             assert_eq!(commit.headers[1], (b"other".to_vec(), b"x".to_vec()));
-            view.commit_signature(&oid)
+            view.signature(&oid)
         });
         let found = read.await.unwrap().unwrap();
-        assert_eq!(found.signature, b"-----BEGIN-----\n\nabc\n-----END-----");
+        assert_eq!(found.signature, b"-----BEGIN-----\n\nabc\n-----END-----\n");
         assert_eq!(found.payload, format!("tree {tree}{people}other x\n\nmessage\n").as_bytes());
     }
 }
