@@ -1,7 +1,9 @@
 //! Who did what to the rules of the house.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use hakata_repository::{Committed, Rows};
 use hakata_store::audits::{self, Audit};
 use hakata_store::{Conn, StoreError};
 use serde_json::Value;
@@ -16,6 +18,15 @@ impl Entry {
     /// Writes the line, inside the transaction of the change.
     pub(crate) async fn write(&self, conn: &mut Conn) -> Result<(), StoreError> {
         audits::append(conn, &self.0).await
+    }
+
+    /// Hands the line to a change that writes it in its own transaction.
+    pub(crate) fn rows(self) -> impl Rows + Clone {
+        let line = Arc::new(self);
+        move |conn: &mut Conn, _: &Committed| {
+            let line = line.clone();
+            Box::pin(async move { line.write(conn).await })
+        }
     }
 }
 

@@ -89,9 +89,10 @@ impl Forge {
 
     /// Deletes a repository: it is gone for everybody; its bytes go after the restore period.
     pub(crate) async fn delete_repository(&self, grant: &Grant<Own>) -> Result<(), Error> {
-        let now = self.clock().now_ms();
-        let change = Change::State { from: grant.facts().state, to: RepositoryState::Deleted, now };
-        self.change(grant, "repo.delete", json!({}), change).await
+        let audit = self.audit(grant.actor(), "repo.delete", grant.path(), json!({})).await?;
+        let _changing = self.changing_policy();
+        let state = grant.facts().state;
+        Ok(self.repositories().delete(grant.repository(), state, audit.rows(), None).await?)
     }
 
     /// Makes a repository read-only, or takes that back.

@@ -38,10 +38,12 @@ use crate::receive::Offered;
 use crate::refresh::Needed;
 use crate::settings::Settings;
 use boots::Boots;
+pub use derived::{DeriveError, Derived};
 pub(crate) use evict::{evict, remove};
 pub(crate) use fetch::fetch;
 use layout::Seen;
 use layout::dir_of;
+pub(crate) use packs::stem_of;
 pub use step::StepError;
 
 static STEPS: Counter =
@@ -78,6 +80,8 @@ pub(crate) struct Entry {
     n_changes: AtomicU64,
     /// Whether we write derived files just now.
     is_being_derived: AtomicBool,
+    /// Held by whoever writes derived files.
+    writing_derived: tokio::sync::Mutex<()>,
     /// Until when no derived files are written, for their cost.
     rests_until: Mutex<Option<tokio::time::Instant>>,
     n_packs: AtomicU64,
@@ -237,6 +241,7 @@ impl Entry {
             generation: AtomicU64::new(0),
             n_changes: AtomicU64::new(0),
             is_being_derived: AtomicBool::new(false),
+            writing_derived: tokio::sync::Mutex::default(),
             rests_until: Mutex::default(),
             n_packs: AtomicU64::new(0),
             used_ms: AtomicU64::new(0),

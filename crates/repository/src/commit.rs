@@ -27,7 +27,7 @@ use hakata_runtime::fault;
 use hakata_runtime::metrics::{Counter, Metric};
 use hakata_runtime::tasks::Stopped;
 use hakata_store::repositories::QuotaOf;
-use hakata_store::{Conn, RepositoryState, StoreError, repositories};
+use hakata_store::{Conflict, Conn, RepositoryState, StoreError, repositories};
 
 use crate::cache::{Advance, CacheError};
 use crate::engine::{Engine, OpenError};
@@ -85,6 +85,15 @@ pub enum CommitError {
         /// What is used without this change.
         used_bytes: u64,
     },
+    /// There is a repository of the name that the change was to make one of.
+    #[error("making a repository")]
+    Taken(#[source] Conflict),
+    /// The change that was to make a repository was committed before, under its key.
+    #[error("the repository was made before")]
+    Repeated,
+    /// A pack that was to be shared is not there any more.
+    #[error("a pack that was to be shared is gone")]
+    SharedGone,
     /// The bytes of the pack could not be kept.
     #[error("keeping the pack")]
     Blob(#[source] BlobError),
@@ -168,6 +177,9 @@ async fn run(
             match other? {
                 Attempt::Nothing(committed) | Attempt::Replayed(committed) => Ok(committed),
                 Attempt::Swept => Err(CommitError::PackSwept),
+                Attempt::Taken(conflict) => Err(CommitError::Taken(conflict)),
+                Attempt::Repeated => Err(CommitError::Repeated),
+                Attempt::SharedGone => Err(CommitError::SharedGone),
                 Attempt::Full(full) => Err(CommitError::Full {
                     of: full.of,
                     limit_bytes: u64::try_from(full.limit_bytes).unwrap_or(0),
@@ -219,7 +231,7 @@ fn refused_already(prepared: &mut Prepared) -> Option<Committed> {
         prepared.refusals.extend(rest);
     }
     let wants_head = prepared.intent.default_ref.is_some() && prepared.refusals.is_empty();
-    let is_empty = prepared.updates.is_empty() && !wants_head;
+    let is_empty = prepared.updates.is_empty() && !wants_head && prepared.birth.is_none();
     is_empty.then(|| prepared.answers(BTreeMap::new(), None))
 }
 

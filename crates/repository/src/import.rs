@@ -3,6 +3,8 @@
 //! Nothing of the source is trusted: git never runs in it, its configuration, hooks and alternates are not used, and
 //! every object is read, hashed and indexed again. The result is one change of the repository, committed like any other.
 
+mod fetched;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use hakata_git::foreign::{Alternates, Foreign, ForeignError};
 use hakata_git::quarantine::{Fsck, IndexedPack, PackLimits, Quarantine};
 use hakata_git::refs::Head;
+use hakata_git::remote::FetchError;
 use hakata_names::{ObjectFormat, RefName, RefUpdate, UserId};
 use hakata_runtime::blocking::BlockingError;
 use hakata_runtime::fault;
@@ -67,6 +70,11 @@ impl Import {
 /// How far an import is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
+    /// Another host sends.
+    Fetching {
+        /// Bytes of packs so far.
+        size_bytes: u64,
+    },
     /// The source was opened.
     Opened {
         /// Its refs.
@@ -117,6 +125,9 @@ pub enum ImportError {
         /// The repository's.
         format: ObjectFormat,
     },
+    /// The other host does not serve it.
+    #[error("importing")]
+    Fetch(#[source] FetchError),
     /// Objects cannot be taken in.
     #[error("importing")]
     Receive(#[source] ReceiveError),

@@ -40,7 +40,9 @@ mod prepared;
 mod receive;
 
 mod adopt;
+mod birth;
 mod commit;
+mod fork;
 mod stage;
 
 mod cache;
@@ -50,17 +52,19 @@ mod sweep;
 mod verify;
 
 pub use adopt::{AdoptError, PackClaim, Staged};
-pub use cache::{CacheError, CacheHandle, StepError};
+pub use birth::{LifeError, NewRepository};
+pub use cache::{CacheError, CacheHandle, DeriveError, Derived, StepError};
 pub use commit::{CommitError, Rows, no_rows};
 pub use engine::{OpenEngineError, OpenError, Parts, Repositories};
 pub use flight::Stopped;
+pub use fork::{Fork, ForkError, Forked};
 pub use import::{Import, ImportError, ImportQuota, Imported, Progress};
 pub use make::Scratch;
 pub use outcome::{Atomicity, Committed, Reason, RefRefusal};
 pub use prepared::{Intent, Prepared};
 pub use receive::{ConnectError, Push, ReceiveError, ReceiveLimits, Received, TooLarge};
 pub use repository::Repository;
-pub use rows::{OpenObjectsError, Readable, RepositoryRow, Size};
+pub use rows::{OpenObjectsError, Readable, RepositoryRow, RepositoryState, Size, Visibility};
 pub use settings::Settings;
 pub use sweep::{SweepError, Swept};
 pub use verify::{Finding, VerifyError};

@@ -79,6 +79,8 @@ pub enum Reason {
     Push,
     /// A repository was brought in from elsewhere.
     Import,
+    /// A repository began as a copy of another.
+    Fork,
     /// Rows were made again from a directory.
     Recover,
     /// Settings of the repository.
@@ -93,6 +95,7 @@ impl Reason {
         match self {
             Self::Push => "push",
             Self::Import => "import",
+            Self::Fork => "fork",
             Self::Recover => "recover",
             Self::Settings => "settings",
             Self::Rpc => "rpc",

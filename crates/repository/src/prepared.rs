@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hakata_names::{EventId, Oid, RefName, RefUpdate, UserId};
 
+use crate::birth::Birth;
 use crate::outcome::{Atomicity, Committed, Reason, RefRefusal};
 use crate::receive::Offered;
 use crate::stage::StagedPack;
@@ -40,6 +41,8 @@ pub struct Prepared {
     pub(crate) staged: Option<StagedPack>,
     /// The quota of a repository without one of its own, in bytes, if quotas hold for this change.
     pub(crate) default_quota: Option<u64>,
+    /// The repository itself, if this change makes it.
+    pub(crate) birth: Option<Birth>,
     pub(crate) n_attempts: u32,
 }
 
@@ -58,6 +61,7 @@ impl Prepared {
             prune_epoch,
             staged: None,
             default_quota: None,
+            birth: None,
             n_attempts: 0,
         }
     }

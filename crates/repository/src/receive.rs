@@ -290,6 +290,7 @@ impl Received {
             prune_epoch: self.prune_epoch,
             staged: self.staged,
             default_quota: None,
+            birth: None,
             n_attempts: 0,
         }
     }

@@ -3,13 +3,14 @@
 use hakata_git::objects::{Objects, ReadError};
 use hakata_names::{RepositoryId, RepositoryPath};
 use hakata_store::page::PageSize;
-use hakata_store::{RepositoryState, StoreError, packs, repositories};
+use hakata_store::{StoreError, packs, repositories};
 
 use crate::cache::{CacheError, CacheHandle};
 use crate::engine::Repositories;
 use crate::repository::Repository;
 
 pub use hakata_store::repositories::Repository as RepositoryRow;
+pub use hakata_store::{RepositoryState, Visibility};
 
 /// Rows of one page of a listing.
 const PAGE: usize = 200;

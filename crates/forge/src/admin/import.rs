@@ -223,6 +223,7 @@ async fn look_at(forge: &Forge, directory: &Path, alternates: &Alternates) -> Re
 
 fn note(at: repository::Progress) -> Note {
     let (phase, done, total, unit) = match at {
+        repository::Progress::Fetching { size_bytes } => ("fetching", size_bytes, None, "bytes"),
         repository::Progress::Opened { n_refs } => ("opened", n_refs as u64, Some(n_refs as u64), "refs"),
         repository::Progress::Indexing { size_bytes, .. } => ("indexing", size_bytes, None, "bytes"),
         repository::Progress::Indexed { size_bytes, .. } => {
@@ -261,6 +262,9 @@ impl From<ImportError> for Error {
     fn from(error: ImportError) -> Self {
         match error {
             ImportError::Foreign(error) => error.into(),
+            ImportError::Fetch(_) => {
+                Self::new(Kind::Invalid, "this address cannot be imported from").with_source(error)
+            }
             ImportError::Format { .. } => Self::new(Kind::Invalid, error.to_string()),
             ImportError::Receive(error) => error.into(),
             ImportError::Commit(error) => error.into(),

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use hakata_git::serve::ServeError;
 use hakata_names::ParseNameError;
-use hakata_repository::{CommitError, OpenError};
+use hakata_repository::{CommitError, LifeError, OpenError};
 use hakata_runtime::blocking::BlockingError;
 use hakata_runtime::limit::Limited;
 use hakata_store::{Conflict, StoreError};
@@ -52,6 +52,18 @@ impl From<Conflict> for Error {
 impl From<ParseNameError> for Error {
     fn from(error: ParseNameError) -> Self {
         Self::new(Kind::Invalid, error.to_string())
+    }
+}
+
+impl From<LifeError> for Error {
+    fn from(error: LifeError) -> Self {
+        match error {
+            LifeError::Taken(conflict) => conflict.into(),
+            LifeError::Changed => {
+                Self::new(Kind::Conflict, "the repository has changed meanwhile").with_source(error)
+            }
+            LifeError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Making the repository that is pushed to.
 
 use hakata_names::{ObjectFormat, RefName, RepositoryId, RepositoryPath};
-use hakata_store::repositories::{self, NewRepository};
+use hakata_repository::{LifeError, NewRepository};
+use hakata_store::repositories;
 use hakata_store::{RepositoryState, Visibility};
 use serde_json::json;
 
@@ -34,36 +35,29 @@ impl Forge {
     /// # Errors
     /// [`Kind::Conflict`] when there is one of that name now.
     pub(crate) async fn create(&self, creation: &Creation, wish: Wish) -> Result<RepositoryId, Error> {
-        let id: RepositoryId = self.ids().next().await?;
         let detail = json!({
             "visibility": wish.visibility.as_str(), "object_format": wish.object_format.name(),
         });
         let audit = self.audit(&creation.actor, "repo.create", &creation.path, detail).await?;
-        let created_at = self.clock().now_ms();
+        let new = NewRepository {
+            owner: creation.owner,
+            name: creation.path.name.clone(),
+            object_format: wish.object_format,
+            default_ref: wish.default_ref,
+            state: wish.state,
+            visibility: wish.visibility,
+            description: wish.description,
+            idempotency_key: None,
+        };
         let _changing = self.changing_policy();
-        let insert = self.db().transaction(|tx| {
-            let (creation, wish, audit) = (creation.clone(), wish.clone(), audit.clone());
-            Box::pin(async move {
-                let new = NewRepository {
-                    id,
-                    owner_id: creation.owner,
-                    name: &creation.path.name,
-                    object_format: wish.object_format,
-                    default_ref: &wish.default_ref,
-                    state: wish.state,
-                    visibility: wish.visibility,
-                    description: &wish.description,
-                    created_at,
-                };
-                if let Err(conflict) = repositories::insert(tx, &new).await? {
-                    let words = format!("the repository {} exists already", creation.path);
-                    return Err(Error::new(Kind::Conflict, words).with_source(conflict));
-                }
-                audit.write(tx).await.map_err(Error::from)
-            })
-        });
-        insert.await?;
-        Ok(id)
+        let created = self.repositories().create(&new, audit.rows()).await;
+        created.map_err(|error| match error {
+            LifeError::Taken(conflict) => {
+                let words = format!("the repository {} exists already", creation.path);
+                Error::new(Kind::Conflict, words).with_source(conflict)
+            }
+            other => other.into(),
+        })
     }
 
     /// Makes the repository that a push goes to.

@@ -10,12 +10,14 @@ use hakata_git::ChildError;
 use hakata_git::GitDir;
 use hakata_git::maintain::{self, Bitmaps};
 use hakata_runtime::blocking::BlockingError;
+use hakata_runtime::limit::Limited;
 use hakata_runtime::metrics::{Counter, Histogram, Metric, SECONDS};
 use tokio::time::Instant;
 
 use super::layout::Seen;
-use super::{Entry, Known, packs};
+use super::{CacheError, Entry, Known, packs};
 use crate::engine::Engine;
+use crate::repository::Repository;
 
 static DERIVED: Histogram = Histogram::new(
     "hakata_cache_derive_seconds",
@@ -36,15 +38,61 @@ const BITMAPS_FROM_BYTES: u64 = 256 << 10;
 /// Changes that may come while others wait for quiet, before it is done anyway.
 const MAX_PATIENCE: u32 = 30;
 
+/// What was written beside the commit-graph, which always is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Derived {
+    /// Packs in the directory.
+    pub n_packs: usize,
+    /// Their bytes.
+    pub size_bytes: u64,
+    /// Whether there is one index over all of them: few packs are read faster without.
+    pub multi_pack_index: bool,
+    /// Whether it has bitmaps: they pay where one pack has most of what a clone takes.
+    pub bitmaps: bool,
+}
+
 /// Why derived files were not written. Nothing depends on them.
 #[derive(Debug, thiserror::Error)]
-enum DeriveError {
+pub enum DeriveError {
+    /// There is no directory to write them for.
+    #[error("preparing the directory")]
+    Cache(#[source] CacheError),
+    /// Too many directories wait.
+    #[error("waiting for others")]
+    Limited(#[from] Limited),
+    /// git did not do it.
     #[error("running git")]
     Child(#[from] ChildError),
+    /// The directory cannot be read.
     #[error("looking at the files of packs")]
     Io(#[from] io::Error),
+    /// The pool of blocking work is full, or the process is stopping.
     #[error("waiting to look at files")]
     Busy(#[from] BlockingError),
+}
+
+impl Repository {
+    /// Writes commit-graph, and multi-pack-index and bitmaps where they pay, of this node's directory now, instead of
+    /// some time after the next change.
+    ///
+    /// # Errors
+    /// [`DeriveError`].
+    pub async fn optimize(&self) -> Result<Derived, DeriveError> {
+        let cache = self.cache().await.map_err(DeriveError::Cache)?;
+        let _permit = self.engine.caches.derivations.acquire().await?;
+        let (engine, began) = (&self.engine, Instant::now());
+        let before = cache.entry.n_changes.load(Ordering::Relaxed);
+        let mut written = write(engine, &cache.entry).await;
+        if written.is_err() && cache.entry.n_changes.load(Ordering::Relaxed) != before {
+            // A pack that came while git listed them may be what it stumbled over.
+            written = write(engine, &cache.entry).await;
+        }
+        DERIVED.observe_duration(began.elapsed());
+        if written.is_err() {
+            FAILED.inc();
+        }
+        written
+    }
 }
 
 /// Has the derived files written some time after the last change, at most one writer per directory.
@@ -90,7 +138,8 @@ async fn derive(engine: Arc<Engine>, entry: Weak<Entry>) {
     }
 }
 
-async fn write(engine: &Engine, entry: &Entry) -> Result<(), DeriveError> {
+async fn write(engine: &Engine, entry: &Entry) -> Result<Derived, DeriveError> {
+    let _alone = entry.writing_derived.lock().await;
     let generation = entry.generation.load(Ordering::Acquire);
     let writing = Writing::begin(entry);
     let written = run_git(engine, &entry.dir).await;
@@ -107,15 +156,21 @@ async fn write(engine: &Engine, entry: &Entry) -> Result<(), DeriveError> {
     written
 }
 
-async fn run_git(engine: &Engine, dir: &GitDir) -> Result<(), DeriveError> {
+async fn run_git(engine: &Engine, dir: &GitDir) -> Result<Derived, DeriveError> {
     let dir_ = dir.clone();
     let looking = move || maintain::remove_leftovers(&dir_).and_then(|()| Packs::look(&dir_));
     let packs = engine.blocking.run(looking).await??;
     maintain::write_commit_graph(&engine.git, dir).await?;
-    if let Some(bitmaps) = packs.bitmaps() {
+    let bitmaps = packs.bitmaps();
+    if let Some(bitmaps) = bitmaps {
         maintain::write_multi_pack_index(&engine.git, dir, bitmaps).await?;
     }
-    Ok(())
+    Ok(Derived {
+        n_packs: packs.n_packs,
+        size_bytes: packs.total_bytes,
+        multi_pack_index: bitmaps.is_some(),
+        bitmaps: matches!(bitmaps, Some(Bitmaps::Preferring(_))),
+    })
 }
 
 /// The packs of a directory, as far as they decide about derived files.

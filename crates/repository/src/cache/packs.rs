@@ -160,7 +160,12 @@ fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
 }
 
 pub(super) fn path_of(dir: &GitDir, id: PackId, part: PackPart) -> PathBuf {
-    dir.objects().join("pack").join(format!("pack-{:040x}.{}", id.get(), part.extension()))
+    dir.objects().join("pack").join(format!("{}.{}", stem_of(id), part.extension()))
+}
+
+/// Names the files of a pack, up to the dot.
+pub(crate) fn stem_of(id: PackId) -> String {
+    format!("pack-{:040x}", id.get())
 }
 
 /// Reads the id out of the name of one of a pack's three files.

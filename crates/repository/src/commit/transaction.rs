@@ -7,10 +7,11 @@ use hakata_names::{RefName, RepositoryId};
 use hakata_runtime::fault;
 use hakata_store::refs::RefMove;
 use hakata_store::repositories::{self, Expected, Full};
-use hakata_store::{Conn, StoreError, events, idempotency};
+use hakata_store::{Conflict, Conn, StoreError, events, idempotency};
 
 use super::rows::{self, Change, RowIds};
 use super::{CommitError, Rows, refs, replay};
+use crate::birth::{self, Birth, Written};
 use crate::engine::Engine;
 use crate::outcome::{Atomicity, Committed, RefRefusal};
 use crate::prepared::Prepared;
@@ -37,6 +38,12 @@ pub(super) enum Attempt {
     Missed,
     /// Rolled back: the staged pack is gone.
     Swept,
+    /// Rolled back: there is a repository of this name.
+    Taken(Conflict),
+    /// Rolled back: the repository was made before.
+    Repeated,
+    /// Rolled back: a pack that was to be shared is gone.
+    SharedGone,
     /// Rolled back: a quota has no room for the pack.
     Full(Full),
 }
@@ -100,6 +107,7 @@ pub(super) async fn attempt(
 async fn steps(conn: &mut Conn, given: Given<'_>, also: &impl Rows, at: i64) -> Result<Done, Abort> {
     let Given { repository, prepared, ids } = given;
     let intent = &prepared.intent;
+    born(conn, given, at).await?;
     let expected = Expected { prune_epoch: prepared.prune_epoch, policy_version: intent.policy_version };
     let raised = repositories::raise_version(conn, repository, expected, at).await?;
     let version = raised.ok_or(Attempt::Missed)?;
@@ -112,10 +120,16 @@ async fn steps(conn: &mut Conn, given: Given<'_>, also: &impl Rows, at: i64) -> 
     {
         return Err(Attempt::Swept.into());
     }
+    if let Some(birth) = &prepared.birth
+        && !birth.share(conn, repository, version).await?
+    {
+        return Err(Attempt::SharedGone.into());
+    }
     fault::point("commit.pack_linked");
     let moved = refs::apply(conn, repository, &prepared.updates, &prepared.peeled).await?;
     let falls = intent.atomicity == Atomicity::Whole && moved.answers.values().any(Result::is_err);
-    if falls || moved.moves.is_empty() && intent.default_ref.is_none() {
+    let is_nothing = moved.moves.is_empty() && intent.default_ref.is_none() && prepared.birth.is_none();
+    if falls || is_nothing {
         let answers = if falls { fallen(moved.answers) } else { moved.answers };
         return Err(Attempt::Nothing(prepared.answers(answers, None)).into());
     }
@@ -128,6 +142,16 @@ async fn steps(conn: &mut Conn, given: Given<'_>, also: &impl Rows, at: i64) -> 
     fault::point("commit.rows");
     fault::point("commit.before_commit");
     Ok(Done { committed, version, moves: moved.moves })
+}
+
+/// Writes the row of a repository that this change makes.
+async fn born(conn: &mut Conn, given: Given<'_>, at: i64) -> Result<(), Abort> {
+    let Some(birth) = &given.prepared.birth else { return Ok(()) };
+    match birth::write(conn, given.repository, &birth.new, birth.key().as_deref(), at).await? {
+        Written::Yes => Ok(()),
+        Written::Taken(conflict) => Err(Attempt::Taken(conflict).into()),
+        Written::Repeated => Err(Attempt::Repeated.into()),
+    }
 }
 
 /// Finds the answer that a change of the same key was given. The row's lock makes two of them follow each other.
@@ -158,7 +182,8 @@ async fn write_rows(
 /// Adds the pack to what the repository and its owner use. The owner's row comes last, since changes of all its
 /// repositories meet there.
 async fn count_size(conn: &mut Conn, repository: RepositoryId, prepared: &Prepared) -> Result<(), Abort> {
-    let bytes = prepared.staged.as_ref().map_or(0, StagedPack::size_bytes);
+    let shared = prepared.birth.as_ref().map_or(0, Birth::shared_bytes);
+    let bytes = prepared.staged.as_ref().map_or(0, StagedPack::size_bytes).saturating_add(shared);
     let Some(default) = prepared.default_quota else {
         return Ok(repositories::add_size(conn, repository, bytes).await.map(drop)?);
     };

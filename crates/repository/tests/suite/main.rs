@@ -8,6 +8,7 @@ mod commit_lost;
 mod crash;
 mod derived;
 mod fixture;
+mod fork;
 mod import;
 mod make;
 mod protocol;

@@ -142,7 +142,7 @@ impl Work<'_> {
             progress(note(done, Plain::Never));
             let mut tell = |step: repository::Progress| {
                 let within = match step {
-                    repository::Progress::Opened { .. } => 0,
+                    repository::Progress::Opened { .. } | repository::Progress::Fetching { .. } => 0,
                     repository::Progress::Indexing { size_bytes, .. }
                     | repository::Progress::Indexed { size_bytes, .. } => size_bytes,
                 };
