@@ -139,7 +139,7 @@ async fn a_change_whose_answer_is_lost_happens_once_and_is_answered() {
         let main = main.await.unwrap().oid;
         relay.lose_the_next_answer();
         let moves = vec![RefMove { ref_name: name.clone(), old_oid: made.target_oid, new_oid: main }];
-        let update = UpdateRefsRequest { repository: key(), moves, atomic: true };
+        let update = UpdateRefsRequest { repository: key(), moves, atomic: true, ..Default::default() };
         let moved = client.update_refs(Call::default(), update).await.unwrap();
         assert_eq!((relay.lost(), moved.version), (2, before + 2), "the second answer is that of the first");
         relay.lose_the_next_answer();
