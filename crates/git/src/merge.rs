@@ -16,7 +16,9 @@ mod features;
 mod kept;
 mod nudge;
 mod pool;
+mod replay;
 mod running;
+mod series;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +29,8 @@ use hakata_runtime::metrics::{CounterFamily, Histogram, Label, Metric, SECONDS};
 pub use answer::{Conflict, MergeMessage, Merged, Side};
 pub(crate) use kept::Kept;
 pub(crate) use pool::Pool;
+pub use replay::{EmptyPicks, Replay, ReplayError};
+pub use series::MergesOnTheWay;
 
 use crate::objects::{Kind, Objects, ReadError, object_id, our_oid};
 use crate::process::ChildError;

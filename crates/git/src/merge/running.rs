@@ -74,7 +74,7 @@ impl Running {
     pub(super) async fn start_in(objects: &Objects, scratch: Quarantine) -> Result<Self, ReadError> {
         let git = objects.git();
         let features = Features::of(git.version());
-        let command = command(&scratch, features);
+        let command = command(&scratch, features).about(objects.dir());
         let mut child = Child::spawn(git, &command).await?;
         let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
         let stdin = child.stdin().ok_or_else(|| child.io_error(broken()))?;

@@ -1,2 +1,3 @@
 mod differential;
 mod life;
+mod replays;
