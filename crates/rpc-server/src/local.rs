@@ -20,6 +20,7 @@ mod failure;
 mod made;
 mod merges;
 mod messages;
+mod pulls;
 mod refs;
 mod repositories;
 mod revisions;

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use hakata_git::ChildError;
 use hakata_git::objects::ReadError;
 use hakata_git::quarantine::IndexPackError;
 use hakata_git::write::WriteError;
@@ -85,7 +86,7 @@ fn read(error: &ReadError) -> Option<Status> {
         ReadError::Exhausted(hakata_git::read::Exhausted::Time) => Status::new(Code::DeadlineExceeded, said),
         ReadError::Exhausted(_) => Status::new(Code::ResourceExhausted, said),
         ReadError::Cancelled => Status::new(Code::Cancelled, said),
-        ReadError::Busy(_) => busy(error),
+        ReadError::Busy(_) | ReadError::Child(ChildError::Limited(_)) => busy(error),
         ReadError::Open { .. } | ReadError::Object { .. } | ReadError::Walk(_) | ReadError::Child(_) => {
             return None;
         }

@@ -144,7 +144,7 @@ pub(super) fn signer(signature: Signature) -> Signer {
     }
 }
 
-fn staged_message(staged: &Staged) -> Message {
+pub(super) fn staged_message(staged: &Staged) -> Message {
     let moves = staged.updates.iter().map(|update| RefMove {
         ref_name: Bytes::copy_from_slice(update.name.as_bytes()),
         old_oid: optional(update.old.as_ref()),

@@ -6,17 +6,33 @@ use hakata_git::write::{
 };
 use hakata_names::{ObjectFormat, Oid};
 use hakata_rpc::v1::{
-    ApplySuggestionRequest, CommitFilesRequest, ConflictingPath, FileAct, FileChange as Message, FileMode,
-    MadeCommit, MergeService,
+    ApplySuggestionRequest, CheckMergeRequest, CheckMergeResponse, CherryPickRequest, CommitFilesRequest,
+    ConflictingPath, FastForwardRequest, FileAct, FileChange as Message, FileMode, MadeCommit, MergeRequest,
+    MergeResponse, MergeService, RebaseRequest, RevertRequest, SquashRequest,
 };
 use hakata_rpc::{Call, Pending, Status};
 
+use super::made::form;
 use super::messages::optional;
 use super::{Local, file_path, optional_oid, status};
 use branch::{Branch, Empty, Words};
+use make::{Offer, Way};
+use people::{committer, signer};
+use target::Target;
 
 mod branch;
+mod check;
+mod conflicts;
+mod land;
+mod make;
+mod people;
+mod picks;
 mod suggestions;
+mod target;
+
+pub(super) use make::Way as MergeWay;
+pub(super) use people::{committer as committer_of, signer as signer_of};
+pub(super) use target::{Target as MergeTarget, moved};
 
 /// Changes of one commit.
 const MAX_CHANGES: usize = 10_000;
@@ -56,6 +72,78 @@ impl MergeService for Local {
             };
             local.commit_to(request.repository.as_ref(), branch, words, Empty::Refused, call, edit).await
         })
+    }
+
+    fn check_merge(&self, call: Call, request: CheckMergeRequest) -> Pending<CheckMergeResponse> {
+        let local = self.clone();
+        Box::pin(async move { local.check_merge(request, call).await })
+    }
+
+    fn merge(&self, call: Call, request: MergeRequest) -> Pending<MergeResponse> {
+        let local = self.clone();
+        Box::pin(async move {
+            let fast_forward = request.fast_forward();
+            let author = signer(request.author, "author")?;
+            let way = Way::Merge {
+                fast_forward,
+                allow_unrelated: request.allow_unrelated,
+                message: request.message,
+                committer: committer(request.committer, Some(&author))?,
+                author,
+            };
+            let form = form(request.form)?;
+            let head = Offer { revision: request.head, expected: request.expected_head_oid };
+            let target = Target::find(&local, request.repository.as_ref(), &request.ref_name, &call).await?;
+            local.merge_into(target, &request.expected_oid, &head, way, (form, call)).await
+        })
+    }
+
+    fn squash(&self, call: Call, request: SquashRequest) -> Pending<MergeResponse> {
+        let local = self.clone();
+        Box::pin(async move {
+            let author = signer(request.author, "author")?;
+            let way = Way::Squash {
+                message: request.message,
+                committer: committer(request.committer, Some(&author))?,
+                author,
+            };
+            let form = form(request.form)?;
+            let head = Offer { revision: request.head, expected: request.expected_head_oid };
+            let target = Target::find(&local, request.repository.as_ref(), &request.ref_name, &call).await?;
+            local.merge_into(target, &request.expected_oid, &head, way, (form, call)).await
+        })
+    }
+
+    fn rebase(&self, call: Call, request: RebaseRequest) -> Pending<MergeResponse> {
+        let local = self.clone();
+        Box::pin(async move {
+            let committer = committer(request.committer, None)?;
+            let way = Way::Rebase { refuse_merges: request.refuse_merges, committer };
+            let form = form(request.form)?;
+            let head = Offer { revision: request.head, expected: request.expected_head_oid };
+            let target = Target::find(&local, request.repository.as_ref(), &request.ref_name, &call).await?;
+            local.merge_into(target, &request.expected_oid, &head, way, (form, call)).await
+        })
+    }
+
+    fn fast_forward(&self, call: Call, request: FastForwardRequest) -> Pending<MergeResponse> {
+        let local = self.clone();
+        Box::pin(async move {
+            let form = form(request.form)?;
+            let head = Offer { revision: request.head, expected: request.expected_head_oid };
+            let target = Target::find(&local, request.repository.as_ref(), &request.ref_name, &call).await?;
+            local.merge_into(target, &request.expected_oid, &head, Way::FastForward, (form, call)).await
+        })
+    }
+
+    fn cherry_pick(&self, call: Call, request: CherryPickRequest) -> Pending<MergeResponse> {
+        let local = self.clone();
+        Box::pin(async move { local.cherry_pick(request, call).await })
+    }
+
+    fn revert(&self, call: Call, request: RevertRequest) -> Pending<MergeResponse> {
+        let local = self.clone();
+        Box::pin(async move { local.revert(request, call).await })
     }
 }
 
@@ -125,6 +213,6 @@ fn message(conflict: &PathConflict) -> ConflictingPath {
         kind: conflict.what.name().to_owned(),
         base_oid: optional(conflict.expected.as_ref()),
         ours_oid: optional(conflict.actual.as_ref()),
-        theirs_oid: bytes::Bytes::new(),
+        ..ConflictingPath::default()
     }
 }

@@ -110,6 +110,10 @@ const REQUESTS: &[(&str, &str)] = &[
         "diff.range_diff",
         r#"R, "old_base": {"expression": "light"}, "old_head": {"expression": "topic"}, "new_base": {"expression": "light"}, "new_head": {"expression": "topic"}"#,
     ),
+    ("merge.check_merge", r#"R, "base": {"expression": "light"}, "head": {"expression": "topic"}"#),
+    ("merge.check_merge", r#"R, "base": {"expression": "main~1"}, "head": {"expression": "topic"}"#),
+    ("pull_request.list_versions", r#"R, "number": 1"#),
+    ("pull_request.compare_versions", r#"R, "number": 1, "old_version": 1"#),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ mod floods;
 mod hostile;
 mod lost;
 mod making;
+mod merging;
 mod reference;
 mod tls;
 mod writing;

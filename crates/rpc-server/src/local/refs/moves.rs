@@ -125,7 +125,7 @@ impl Local {
     }
 
     /// Proves that new targets are complete, and commits.
-    async fn commit(
+    pub(in super::super) async fn commit(
         &self,
         repository: &Repository,
         updates: Vec<RefUpdate>,
