@@ -8,7 +8,7 @@ pub(crate) mod signal;
 use hakata_names::{EventId, JobId, RepositoryId};
 
 pub use claim::{Claim, Limits, Wanted, claim, claim_one};
-pub use held::{Held, Lapsed, Retry, bury, finish, give_back, held_by, release_lapsed, renew_all, retry};
+pub use held::{Held, Lapsed, Retry, bury, finish, give_back, held_by, release_lapsed, renew, retry};
 pub use queue::{
     KindCount, count, due_kinds, list, next_due, pause, paused, prune, purge, resume, wait_anew,
 };

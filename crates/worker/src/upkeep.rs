@@ -56,7 +56,7 @@ async fn renew(shared: &Shared) {
     if known.is_empty() {
         return;
     }
-    match shared.queue.renew().await {
+    match shared.queue.renew(&known).await {
         Ok(held) => {
             let n_lost = shared.cut_lost(&known, &held);
             if n_lost > 0 {

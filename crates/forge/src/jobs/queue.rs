@@ -171,14 +171,16 @@ impl Queue {
         Ok(if is_ours { settled } else { Settled::Lost })
     }
 
-    /// Renews every claim of this worker, and tells which it still has: id and attempt.
+    /// Renews claims of this worker, and tells which it still has: id and attempt. One that it does not know of, because
+    /// the claim's COMMIT got no answer, is left to lapse.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn renew(&self) -> Result<HashSet<(JobId, i64)>, Error> {
+    pub async fn renew(&self, known: &[(JobId, i64)]) -> Result<HashSet<(JobId, i64)>, Error> {
         let until = self.now().saturating_add(millis(self.lease));
         let mut conn = self.forge.db().write().await?;
-        jobs::renew_all(&mut conn, &self.by, until).await?;
+        let ids: Vec<JobId> = known.iter().map(|(id, _)| *id).collect();
+        jobs::renew(&mut conn, &self.by, &ids, until).await?;
         let held = jobs::held_by(&mut conn, &self.by).await?;
         Ok(held.into_iter().map(|job| (job.id, job.attempts)).collect())
     }

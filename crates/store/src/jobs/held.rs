@@ -5,8 +5,8 @@ use hakata_names::JobId;
 use super::{Job, columns, read};
 use crate::StoreError;
 use crate::conn::Conn;
-use crate::sql::{Sql, sql};
-use crate::value::values;
+use crate::sql::{ManySql, Sql, chunks, sql};
+use crate::value::{Value, values};
 
 /// One claim of one job: an old one never passes for a new one, not even of the same worker.
 #[derive(Clone, Copy, Debug)]
@@ -80,13 +80,25 @@ pub async fn give_back(conn: &mut Conn, by: &str) -> Result<u64, StoreError> {
     conn.execute(&GIVE_BACK, values![by]).await
 }
 
-/// Keeps every claim of a worker alive.
+/// Keeps claims of a worker alive: those that it names, so that one whose COMMIT got no answer lapses.
 ///
 /// # Errors
 /// Any [`StoreError`].
-pub async fn renew_all(conn: &mut Conn, by: &str, until: i64) -> Result<u64, StoreError> {
-    const RENEW: Sql = sql!("UPDATE job SET claimed_until = ? WHERE state = 'claimed' AND claimed_by = ?");
-    conn.execute(&RENEW, values![until, by]).await
+pub async fn renew(conn: &mut Conn, by: &str, ids: &[JobId], until: i64) -> Result<u64, StoreError> {
+    const RENEW: ManySql = ManySql {
+        head: "UPDATE job SET claimed_until = ? WHERE state = 'claimed' AND claimed_by = ? AND id IN (",
+        row: "?",
+        between: ", ",
+        tail: ")",
+        again: None,
+    };
+    let mut n_renewed = 0;
+    for ids in chunks(ids) {
+        let mut values = vec![Value::from(until), Value::from(by)];
+        values.extend(ids.iter().map(|id| Value::from(*id)));
+        n_renewed += conn.execute_many(&RENEW, ids.len(), &values).await?;
+    }
+    Ok(n_renewed)
 }
 
 /// Lists what a worker has claimed.

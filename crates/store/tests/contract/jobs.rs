@@ -181,14 +181,16 @@ on_every_engine! {
         enqueue(&db, new_job(1)).await;
         claim(&db, "one", 300, 1).await;
         let mut conn = db.write().await.unwrap();
-        assert_eq!(jobs::renew_all(&mut conn, "one", 2000).await.unwrap(), 1);
+        let one = [JobId::new(1)];
+        assert_eq!(jobs::renew(&mut conn, "one", &[JobId::new(2)], 9000).await.unwrap(), 0, "others lapse");
+        assert_eq!(jobs::renew(&mut conn, "one", &one, 2000).await.unwrap(), 1);
         assert_eq!(ids(&jobs::held_by(&mut conn, "one").await.unwrap()), [1]);
         let none = Lapsed { released: 0, buried: 0 };
         assert_eq!(jobs::release_lapsed(&mut conn, KIND, 2, 0, 2000).await.unwrap(), none);
         assert_eq!(jobs::release_lapsed(&mut conn, "other", 2, 0, 2001).await.unwrap(), none);
         let released = Lapsed { released: 1, buried: 0 };
         assert_eq!(jobs::release_lapsed(&mut conn, KIND, 2, 0, 2001).await.unwrap(), released);
-        assert_eq!(jobs::renew_all(&mut conn, "one", 3000).await.unwrap(), 0);
+        assert_eq!(jobs::renew(&mut conn, "one", &one, 3000).await.unwrap(), 0);
         assert!(!jobs::finish(&mut conn, held(1, "one", 1), 2002).await.unwrap());
         drop(conn);
         let claimed = claim(&db, "one", 2002, 1).await;
