@@ -1,6 +1,6 @@
 //! TLS on the side of the caller.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::{self, PemObject};
@@ -97,13 +97,13 @@ impl Tls {
     }
 }
 
-fn refuse(path: &PathBuf) -> impl FnOnce(rustls::Error) -> LoadTlsError {
-    let path = path.clone();
+fn refuse(path: &Path) -> impl FnOnce(rustls::Error) -> LoadTlsError {
+    let path = path.to_owned();
     move |source| LoadTlsError::Use { path, source }
 }
 
-fn chain(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, LoadTlsError> {
-    let wrong = |source| LoadTlsError::Read { path: path.clone(), source };
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, LoadTlsError> {
+    let wrong = |source| LoadTlsError::Read { path: path.to_owned(), source };
     let chain = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match chain.map_err(wrong)? {
         chain if chain.is_empty() => Err(wrong(pem::Error::NoItemsFound)),
