@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hakata_rpc::grpc::{self, metadata, to_tonic};
 use hakata_rpc::{Operation, Operations, Status, v1};
@@ -108,8 +109,8 @@ fn stopping() -> HeaderMap {
 }
 
 /// Reads what accompanies a request.
-fn call(request: &HeaderMap, settings: &Settings) -> Result<hakata_rpc::Call, Status> {
-    grpc::call(&tonic::metadata::MetadataMap::from_headers(request.clone()), settings.max_call)
+fn call(request: &HeaderMap, max: Duration) -> Result<hakata_rpc::Call, Status> {
+    grpc::call(&tonic::metadata::MetadataMap::from_headers(request.clone()), max)
 }
 
 fn route<S>(service: S) -> (&'static str, Route)

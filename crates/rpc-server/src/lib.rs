@@ -4,10 +4,12 @@
 //! operations. Both ports accept only callers that show a token of the service; for whom something is done is told
 //! along with a call and believed: who may do what is decided above.
 
+mod addresses;
 mod local;
 mod parts;
 
 mod serving;
+mod spool;
 mod tokens;
 
 pub mod grpc;
@@ -16,9 +18,11 @@ pub mod msgpack;
 mod metrics;
 mod settings;
 
+pub use addresses::ImportSource;
 pub use grpc::Grpc;
 pub use local::Local;
 pub use metrics::metrics;
 pub use msgpack::Msgpack;
 pub use settings::Settings;
+pub use spool::{Bounds as SpoolBounds, Spool};
 pub use tokens::Tokens;

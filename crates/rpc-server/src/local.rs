@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hakata_git::read::Allowance;
 use hakata_names::{ObjectFormat, Oid, RefName, RepositoryId, RepositoryPath, TreePath};
 use hakata_repository::{Readable, Repositories, Repository, RepositoryRow};
-use hakata_rpc::v1::RepositoryKey;
+use hakata_rpc::v1::{LanguagesResponse, RepositoryKey};
 use hakata_rpc::{Call, Status};
 use tokio::time::Instant;
 
@@ -40,13 +40,16 @@ struct Inner {
     git_version: String,
     settings: Settings,
     last_commits: Arc<KeptLastCommits>,
+    /// What trees are written in.
+    languages: quick_cache::sync::Cache<Oid, LanguagesResponse>,
 }
 
 impl Local {
     /// Answers from these repositories, which a git of this version reads.
     pub fn new(repositories: Repositories, git_version: String, settings: Settings) -> Self {
         let last_commits = Arc::new(KeptLastCommits::new(settings.last_commits_bytes));
-        Self(Arc::new(Inner { repositories, git_version, settings, last_commits }))
+        let languages = quick_cache::sync::Cache::new(commits::MAX_KNOWN);
+        Self(Arc::new(Inner { repositories, git_version, settings, last_commits, languages }))
     }
 
     /// Finds the row of a repository. One question to the database.

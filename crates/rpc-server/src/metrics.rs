@@ -17,6 +17,8 @@ pub(crate) static REFUSED: CounterFamily<(Protocol, Refusal)> = CounterFamily::n
     "Connections and requests that reached no operation, by reason",
 );
 
+pub(crate) static SPOOLED: Gauge =
+    Gauge::new("hakata_rpc_spooled_bytes", "Bytes of long answers in files, waiting for their next page");
 pub(crate) static LAST_COMMITS: CounterFamily<Source> = CounterFamily::new(
     "hakata_rpc_last_commits_total",
     "Questions for the last commits of a directory, by where the answer came from",
@@ -109,5 +111,5 @@ impl Label for Refusal {
 
 /// Lists the metrics that this crate keeps, for [`hakata_runtime::metrics::register`].
 pub fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&CALLS, &SECONDS, &OPEN, &REFUSED, &LAST_COMMITS, &LAST_COMMITS_BYTES]
+    vec![&CALLS, &SECONDS, &OPEN, &REFUSED, &LAST_COMMITS, &LAST_COMMITS_BYTES, &SPOOLED]
 }

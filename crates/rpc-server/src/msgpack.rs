@@ -2,7 +2,8 @@
 //!
 //! A connection shows its token with the method `auth`, unless its certificate says enough or the service wants none; then it sends as many requests as
 //! it likes and gets answers in the order in which they are ready. What an answer in parts leaves over waits on this
-//! connection, for a while and in bounded number. See [`hakata_rpc::msgpack`] for the messages.
+//! connection, for a while and in bounded number; what may be long is written to a file ([`Spool`]) and waits for whoever
+//! shows the same token. See [`hakata_rpc::msgpack`] for the messages.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use hakata_service::tls::{ClientCertificate, Tls, TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
+use crate::spool::Spool;
 use crate::tokens::Tokens;
 
 mod answer;
@@ -32,6 +34,7 @@ pub struct Msgpack {
     operations: Arc<dyn Operations>,
     tokens: Tokens,
     settings: Arc<Settings>,
+    spool: Spool,
     drain: CancellationToken,
     tls: Option<Tls>,
 }
@@ -42,9 +45,10 @@ impl Msgpack {
         operations: Arc<dyn Operations>,
         tokens: Tokens,
         settings: Settings,
+        spool: Spool,
         drain: CancellationToken,
     ) -> Self {
-        Self { operations, tokens, settings: Arc::new(settings), drain, tls: None }
+        Self { operations, tokens, settings: Arc::new(settings), spool, drain, tls: None }
     }
 
     /// Makes every connection begin with TLS.
@@ -59,14 +63,14 @@ impl Msgpack {
         let (peer, slot, stream) = (connection.peer, connection.slot, connection.stream);
         let end = match self.tls.clone() {
             None => {
-                let is_known = self.tokens.are_none();
-                Box::pin(Conversation::new(self, (stream, slot), is_known).run()).await
+                let known = self.tokens.owner_by(None);
+                Box::pin(Conversation::new(self, (stream, slot), known).run()).await
             }
             Some(tls) => match self.shake_hands(&tls, stream).await {
                 Ok(stream) => {
                     let certificate = ClientCertificate::of(&stream);
-                    let is_known = self.tokens.are_none() || self.tokens.know(certificate.as_ref());
-                    Box::pin(Conversation::new(self, (stream, slot), is_known).run()).await
+                    let known = self.tokens.owner_by(certificate.as_ref());
+                    Box::pin(Conversation::new(self, (stream, slot), known).run()).await
                 }
                 Err(end) => end,
             },

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use hakata_rpc::Operation;
+
+use crate::addresses::ImportSource;
+use crate::spool::Bounds as SpoolBounds;
+
 /// What a call may take.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -11,6 +16,8 @@ pub struct Settings {
     pub max_answer_bytes: usize,
     /// The longest that a call may take; a shorter deadline of the caller counts.
     pub max_call: Duration,
+    /// The longest that one may take which reads or writes a whole repository.
+    pub max_long_call: Duration,
     /// Requests of one MessagePack-RPC connection that are worked on at once; further ones wait in the socket.
     pub max_in_flight: usize,
     /// How long a connection may take to show its token.
@@ -27,6 +34,12 @@ pub struct Settings {
     pub max_made_objects: usize,
     /// Memory for the last commits of directories, in bytes.
     pub last_commits_bytes: u64,
+    /// Addresses that repositories may be imported from: URLs that others begin with. None: nowhere.
+    pub import_from: Vec<ImportSource>,
+    /// The longest pack of an import, in bytes.
+    pub max_import_bytes: u64,
+    /// Where long answers over MessagePack-RPC wait, and how many.
+    pub spool: SpoolBounds,
 }
 
 impl Default for Settings {
@@ -35,6 +48,7 @@ impl Default for Settings {
             max_request_bytes: 16 << 20,
             max_answer_bytes: 16 << 20,
             max_call: Duration::from_secs(120),
+            max_long_call: Duration::from_secs(3_600),
             max_in_flight: 128,
             login: Duration::from_secs(10),
             idle: Duration::from_secs(600),
@@ -43,6 +57,29 @@ impl Default for Settings {
             max_made_bytes: 128 << 20,
             max_made_objects: 100_000,
             last_commits_bytes: 32 << 20,
+            import_from: Vec::new(),
+            max_import_bytes: 10 << 30,
+            spool: SpoolBounds {
+                dir: "spool".into(),
+                max_bytes: 4 << 30,
+                max_files: 64,
+                life: Duration::from_secs(600),
+            },
+        }
+    }
+}
+
+impl Settings {
+    /// The longest that an operation may take.
+    pub(crate) const fn call_time(&self, operation: Operation) -> Duration {
+        match operation {
+            Operation::RepositoryArchive
+            | Operation::RepositoryCreateBundle
+            | Operation::RepositoryFork
+            | Operation::RepositoryFsck
+            | Operation::RepositoryImport
+            | Operation::RepositoryOptimize => self.max_long_call,
+            _ => self.max_call,
         }
     }
 }

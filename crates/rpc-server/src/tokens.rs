@@ -13,6 +13,17 @@ pub struct Tokens {
     names: Arc<[String]>,
 }
 
+/// Who showed what: what is kept for one is nothing to the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Nobody who showed anything.
+    Anybody,
+    /// Whoever shows the token of this number.
+    Token(usize),
+    /// Whoever has a certificate of this name.
+    Name(String),
+}
+
 impl Tokens {
     /// Accepts callers that show one of these. Without any, nobody is asked: only for ports that nobody else can reach.
     pub fn new(tokens: Vec<Secret<String>>) -> Self {
@@ -36,6 +47,21 @@ impl Tokens {
         !self.names.is_empty() && certificate.is_some_and(is_named)
     }
 
+    /// Names whoever needs to show nothing but this certificate.
+    pub(crate) fn owner_by(&self, certificate: Option<&ClientCertificate>) -> Option<Owner> {
+        let name = certificate.and_then(|certificate| certificate.named(&self.names));
+        let anybody = self.are_none().then_some(Owner::Anybody);
+        name.map(|name| Owner::Name(name.to_owned())).or(anybody)
+    }
+
+    /// Names whoever shows this token.
+    pub(crate) fn owner(&self, shown: Option<&str>) -> Owner {
+        let shown = shown.unwrap_or_default().as_bytes();
+        let of =
+            |(at, token): (usize, &Secret<String>)| equal(token.expose().as_bytes(), shown).then_some(at);
+        self.tokens.iter().enumerate().filter_map(of).next_back().map_or(Owner::Anybody, Owner::Token)
+    }
+
     /// Looks at what a caller shows; takes as long for a wrong token as for a right one.
     ///
     /// # Errors
@@ -57,7 +83,7 @@ impl Tokens {
 
 #[cfg(test)]
 mod tests {
-    use super::Tokens;
+    use super::{Owner, Tokens};
     use hakata_runtime::secret::Secret;
 
     #[test]
@@ -72,5 +98,15 @@ mod tests {
         assert!(Tokens::new(Vec::new()).check(None).is_ok());
         let names = Tokens::new(Vec::new()).or_names(vec!["web".to_owned()]);
         assert!(names.check(None).is_err() && names.check(Some("")).is_err(), "only a certificate opens");
+    }
+
+    #[test]
+    fn what_is_kept_belongs_to_who_showed_the_token() {
+        let tokens = Tokens::new(vec![Secret::new("old".to_owned()), Secret::new("new".to_owned())]);
+        assert_eq!(tokens.owner(Some("old")), Owner::Token(0));
+        assert_eq!(tokens.owner(Some("new")), Owner::Token(1));
+        assert_eq!(tokens.owner_by(None), None, "a token is wanted");
+        assert_eq!(Tokens::new(Vec::new()).owner_by(None), Some(Owner::Anybody));
+        assert_eq!(Tokens::new(Vec::new()).or_names(vec!["web".to_owned()]).owner_by(None), None);
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::config::raw::Values;
 use crate::config::value::Value;
+use hakata_rpc_server::{ImportSource, SpoolBounds};
 use hakata_runtime::secret::Secret;
 use hakata_service::listener::Address;
 use hakata_service::tls;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The settings of the repository service.
 #[derive(Debug)]
@@ -49,6 +50,15 @@ impl Rpc {
                 max_made_bytes: values.bytes("rpc.made_size"),
                 max_made_objects: values.count("rpc.made_objects"),
                 last_commits_bytes: values.bytes("rpc.last_commits"),
+                import_from: sources(values).filter_map(Result::ok).collect(),
+                max_import_bytes: values.bytes("rpc.import_size"),
+                max_long_call: values.duration("rpc.long_call_time"),
+                spool: SpoolBounds {
+                    dir: Path::new(values.get("server.data").text()).join("spool"),
+                    max_bytes: values.bytes("rpc.spool"),
+                    max_files: values.count("rpc.spooled_answers"),
+                    life: values.duration("rpc.spool_time"),
+                },
             },
         }
     }
@@ -70,6 +80,12 @@ fn tls(values: &Values) -> Option<tls::Config> {
 
 fn tokens(values: &Values) -> impl Iterator<Item = &str> {
     values.get("rpc.tokens").text().split(',').map(str::trim).filter(|token| !token.is_empty())
+}
+
+/// Reads the addresses that may be imported from.
+fn sources(values: &Values) -> impl Iterator<Item = Result<ImportSource, String>> {
+    let sources = values.get("rpc.import_from").text().split(',').map(str::trim);
+    sources.filter(|source| !source.is_empty()).map(ImportSource::parse)
 }
 
 /// The fewest characters of a token that nobody guesses.
@@ -105,6 +121,9 @@ pub(super) fn check(values: &Values, refuse: &mut impl FnMut(&'static str, &str)
         if is_set(one) && !is_set(other) {
             refuse(one, &format!("needs {other}"));
         }
+    }
+    for wrong in sources(values).filter_map(Result::err) {
+        refuse("rpc.import_from", &wrong);
     }
     if tokens(values)
         .any(|token| token.len() < LEAST_TOKEN || token.bytes().any(|byte| !byte.is_ascii_graphic()))

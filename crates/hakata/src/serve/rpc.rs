@@ -6,7 +6,7 @@ use crate::data_dir::Addresses;
 use crate::output::Failure;
 use crate::serve::{listeners, reload};
 use hakata_rpc::Operations;
-use hakata_rpc_server::{Grpc, Msgpack, Tokens};
+use hakata_rpc_server::{Grpc, Msgpack, Spool, Tokens};
 use hakata_runtime::tasks::Tasks;
 use hakata_service::http::{self, Server};
 use hakata_service::listener::{Address, Connections, Listener};
@@ -75,7 +75,8 @@ impl Rpc {
             listeners::accept("rpc_grpc_accept", listener, server, faces);
         }
         if let Some(listener) = self.msgpack {
-            let mut server = Msgpack::new(operations, tokens, rpc.server.clone(), drain);
+            let spool = Spool::new(rpc.server.spool.clone(), faces.clone(), engines.blocking.clone());
+            let mut server = Msgpack::new(operations, tokens, rpc.server.clone(), spool, drain);
             if let Some(tls) = self.tls {
                 server = server.with_tls(tls);
             }

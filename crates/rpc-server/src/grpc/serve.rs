@@ -38,7 +38,7 @@ type Decoder<R> = tonic::server::Grpc<ProstCodec<<R as Rpc>::Response, <R as Rpc
 impl Serve {
     fn split<R: Rpc>(self) -> (Decoder<R>, Invoke<R>, Request<Body>) {
         let Self { operations, settings, request } = self;
-        let call = call(request.headers(), &settings);
+        let call = call(request.headers(), settings.call_time(R::OPERATION));
         let grpc = tonic::server::Grpc::new(ProstCodec::default())
             .max_decoding_message_size(settings.max_request_bytes)
             .max_encoding_message_size(settings.max_answer_bytes);

@@ -8,19 +8,23 @@ use hakata_git::read::{LogQuery, Merges, Parents};
 use hakata_names::Oid;
 use hakata_rpc::v1::{
     BlameRequest, BlameResponse, Commit, CommitService, CountCommitsRequest, CountCommitsResponse,
-    EntryCommit, GetCommitRequest, History, LastCommitForPathRequest, ListCommitsRequest,
-    ListCommitsResponse, ListLastCommitsForTreeRequest, ListLastCommitsForTreeResponse, MergeBaseRequest,
-    MergeBaseResponse,
+    EntryCommit, GetCommitRequest, History, LanguagesRequest, LanguagesResponse, LastCommitForPathRequest,
+    ListCommitsRequest, ListCommitsResponse, ListLastCommitsForTreeRequest, ListLastCommitsForTreeResponse,
+    MergeBaseRequest, MergeBaseResponse, SignatureRequest, SignatureResponse,
 };
 use hakata_rpc::{Answers, Call, Pending, Status};
 
 use super::messages::{commit, oid_bytes};
 use super::{Local, Opened, counted, cut, file_path, oid, tree_path, tree_paths, uncounted};
 use crate::parts::{Parts, parts};
+pub(super) use languages::MAX_KNOWN;
+use signature::signature;
 
 mod blame;
 mod follow;
+mod languages;
 pub(super) mod last_commits;
+mod signature;
 
 /// Commits of one part.
 const PART_COMMITS: usize = 100;
@@ -137,6 +141,25 @@ impl CommitService for Local {
         parts(|parts| async move {
             let opened = local.open(request.repository.as_ref(), &call).await?;
             opened.blame(request, parts).await
+        })
+    }
+
+    fn languages(&self, call: Call, request: LanguagesRequest) -> Pending<LanguagesResponse> {
+        let local = self.clone();
+        Box::pin(async move {
+            let opened = local.open(request.repository.as_ref(), &call).await?;
+            let root = opened.resolve(request.revision.as_ref()).await?;
+            local.languages_of(&opened, root).await
+        })
+    }
+
+    fn signature(&self, call: Call, request: SignatureRequest) -> Pending<SignatureResponse> {
+        let local = self.clone();
+        Box::pin(async move {
+            let opened = local.open(request.repository.as_ref(), &call).await?;
+            let oid = opened.resolve(request.revision.as_ref()).await?;
+            let found = opened.read(move |view| view.signature(&oid)).await?;
+            Ok(signature(&oid, found))
         })
     }
 }

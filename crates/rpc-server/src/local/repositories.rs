@@ -4,15 +4,22 @@ use bytes::Bytes;
 use hakata_names::{RefName, RepositoryId};
 use hakata_repository::{Atomicity, Finding, Intent, Prepared, Reason, RepositoryRow, no_rows};
 use hakata_rpc::v1::{
-    FsckRequest, FsckResponse, GetRepositoryRequest, ListRepositoriesRequest, ListRepositoriesResponse,
-    Repository as Message, RepositoryExistsRequest, RepositoryExistsResponse, RepositoryService,
-    RepositorySizeRequest, RepositorySizeResponse, SetDefaultBranchRequest, SetDefaultBranchResponse,
+    ArchiveRequest, ArchiveResponse, CreateBundleRequest, CreateBundleResponse, CreateRepositoryRequest,
+    DeleteRepositoryRequest, DeleteRepositoryResponse, ForkRequest, ForkResponse, FsckRequest, FsckResponse,
+    GetRepositoryRequest, ImportRequest, ImportResponse, ListRepositoriesRequest, ListRepositoriesResponse,
+    OptimizeRequest, OptimizeResponse, Repository as Message, RepositoryExistsRequest,
+    RepositoryExistsResponse, RepositoryService, RepositorySizeRequest, RepositorySizeResponse,
+    SetDefaultBranchRequest, SetDefaultBranchResponse,
 };
 use hakata_rpc::{Answers, Call, Code, Pending, Status};
 
 use super::refs::actor;
 use super::{Local, ref_name, status};
 use crate::parts::parts;
+
+mod files;
+mod import;
+mod life;
 
 /// Findings of one part.
 const FINDINGS: usize = 100;
@@ -57,6 +64,36 @@ impl RepositoryService for Local {
                     return Ok(());
                 }
             }
+        })
+    }
+
+    fn create(&self, call: Call, request: CreateRepositoryRequest) -> Pending<Message> {
+        let local = self.clone();
+        Box::pin(async move { local.create_repository(call, request).await })
+    }
+
+    fn delete(&self, call: Call, request: DeleteRepositoryRequest) -> Pending<DeleteRepositoryResponse> {
+        let local = self.clone();
+        Box::pin(async move { local.delete_repository(call, request).await })
+    }
+
+    fn fork(&self, call: Call, request: ForkRequest) -> Pending<ForkResponse> {
+        let local = self.clone();
+        Box::pin(async move { local.fork_repository(call, request).await })
+    }
+
+    fn optimize(&self, _call: Call, request: OptimizeRequest) -> Pending<OptimizeResponse> {
+        let local = self.clone();
+        Box::pin(async move {
+            let repository = local.repository(request.repository.as_ref()).await?;
+            let derived = repository.optimize().await.map_err(|error| status(&error))?;
+            Ok(OptimizeResponse {
+                n_packs: derived.n_packs as u64,
+                size_bytes: derived.size_bytes,
+                commit_graph: true,
+                multi_pack_index: derived.multi_pack_index,
+                bitmaps: derived.bitmaps,
+            })
         })
     }
 
@@ -111,10 +148,31 @@ impl RepositoryService for Local {
             Ok(())
         })
     }
+
+    fn import(&self, call: Call, request: ImportRequest) -> Answers<ImportResponse> {
+        let local = self.clone();
+        parts(|parts| async move { local.import_repository(call, request, parts).await })
+    }
+
+    fn archive(&self, call: Call, request: ArchiveRequest) -> Answers<ArchiveResponse> {
+        let local = self.clone();
+        parts(|parts| async move {
+            let opened = local.open(request.repository.as_ref(), &call).await?;
+            opened.archive(request, parts).await
+        })
+    }
+
+    fn create_bundle(&self, call: Call, request: CreateBundleRequest) -> Answers<CreateBundleResponse> {
+        let local = self.clone();
+        parts(|parts| async move {
+            let opened = local.open(request.repository.as_ref(), &call).await?;
+            opened.bundle(request, parts).await
+        })
+    }
 }
 
 impl Local {
-    async fn message(&self, row: RepositoryRow) -> Result<Message, Status> {
+    pub(super) async fn message(&self, row: RepositoryRow) -> Result<Message, Status> {
         let repository = self.0.repositories.open_row(&row).await.map_err(|error| status(&error))?;
         Ok(Message {
             id: row.id.get(),

@@ -1,6 +1,7 @@
 //! One call: from encoded parameters to the encoded answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
@@ -8,14 +9,19 @@ use hakata_rpc::msgpack::envelope::{self, Params};
 use hakata_rpc::{Answers, Operation, Operations, Status, StreamRpc, UnaryRpc, Visitor};
 use std::task::Poll;
 
-use super::kept::{EncodedParts, Rest};
+use super::kept::Rest;
 use super::standing::{Expected, Standing};
 use crate::metrics::Protocol;
 use crate::serving::{Counted, answered, streamed};
 use crate::settings::Settings;
+use crate::spool::{EncodedParts, Spool};
+use crate::tokens::Owner;
 
 /// Bytes of parts after which a page ends.
 const PAGE_BYTES: usize = 1 << 20;
+
+/// Time after which the first page of a long answer ends, however little is on it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What comes of a call.
 pub(super) struct Answer {
@@ -31,6 +37,25 @@ pub(super) struct Ask {
     pub(super) settings: Arc<Settings>,
     pub(super) params: Params,
     pub(super) standing: Standing,
+    pub(super) owned: Owned,
+}
+
+/// Where long answers wait, and for whom.
+pub(super) struct Owned {
+    pub(super) spool: Spool,
+    pub(super) owner: Owner,
+}
+
+/// Says whether an answer is long, or long in coming: it is written to a file and waits for whoever shows the same token.
+/// Other answers without cursors are bounded by their limits and wait on the connection.
+const fn is_long(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::RepositoryArchive
+            | Operation::RepositoryCreateBundle
+            | Operation::RepositoryFsck
+            | Operation::RepositoryImport
+    )
 }
 
 impl Visitor for Ask {
@@ -54,10 +79,13 @@ impl Visitor for Ask {
                     return Answer { result: Err(status), rest: None };
                 }
             };
-            if R::OPERATION.pages() {
-                self.by_cursor::<R>(request).await
-            } else {
-                self.whole::<R>(request).await
+            match R::OPERATION {
+                operation if operation.pages() => self.by_cursor::<R>(request).await,
+                operation if is_long(operation) => {
+                    let answers = self.begin::<R>(request);
+                    self.owned.long::<R>(answers).await
+                }
+                _ => self.whole::<R>(request).await,
             }
         })
     }
@@ -66,13 +94,13 @@ impl Visitor for Ask {
 impl Ask {
     async fn one<R: UnaryRpc>(&self) -> Result<Vec<u8>, Status> {
         let request = envelope::decode(&self.params.request)?;
-        let call = self.params.extras.call(self.settings.max_call);
+        let call = self.params.extras.call(self.settings.call_time(R::OPERATION));
         encoded(&answered::<R>(&*self.operations, call, request).await?)
     }
 
     fn begin<R: StreamRpc>(&self, request: R::Request) -> Answers<R::Response> {
         let counted = Counted::new(R::OPERATION, Protocol::Msgpack);
-        let call = self.params.extras.call(self.settings.max_call);
+        let call = self.params.extras.call(self.settings.call_time(R::OPERATION));
         watched(streamed::<R>(&*self.operations, call, request), counted)
     }
 
@@ -133,6 +161,51 @@ impl Ask {
 /// Writes a request so that the same one is always written the same.
 fn expected<R: StreamRpc>(request: &R::Request) -> Result<Expected, Status> {
     Ok((R::OPERATION, encoded(request)?))
+}
+
+impl Owned {
+    /// Takes parts until a page is full or a while has passed; what follows is written to a file.
+    async fn long<R: StreamRpc>(self, answers: Answers<R::Response>) -> Answer {
+        let mut parts: EncodedParts = Box::pin(answers.map(|part| encoded(&part?)));
+        let mut page = Page::default();
+        let patience = tokio::time::sleep(PATIENCE);
+        tokio::pin!(patience);
+        while page.bytes.len() < PAGE_BYTES {
+            let part = tokio::select! {
+                biased;
+                part = parts.next() => part,
+                () = &mut patience => break,
+            };
+            match part {
+                None => return Answer { result: Ok(page.end(None)), rest: None },
+                Some(Err(status)) if page.n_parts == 0 => return Answer { result: Err(status), rest: None },
+                // The parts before it are told first.
+                Some(Err(status)) => {
+                    parts = Box::pin(stream::iter([Err(status)]));
+                    break;
+                }
+                Some(Ok(part)) => page.add_encoded(part),
+            }
+        }
+        let handle = self.spool.begin(self.owner, R::OPERATION, parts).await;
+        Answer { result: handle.and_then(|handle| page.with_handle(&handle)), rest: None }
+    }
+
+    /// Reads a page from a file.
+    pub(super) fn page(self, operation: Operation, handle: String) -> BoxFuture<'static, Answer> {
+        Box::pin(async move {
+            let read = self.spool.page(&self.owner, operation, &handle, PAGE_BYTES).await;
+            let result = read.and_then(|read| {
+                let mut page = Page::default();
+                read.parts.into_iter().for_each(|part| page.add_encoded(part));
+                match read.handle {
+                    Some(handle) => page.with_handle(&handle),
+                    None => Ok(page.end(None)),
+                }
+            });
+            Answer { result, rest: None }
+        })
+    }
 }
 
 /// Lets a call be counted when its last part was taken.
@@ -201,6 +274,13 @@ impl Page {
         self.write(&mut out);
         let _ = rmp::encode::write_str(&mut out, "handle");
         out
+    }
+
+    /// Encodes `{parts: […], handle: …}`.
+    fn with_handle(self, handle: &str) -> Result<Vec<u8>, Status> {
+        let mut out = self.open();
+        envelope::encode(&handle, &mut out)?;
+        Ok(out)
     }
 
     fn write(self, out: &mut Vec<u8>) {

@@ -16,10 +16,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::time::{Instant, sleep_until};
 
 use super::Msgpack;
-use super::answer::{Answer, Ask, page_of};
+use super::answer::{Answer, Ask, Owned, page_of};
 use super::kept::Kept;
 use super::standing::Standing;
 use crate::metrics::{Protocol, REFUSED, Refusal};
+use crate::spool::Spool;
+use crate::tokens::Owner;
 
 /// The largest message before the token was shown.
 const MAX_STRANGER_BYTES: usize = 4 << 10;
@@ -72,9 +74,11 @@ pub(super) struct Conversation<S> {
     input: BytesMut,
     scanner: Scanner,
     running: FuturesUnordered<BoxFuture<'static, Ended>>,
-    aborts: HashMap<u32, AbortHandle>,
+    /// How to end what is asked, and the long answer that it asks for a page of.
+    aborts: HashMap<u32, (AbortHandle, Option<String>)>,
     kept: Kept,
     standing: Standing,
+    owner: Owner,
     output: Vec<u8>,
     is_known: bool,
     raw_compat: bool,
@@ -82,8 +86,9 @@ pub(super) struct Conversation<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
-    /// Begins one; `is_known` if the peer needs to show no token.
-    pub(super) fn new(server: Msgpack, (stream, slot): (S, Slot), is_known: bool) -> Self {
+    /// Begins one; the peer needs to show no token if it is known.
+    pub(super) fn new(server: Msgpack, (stream, slot): (S, Slot), known: Option<Owner>) -> Self {
+        let is_known = known.is_some();
         let settings = &server.settings;
         let deadlines = Deadlines { idle: Some(settings.idle), patience: Some(Patience::default()) };
         let (from, to) = split(Guarded::new(stream, deadlines));
@@ -95,6 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             scanner: Scanner::new(max_bytes),
             kept: Kept::new(settings.max_kept, settings.kept_life),
             standing: Standing::new(settings.max_kept, settings.kept_life),
+            owner: known.unwrap_or(Owner::Anybody),
             login_until: Instant::now() + settings.login,
             slot,
             from,
@@ -230,12 +236,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             }
             Incoming::Request { msgid, .. } => Err(self.stranger(msgid, self.server.tokens.check(None))),
             Incoming::Cancel { msgid } => {
-                if let Some(abort) = self.aborts.remove(&msgid) {
+                if let Some((abort, handle)) = self.aborts.remove(&msgid) {
                     abort.abort();
+                    // Who takes the question for a page back wants no more of the answer.
+                    handle.iter().for_each(|handle| self.server.spool.forget(&self.owner, handle));
                 }
                 Ok(())
             }
-            Incoming::Notification => Ok(()),
+            Incoming::Forget { handle } if self.is_known => {
+                self.server.spool.forget(&self.owner, &handle);
+                Ok(())
+            }
+            Incoming::Forget { .. } | Incoming::Notification => Ok(()),
         }
     }
 
@@ -247,6 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             return Err(self.stranger(msgid, checked));
         }
         self.is_known = true;
+        self.owner = self.server.tokens.owner(token.as_deref());
         self.slot.authenticated();
         self.scanner = Scanner::new(self.server.settings.max_request_bytes);
         self.say(envelope::result(msgid, &[0xc3]));
@@ -277,10 +290,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             return self
                 .refuse(msgid, &Status::invalid("another request of this connection has this number"));
         }
-        match envelope::params(params).and_then(|params| self.answer(operation, params)) {
+        let params = envelope::params(params);
+        let handle = params.as_ref().ok().and_then(|params| params.extras.handle.clone());
+        match params.and_then(|params| self.answer(operation, params)) {
             Ok(answer) => {
                 let (answer, abort) = futures_util::future::abortable(answer);
-                self.aborts.insert(msgid, abort);
+                self.aborts.insert(msgid, (abort, handle));
                 self.running.push(Box::pin(ended(msgid, answer)));
             }
             Err(status) => self.refuse(msgid, &status),
@@ -289,13 +304,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
 
     /// Begins to answer, or to go on with an answer.
     fn answer(&mut self, operation: Operation, params: Params) -> Result<BoxFuture<'static, Answer>, Status> {
+        let owned = Owned { spool: self.server.spool.clone(), owner: self.owner.clone() };
+        if let Some(handle) = params.extras.handle.as_deref().filter(|handle| Spool::is_handle(handle)) {
+            return Ok(owned.page(operation, handle.to_owned()));
+        }
         if let Some(handle) = &params.extras.handle {
             let rest = self.kept.take(handle, operation)?;
             return Ok(Box::pin(page_of(operation, Some(rest.first), rest.parts)));
         }
         let (operations, settings) = (self.server.operations.clone(), self.server.settings.clone());
         let standing = self.standing.clone();
-        Ok(operation.visit(Ask { operations, settings, params, standing }))
+        Ok(operation.visit(Ask { operations, settings, params, standing, owned }))
     }
 
     fn finish(&mut self, (msgid, answer): Ended) {

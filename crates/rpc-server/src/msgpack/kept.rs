@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futures_util::stream::BoxStream;
 use hakata_rpc::{Code, Operation, Status};
 use hakata_runtime::secret::random_bytes;
 use tokio::time::Instant;
 
-/// Encoded parts of an answer.
-pub(super) type EncodedParts = BoxStream<'static, Result<Vec<u8>, Status>>;
+use crate::spool::EncodedParts;
 
 /// The rest of an answer, and the part that was read but did not fit.
 pub(super) struct Rest {

@@ -13,7 +13,7 @@ use hakata_repository::{
     Atomicity, Import, Intent, Parts, Push, Reason, ReceiveLimits, Repositories, no_rows,
 };
 use hakata_rpc::{Endpoint, Operations, grpc, msgpack};
-use hakata_rpc_server::{Local, Settings, Tokens};
+use hakata_rpc_server::{Local, Settings, Spool, Tokens};
 use hakata_runtime::blocking::Blocking;
 use hakata_runtime::clock::Clock;
 use hakata_runtime::secret::Secret;
@@ -48,13 +48,18 @@ impl World {
         Self::with(Settings::default()).await
     }
 
-    pub(crate) async fn with(settings: Settings) -> Self {
+    pub(crate) async fn with(mut settings: Settings) -> Self {
         let database = TestDatabase::create(Engine::Sqlite).await;
         let db = database.migrated().await;
         let data = tempfile::tempdir().unwrap();
+        settings.spool.dir = data.path().join("spool");
         let (tasks, blocking) = (Tasks::new(), Blocking::new(8));
-        let git = Git::find(hakata_git::Settings::new(data.path().join("scratch")), &tasks, blocking.clone());
-        let git = git.await.unwrap();
+        // One thread, so that the same question gets the same pack.
+        let settings_of_git = hakata_git::Settings {
+            pack_threads: 1,
+            ..hakata_git::Settings::new(data.path().join("scratch"))
+        };
+        let git = Git::find(settings_of_git, &tasks, blocking.clone()).await.unwrap();
         let version = git.version().to_string();
         let parts = Parts {
             db: db.clone(),
@@ -262,7 +267,8 @@ fn serve_msgpack(
     tasks: &Tasks,
 ) -> SocketAddr {
     let (listener, at) = listen("rpc_msgpack");
-    let server = hakata_rpc_server::Msgpack::new(operations, tokens, settings, tasks.cancel_token());
+    let spool = Spool::new(settings.spool.clone(), tasks.clone(), Blocking::new(2));
+    let server = hakata_rpc_server::Msgpack::new(operations, tokens, settings, spool, tasks.cancel_token());
     let server = match tls {
         Some(tls) => server.with_tls(tls),
         None => server,

@@ -5,6 +5,7 @@
 mod ask;
 mod contract;
 mod example;
+mod files;
 mod fixture;
 mod floods;
 mod hostile;
@@ -13,5 +14,6 @@ mod making;
 mod merging;
 mod reference;
 mod tls;
+mod whole;
 mod writing;
 mod zoo;

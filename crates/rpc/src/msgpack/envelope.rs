@@ -36,6 +36,11 @@ pub enum Incoming {
         /// The caller's number for the request.
         msgid: u32,
     },
+    /// It wants no more of an answer that waits under a handle.
+    Forget {
+        /// The handle.
+        handle: String,
+    },
     /// Something else that wants no answer.
     Notification,
 }
@@ -110,8 +115,12 @@ pub fn incoming(message: &Bytes) -> Result<Incoming, NoMessage> {
     match (kind, n) {
         (2, 3) => {
             let method = text(&mut rest).ok_or(NoMessage)?;
-            let cancelled = (method == CANCEL).then(|| only_number(rest)).flatten();
-            Ok(cancelled.map_or(Incoming::Notification, |msgid| Incoming::Cancel { msgid }))
+            if method != CANCEL {
+                return Ok(Incoming::Notification);
+            }
+            let forgotten = || first_text(rest).map(|handle| Incoming::Forget { handle });
+            let cancelled = only_number(rest).map(|msgid| Incoming::Cancel { msgid });
+            Ok(cancelled.or_else(forgotten).unwrap_or(Incoming::Notification))
         }
         (0, 4) => {
             let msgid = read_int(&mut rest).map_err(|_| NoMessage)?;
