@@ -8,6 +8,8 @@ mod accounts;
 mod command;
 mod doctor;
 mod groups;
+mod hook_command;
+mod hooks;
 mod import;
 mod outcome;
 mod queue;
@@ -22,6 +24,7 @@ mod tests;
 pub use command::{
     Command, GroupCommand, KeyCommand, KeyOwner, MemberCommand, RepoCommand, TokenCommand, UserCommand,
 };
+pub use hook_command::HookCommand;
 pub use import::{ImportTree, MissingOwners};
 pub use outcome::{Cell, Outcome, Report, Row, Table};
 pub use queue::{QueueCommand, Which};

@@ -42,6 +42,8 @@ mod tokens;
 
 mod audit;
 
+pub mod webhooks;
+
 pub mod admin;
 pub mod personal;
 

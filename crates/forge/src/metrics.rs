@@ -7,6 +7,7 @@ pub fn metrics() -> Vec<&'static dyn Metric> {
     let mut all = crate::hosting::metrics();
     all.extend(crate::folder::metrics());
     all.extend(crate::error::metrics());
+    all.extend(crate::webhooks::metrics());
     all.push(&crate::auth::refusals::REFUSED);
     all
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use hakata_names::ObjectFormat;
 use hakata_runtime::units::ByteSize;
 
+use crate::webhooks::WebhookSettings;
+
 /// Limits and defaults of the forge; every field has a key in the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -41,6 +43,8 @@ pub struct Settings {
     pub push_to_create: bool,
     /// The directory whose bare repositories may be imported; `None`: any that this process can read.
     pub import_root: Option<PathBuf>,
+    /// Webhooks.
+    pub webhooks: WebhookSettings,
 }
 
 impl Default for Settings {
@@ -62,6 +66,7 @@ impl Default for Settings {
             default_object_format: ObjectFormat::Sha1,
             push_to_create: true,
             import_root: None,
+            webhooks: WebhookSettings::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod bare;
+mod hooks;
 mod id;
 mod import;
 mod input;
@@ -14,6 +15,7 @@ mod words;
 
 pub(crate) use accounts::{GroupCommand, KeyCommand, TokenCommand, UserCommand};
 pub(crate) use bare::{BareArgs, Switch};
+pub(crate) use hooks::HookCommand;
 pub(crate) use id::{IdArgs, IdCommand, with_two_hyphens};
 pub(crate) use input::public_keys;
 pub(crate) use listen_on::ListenOn;
@@ -100,6 +102,9 @@ pub(crate) enum Command {
     /// Shows and manages jobs: what is done after pushes
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Manages webhooks
+    #[command(subcommand)]
+    Hook(HookCommand),
     /// Checks, shows, explains or writes the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

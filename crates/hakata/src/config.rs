@@ -15,6 +15,7 @@ mod rpc_client;
 mod settings;
 mod show;
 mod value;
+mod webhooks;
 
 pub(crate) use id::{Id, IdListen};
 pub(crate) use raw::Setting;

@@ -57,6 +57,7 @@ fn run(command: Command, place: &Place) -> Result<Answer, Failure> {
         Command::Version => return Ok(cli::version()),
         Command::Reference { page } => return Ok(page.print()),
         Command::Doctor => admin::Command::Doctor,
+        Command::Hook(command) => command.into_command()?,
         Command::User(command) => command.into_command()?,
         Command::Key(command) => command.into_command()?,
         Command::Token(command) => command.into_command(),

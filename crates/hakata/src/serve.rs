@@ -133,7 +133,7 @@ async fn serve(mut start: Start, log: &Log) -> Result<Answer, Failure> {
         None => None,
     };
     rpc.serve(&start.settings, &engines, &faces, &shutdown);
-    let worker = jobs::start(&start.settings, &engines, &faces);
+    let worker = jobs::start(&start.settings, &engines, &faces)?;
     listeners.serve(&start.settings, &engines, &faces, &tasks, &shutdown, ids.as_ref());
     let status = Arc::new(Status::new(&start.dir, &addresses, &engines, &faces, &shutdown));
     let socket = answer_commands(&mut start, &engines, &faces, status)?;

@@ -19,6 +19,7 @@ mod sandbox;
 mod server;
 mod slow_proxy;
 mod talk;
+mod webhook_receiver;
 
 pub mod proof;
 pub mod scenario;
@@ -35,3 +36,4 @@ pub use sandbox::Sandbox;
 pub use server::{Server, ServerOptions};
 pub use slow_proxy::SlowProxy;
 pub use talk::Talk;
+pub use webhook_receiver::{Manner, Received, WebhookReceiver};

@@ -2,6 +2,7 @@
 
 mod commits;
 mod disk_usage;
+mod fan_out;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use hakata_forge::Forge;
 use hakata_forge::jobs::{Job, Kind, Outcome, Rules};
+use hakata_forge::webhooks::Courier;
 
 /// Runs one attempt. Dropping its future must stop it.
 type Run = Arc<dyn Fn(Job) -> BoxFuture<'static, Outcome> + Send + Sync>;
@@ -29,10 +31,10 @@ pub struct Handlers {
 }
 
 impl Handlers {
-    /// Makes the handlers of all kinds.
+    /// Makes the handlers of all kinds that need nothing but the forge: all but `webhook`.
     pub fn of(forge: &Forge) -> Self {
         let mut handlers = Self::default();
-        for &kind in Kind::ALL {
+        for &kind in Kind::ALL.iter().filter(|kind| **kind != Kind::Webhook) {
             let forge = forge.clone();
             let run = move |job| {
                 let forge = forge.clone();
@@ -40,12 +42,24 @@ impl Handlers {
                     match kind {
                         Kind::Commits => commits::run(&forge, &job).await,
                         Kind::DiskUsage => disk_usage::run(&forge, &job).await,
+                        Kind::FanOut => fan_out::run(&forge, &job).await,
+                        // Needs a courier.
+                        Kind::Webhook => Outcome::Retry { why: "nobody carries it".to_owned(), after: None },
                     }
                 }
             };
             handlers = handlers.with(kind, kind.rules(), run);
         }
         handlers
+    }
+
+    /// Adds the handler of deliveries.
+    #[must_use]
+    pub fn with_courier(self, courier: Courier) -> Self {
+        self.with(Kind::Webhook, Kind::Webhook.rules(), move |job| {
+            let courier = courier.clone();
+            async move { courier.deliver(&job.payload).await }
+        })
     }
 
     /// Adds the handler of a kind, or replaces it.

@@ -32,7 +32,12 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             node: "local".to_owned(),
-            at_once: BTreeMap::from([(Kind::Commits, 4), (Kind::DiskUsage, 1)]),
+            at_once: BTreeMap::from([
+                (Kind::Commits, 4),
+                (Kind::DiskUsage, 1),
+                (Kind::FanOut, 4),
+                (Kind::Webhook, 16),
+            ]),
             lease: Duration::from_secs(60),
             poll: Duration::from_millis(200),
             keep: Duration::from_secs(24 * 3_600),

@@ -81,6 +81,10 @@ async fn clean(shared: &Shared) {
                 Ok(n_jobs) => tracing::debug!(n_jobs, "forgot finished jobs"),
                 Err(error) => tracing::warn!(error = error.chain(), "forgetting finished jobs"),
             }
+            match shared.queue.prune_deliveries().await {
+                Ok(n_deliveries) => tracing::debug!(n_deliveries, "forgot old deliveries"),
+                Err(error) => tracing::warn!(error = error.chain(), "forgetting old deliveries"),
+            }
             pruned = Some(Instant::now());
         }
         tokio::time::sleep(every).await;

@@ -8,7 +8,7 @@ use hakata_runtime::units::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::queue::QueueCommand;
-use super::{ImportTree, words};
+use super::{HookCommand, ImportTree, words};
 use crate::{Role, Scopes, Visibility};
 
 /// One administrative command, as the command line and the local socket send it.
@@ -34,6 +34,8 @@ pub enum Command {
     Group(GroupCommand),
     /// `hakata queue …`.
     Queue(QueueCommand),
+    /// `hakata hook …`.
+    Hook(HookCommand),
     /// `hakata doctor`: looks at everything that is cheap to look at.
     Doctor,
 }

@@ -14,7 +14,7 @@ use crate::{Actor, Error, Kind, Read, Settings};
 const STATEFUL: Protocol = Protocol { version: ProtocolVersion::V0, mode: Mode::Stateful };
 
 /// What a client saw.
-struct Client {
+pub(crate) struct Client {
     is_ok: bool,
     said: String,
     served: Result<Moved, Error>,
@@ -22,7 +22,7 @@ struct Client {
 
 impl Client {
     /// Asserts that git was content, showing what it said otherwise.
-    fn ok(self) -> String {
+    pub(crate) fn ok(self) -> String {
         assert!(self.is_ok, "git failed: {}\nserver: {:?}", self.said, self.served);
         self.said
     }
@@ -35,7 +35,7 @@ impl Client {
 }
 
 impl World {
-    async fn push(&self, actor: &Actor, to: &str, dir: &Path, args: &[&str]) -> Client {
+    pub(crate) async fn push(&self, actor: &Actor, to: &str, dir: &Path, args: &[&str]) -> Client {
         let target = self.forge.open_push(actor, &path(to)).await.unwrap();
         let mut child = client(dir, "push", args);
         let input = BufReader::new(child.stdout.take().unwrap());

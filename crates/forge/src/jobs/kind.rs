@@ -36,6 +36,10 @@ kinds! {
     Commits = "commits",
     /// Adds up what a repository and its owner use, and tells when a quota is nearly full.
     DiskUsage = "disk_usage",
+    /// Turns what happened in a repository into deliveries of webhooks.
+    FanOut = "fan_out",
+    /// Tries one delivery of a webhook.
+    Webhook = "webhook",
 }
 
 impl std::fmt::Display for Kind {
@@ -96,7 +100,16 @@ impl Kind {
     /// Returns the rules of this kind.
     pub const fn rules(self) -> Rules {
         match self {
-            Self::Commits | Self::DiskUsage => Rules::USUAL,
+            Self::Commits | Self::DiskUsage | Self::FanOut => Rules::USUAL,
+            // The delivery says when trying ends, which is sooner than this.
+            Self::Webhook => Rules {
+                attempts: 1_000,
+                longest_pause: Duration::from_secs(6 * 60 * 60),
+                time: Duration::from_secs(2 * 60),
+                per_target: 4,
+                per_repository: usize::MAX,
+                ..Rules::USUAL
+            },
         }
     }
 }

@@ -218,6 +218,14 @@ impl Queue {
         Ok(jobs::prune(&mut self.forge.db().write().await?, before).await?)
     }
 
+    /// Forgets what webhooks were told long ago.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn prune_deliveries(&self) -> Result<u64, Error> {
+        self.forge.prune_webhook_deliveries().await
+    }
+
     /// Lists the kinds of which a job's time has come, whether or not a limit lets it run.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use hakata_forge::jobs::{JobState, Kind};
+use hakata_forge::webhooks::{ContentType, EventKind, Format};
 use hakata_forge::{Role, Visibility};
 
 /// Reads a role.
@@ -33,6 +34,25 @@ pub(crate) fn state() -> impl TypedValueParser<Value = JobState> {
     let states = [JobState::Waiting, JobState::Claimed, JobState::Buried, JobState::Done];
     let words = PossibleValuesParser::new(states.map(JobState::as_str));
     words.map(|word| JobState::parse(&word).expect("the words are those of the states"))
+}
+
+/// Reads the format of a webhook.
+pub(crate) fn format() -> impl TypedValueParser<Value = Format> {
+    let words = PossibleValuesParser::new(Format::ALL.iter().map(|format| format.as_str()));
+    words.map(|word| Format::parse(&word).expect("the words are those of the formats"))
+}
+
+/// Reads how the bodies of a webhook are written.
+pub(crate) fn content_type() -> impl TypedValueParser<Value = ContentType> {
+    let words = PossibleValuesParser::new(ContentType::ALL.iter().map(|content| content.as_str()));
+    words.map(|word| ContentType::parse(&word).expect("the words are those of the content types"))
+}
+
+/// Reads what a webhook may be told of; nobody asks for tests.
+pub(crate) fn event() -> impl TypedValueParser<Value = EventKind> {
+    let events = EventKind::ALL.iter().filter(|kind| **kind != EventKind::Ping);
+    let words = PossibleValuesParser::new(events.map(|kind| kind.as_str()));
+    words.map(|word| EventKind::parse(&word).expect("the words are those of the events"))
 }
 
 /// The least role that may do something; `None` is nobody.

@@ -66,6 +66,7 @@ pub(crate) fn check(values: &Values) -> Result<(), Vec<Problem>> {
     crate::config::id::check(values, &mut refuse);
     crate::config::rpc::check(values, &mut refuse);
     crate::config::jobs::check(values, &mut refuse);
+    crate::config::webhooks::check(values, &mut refuse);
     crate::config::rpc_client::check(values, &mut problems);
     match problems.is_empty() {
         true => Ok(()),
@@ -140,10 +141,12 @@ mod tests {
             flag("storage.blobs", ""),
             flag("repositories.staged_age", "999ms"),
             flag("repositories.sweep_every", "0s"),
+            flag("egress.allow", "10.0.0.0/8,10.0.0.0/33"),
+            flag("egress.ports", "https"),
         ];
         let values = Values::read(&Sources { flags, ..Sources::default() }).unwrap();
         let problems = check(&values).unwrap_err();
-        assert_eq!(problems.len(), 12, "{problems:?}");
+        assert_eq!(problems.len(), 14, "{problems:?}");
         assert!(problems.iter().all(|problem| problem.to_string().starts_with("flag --set: ")));
         check(&Values::read(&Sources::default()).unwrap()).unwrap();
     }

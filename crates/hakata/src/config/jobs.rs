@@ -16,6 +16,8 @@ pub(super) fn new(values: &Values) -> Settings {
         let key = match kind {
             Kind::Commits => "jobs.commits",
             Kind::DiskUsage => "jobs.disk_usage",
+            Kind::FanOut => "jobs.fan_out",
+            Kind::Webhook => "jobs.webhook",
         };
         (*kind, values.count(key))
     };

@@ -18,7 +18,7 @@ pub(crate) struct Key {
 }
 
 /// Section names with what each is about, in the order of the documents.
-pub(crate) const SECTIONS: [(&str, &str); 17] = [
+pub(crate) const SECTIONS: [(&str, &str); 19] = [
     ("server", "The process as a whole."),
     ("http", "The listener for Git over HTTP."),
     ("ssh", "The listener for Git over SSH."),
@@ -32,6 +32,8 @@ pub(crate) const SECTIONS: [(&str, &str); 17] = [
     ("limits", "Sizes and counts above which a request is refused with a sentence."),
     ("auth", "Passwords and sign-in."),
     ("jobs", "What is done after pushes, here or by `hakata worker`: see docs/jobs.md."),
+    ("webhooks", "Telling others what happens: see docs/webhooks.md."),
+    ("egress", "What may be reached by URLs that people give us: webhooks."),
     (
         "id",
         "The server of unique integers, alone (`hakata id`) or beside everything else: see docs/id-server.md.",
@@ -161,9 +163,27 @@ static KEYS: &[Key] = &[
     key("jobs.run", Kind::Flag, "true", "Whether `hakata serve` works at jobs too; `hakata worker` always does."),
     key("jobs.commits", COUNT, "4", "Jobs at once, over all nodes, that register the commits of pushes."),
     key("jobs.disk_usage", COUNT, "1", "Jobs at once, over all nodes, that add up what repositories and owners use."),
+    key("jobs.fan_out", COUNT, "4", "Jobs at once, over all nodes, that find out which webhooks are to be told."),
+    key("jobs.webhook", COUNT, "16", "Deliveries of webhooks at once, over all nodes; four of them to one receiver."),
     key("jobs.lease", Kind::Span, "60s", "How long a job stays with a worker that gives no sign of life, at least 1s."),
     key("jobs.poll", Kind::Span, "200ms", "How often MariaDB or MySQL is asked for jobs of other processes, at least 10ms."),
     key("jobs.keep", Kind::Span, "1d", "How long finished jobs are kept to be looked at."),
+    secret("webhooks.seal", Kind::Text, "", "What secrets of webhooks are sealed with in the database, the same on all nodes; empty takes a random key that is kept in the database too. Secrets that were sealed with another one cannot be used."),
+    key("webhooks.retry_for", Kind::Span, "3d", "How long a delivery that fails is tried again."),
+    key("webhooks.pause_after", Kind::Span, "3d", "How long every delivery of a webhook must have failed before it is paused."),
+    key("webhooks.keep", Kind::Span, "30d", "How long deliveries are kept, also those that a pause holds back."),
+    key("webhooks.per_place", COUNT, "50", "Webhooks of one repository, of one owner, and of everywhere."),
+    key("webhooks.refs_per_push", COUNT, "1000", "Refs of one push that webhooks are told of."),
+    key("webhooks.commits_per_push", COUNT, "100", "Commits of one push that are listed."),
+    key("webhooks.paths_per_push", COUNT, "3000", "Paths that the listed commits of one push name together."),
+    key("webhooks.answer", Kind::Size, "64KiB", "How much of a receiver's answer is kept."),
+    key("egress.allow", Kind::List, "", "Networks (10.0.0.0/8), addresses and names (hooks.internal, *.internal) that may be reached although they are not on the public internet."),
+    key("egress.ports", Kind::List, "80,443,1024-65535", "Ports that may be connected to."),
+    key("egress.resolve", Kind::Span, "5s", "How long resolving a name may take."),
+    key("egress.connect", Kind::Span, "5s", "How long connecting may take."),
+    key("egress.tls", Kind::Span, "5s", "How long a TLS handshake may take."),
+    key("egress.total", Kind::Span, "10s", "How long a request may take, all of these and the answer included."),
+    key("egress.certificates", Kind::Path, "", "Authorities in PEM that are trusted beside those of the machine."),
     key("id.address", Kind::Address, "off", "Where ids are served by the memcached protocol; `hakata id` takes 127.0.0.1:11212 if neither this nor id.socket is set."),
     key("id.socket", Kind::Path, "", "A Unix socket where ids are served by the memcached protocol too."),
     key("id.socket_mode", Kind::Choice(&["0600", "0660", "0666"]), "0600", "Who may connect to id.socket: its owner, its group, everybody."),

@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) works: bool,
     /// Jobs.
     pub(crate) jobs: hakata_worker::Settings,
+    /// The way to URLs of strangers.
+    pub(crate) egress: hakata_egress::Settings,
     /// The id server.
     pub(crate) id: Id,
     /// The repository service.
@@ -131,6 +133,7 @@ impl Settings {
             forge: forge(values),
             works: values.flag("jobs.run"),
             jobs: jobs::new(values),
+            egress: crate::config::webhooks::egress(values),
             id: Id::new(values),
             rpc: Rpc::new(values),
             rpc_client: RpcClient::new(values),
@@ -296,7 +299,7 @@ fn repository(values: &Values, data: &Path) -> hakata_repository::Settings {
 }
 
 /// Where people push, as far as it is known before the listeners are bound.
-fn push_url(values: &Values) -> String {
+pub(super) fn push_url(values: &Values) -> String {
     let fixed =
         |name| values.address(name).filter(|address| address.tcp().is_some_and(|tcp| tcp.port() != 0));
     let scheme = if tls(values).is_some() { "https" } else { "http" };
@@ -327,6 +330,7 @@ fn forge(values: &Values) -> hakata_forge::Settings {
         default_object_format: format.unwrap_or(ObjectFormat::Sha1),
         push_to_create: values.flag("repositories.push_to_create"),
         import_root: values.some_text("repositories.import_root").map(PathBuf::from),
+        webhooks: crate::config::webhooks::webhooks(values),
     }
 }
 
@@ -344,7 +348,8 @@ impl Values {
         }
     }
 
-    fn size(&self, name: &'static str) -> ByteSize {
+    /// Gives a size.
+    pub(super) fn size(&self, name: &'static str) -> ByteSize {
         match self.get(name) {
             Value::Size(size) => *size,
             _ => ByteSize::default(),
@@ -418,6 +423,7 @@ mod tests {
                 Kind::Span => "77s",
                 Kind::Flag => "false",
                 Kind::Choice(words) => words[1],
+                Kind::List if key.name == "egress.ports" => "77",
                 Kind::List => "192.0.2.0/24",
                 Kind::Routes => "diff=grpc",
                 Kind::Canaries => "diff=grpc:1",

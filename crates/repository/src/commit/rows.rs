@@ -14,9 +14,10 @@ use crate::prepared::Intent;
 const MAX_SPELLED_OUT: usize = 100;
 
 /// The kinds of jobs that follow a change, and whether one of a kind is enough for several changes.
-const KINDS: [(&str, Sharing); 3] = [
+const KINDS: [(&str, Sharing); 4] = [
     ("commits", Sharing::EachChange),
     ("disk_usage", Sharing::Repository),
+    ("fan_out", Sharing::Repository),
     ("maintain", Sharing::Repository),
 ];
 

@@ -29,7 +29,7 @@ on_every_engine! {
         assert_eq!((event.kind.as_str(), event.version), ("push", 1));
         let waiting = jobs::list(&mut conn, JobState::Waiting, None, None, PageSize::MAX).await.unwrap().rows;
         let kinds: Vec<&str> = waiting.iter().map(|job| job.kind.as_str()).collect();
-        assert_eq!(kinds, ["commits", "disk_usage", "maintain"]);
+        assert_eq!(kinds, ["commits", "disk_usage", "fan_out", "maintain"]);
         let catalogue = packs::list_of(&mut conn, id).await.unwrap();
         assert!(catalogue.len() == 1 && catalogue[0].state == PackState::Live && catalogue[0].is_inline);
         drop(conn);
@@ -39,7 +39,7 @@ on_every_engine! {
         world.push_ok(id, vec![moved("refs/heads/x", two, one)]).await;
         let mut conn = world.db.read().await.unwrap();
         let waiting = jobs::list(&mut conn, JobState::Waiting, None, None, PageSize::MAX).await.unwrap().rows;
-        assert_eq!(waiting.len(), 4, "one more for the commits; the others wait for both");
+        assert_eq!(waiting.len(), 5, "one more for the commits; the others wait for both");
         assert_eq!(packs::list_of(&mut conn, id).await.unwrap().len(), 1, "a push of known objects keeps no pack");
     }
 
