@@ -6,7 +6,7 @@ use hakata_names::{ObjectFormat, Oid, PackId, RefName, RefUpdate, RepositoryId};
 use hakata_repository::{
     Atomicity, Committed, Intent, PackClaim, Reason, ReceiveLimits, Received, Repository, Staged, no_rows,
 };
-use hakata_rpc::v1::{Form, MadeCommit, RefMove, Signature, Staged as Message};
+use hakata_rpc::v1::{Form, MadeCommit, RefMove, Signature, Staged as Message, StagedMove};
 use hakata_rpc::{Call, Status};
 
 use super::messages::{oid_bytes, optional};
@@ -145,7 +145,7 @@ pub(super) fn signer(signature: Signature) -> Signer {
 }
 
 pub(super) fn staged_message(staged: &Staged) -> Message {
-    let moves = staged.updates.iter().map(|update| RefMove {
+    let moves = staged.updates.iter().map(|update| StagedMove {
         ref_name: Bytes::copy_from_slice(update.name.as_bytes()),
         old_oid: optional(update.old.as_ref()),
         new_oid: optional(update.new.as_ref()),
@@ -167,9 +167,13 @@ pub(super) fn staged(message: &Message, repository: &Repository) -> Result<Stage
             Some(PackClaim { id: PackId::new(id), checksum })
         }
     };
+    let moves = message.moves.iter().cloned();
+    let moves: Vec<RefMove> = moves
+        .map(|StagedMove { ref_name, old_oid, new_oid }| RefMove { ref_name, old_oid, new_oid })
+        .collect();
     Ok(Staged {
         repository: RepositoryId::new(message.repository_id),
         pack,
-        updates: updates(&message.moves, repository)?,
+        updates: updates(&moves, repository)?,
     })
 }

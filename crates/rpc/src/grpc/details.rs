@@ -30,10 +30,16 @@ struct Any {
     value: Bytes,
 }
 
+/// Says whether an error of this type is among the causes.
+fn is_caused_by<E: std::error::Error + 'static>(error: &dyn std::error::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.into_iter().any(|cause| cause.is::<E>())
+}
+
 /// Reads a status of gRPC; details of others are passed over.
 pub fn from_tonic(status: tonic::Status) -> Status {
     // The channel gave up at the deadline that went along with the request.
-    if std::error::Error::source(&status).is_some_and(|source| source.is::<tonic::TimeoutExpired>()) {
+    if is_caused_by::<tonic::TimeoutExpired>(&status) {
         return Status::new(Code::DeadlineExceeded, "the server did not answer in time");
     }
     let detail = RichStatus::decode(status.details())
