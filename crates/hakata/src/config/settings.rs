@@ -415,6 +415,7 @@ mod tests {
         let is_alone = |key: &&keys::Key| !key.secret && !key.name.contains(".tls_");
         for key in keys::all().filter(is_alone) {
             let other = match key.kind {
+                Kind::Text if key.name == "rpc.import_from" => "https://other/",
                 Kind::Text => "ssh://other",
                 Kind::Path => "/other",
                 Kind::Address => "127.9.9.9:99",
