@@ -1,11 +1,13 @@
 //! How attempts end, and what becomes of jobs whose worker ends.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hakata_forge::jobs::{Outcome, Rules};
 use hakata_runtime::tasks::Tasks;
 use hakata_store::{JobState, jobs, on_every_engine};
 use hakata_worker::Settings;
+use tokio::sync::Semaphore;
 
 use crate::fixture::{Ledger, QUICK, World, new_job, settings, until};
 
@@ -148,13 +150,16 @@ on_every_engine! {
     async fn long_jobs_keep_their_claims(database: TestDatabase) {
         let world = World::new(database).await;
         let ledger = Ledger::default();
+        // Attempts end when it is closed.
+        let gate = Arc::new(Semaphore::new(0));
         let mut nodes = Vec::new();
         for name in ["one", "two"] {
-            let ledger = ledger.clone();
+            let (ledger, gate) = (ledger.clone(), gate.clone());
             let run = move |job| {
                 ledger.write(&job);
-                async {
-                    tokio::time::sleep(Duration::from_millis(2_500)).await;
+                let gate = gate.clone();
+                async move {
+                    drop(gate.acquire().await);
                     Outcome::Finish
                 }
             };
@@ -163,9 +168,15 @@ on_every_engine! {
         }
         world.enqueue(1).await;
         until(async || ledger.read().len() == 1, "the job runs").await;
+        let first = world.find(1).await.claimed_until.unwrap();
+        let renewed = async {
+            let later = async || world.find(1).await.claimed_until.is_some_and(|at| at > first + 2_000);
+            until(later, "the claim holds two leases longer").await;
+            gate.close();
+        };
         let drains: Vec<Tasks> = nodes.iter().map(|node| node.tasks.clone()).collect();
         let drains = drains.iter().map(|tasks| tasks.drain(Duration::from_secs(20)));
-        futures_util::future::join_all(drains).await;
+        tokio::join!(futures_util::future::join_all(drains), renewed);
         assert_eq!(world.count(JobState::Done).await, 1);
         assert_eq!((ledger.read(), world.find(1).await.attempts), (vec![1], 1));
     }
