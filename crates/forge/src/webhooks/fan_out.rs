@@ -15,9 +15,9 @@ use crate::{Error, Forge};
 
 static RECORDED: CounterFamily<EventKind> =
     CounterFamily::new("hakata_webhook_deliveries_total", "Deliveries that were recorded, by event");
-static PASSED_OVER: Counter = Counter::new(
-    "hakata_webhook_refs_passed_over_total",
-    "Moves of refs that no webhook was told of, as their push moved too many",
+static CUT_SHORT: Counter = Counter::new(
+    "hakata_webhook_pushes_cut_total",
+    "Pushes that webhooks were told of in part, as they moved too many refs",
 );
 
 impl hakata_runtime::metrics::Label for EventKind {
@@ -78,7 +78,7 @@ impl Forge {
         moves.retain(|moved| moved.version == version);
         if moves.len() > most {
             moves.truncate(most);
-            PASSED_OVER.inc();
+            CUT_SHORT.inc();
             tracing::warn!(
                 repository.id = repository.get(),
                 repository.version = version,
@@ -221,5 +221,5 @@ pub(super) fn guid() -> String {
 }
 
 pub(super) fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&RECORDED, &PASSED_OVER]
+    vec![&RECORDED, &CUT_SHORT]
 }
