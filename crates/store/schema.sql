@@ -163,10 +163,13 @@ CREATE TABLE event (
     kind TEXT NOT NULL,
     actor_id BIGINT NULL,
     at BIGINT NOT NULL,
-    payload TEXT NOT NULL                            -- JSON
+    payload TEXT NOT NULL,                           -- JSON
+    relay_at BIGINT NULL                             -- when a relay tells the broker of it; none does
 );
 
 CREATE INDEX event_by_repository ON event (repository_id, version, id);
+
+CREATE INDEX event_by_relay ON event (relay_at);
 
 -- Work to be done after a transaction, written in that transaction (an outbox).
 CREATE TABLE job (
@@ -189,7 +192,9 @@ CREATE TABLE job (
     sequence BIGINT NULL,                            -- the place in the lane
     target TEXT NULL,                                -- what few jobs at once may ask, such as a host
     held_until BIGINT NULL,                          -- after a failure: the lane waits no longer
-    published_at BIGINT NULL                         -- when the broker confirmed its message
+    published_at BIGINT NULL,                        -- read by nobody any more; a later release drops it
+    relay_at BIGINT NOT NULL DEFAULT 0               -- waiting: when a relay names it to the broker; the greatest number:
+                                                     -- its message came when it could not be claimed
 );
 
 CREATE INDEX job_by_turn ON job (state, priority, run_at, id);
@@ -201,6 +206,8 @@ CREATE INDEX job_by_kind ON job (kind, state, priority, run_at, id);
 CREATE INDEX job_by_lane ON job (lane, state, sequence);
 
 CREATE INDEX job_by_end ON job (state, finished_at);
+
+CREATE INDEX job_by_relay ON job (state, relay_at, kind);
 
 -- The kinds of jobs. Whoever claims jobs of a kind locks its row, so that limits hold over all nodes.
 CREATE TABLE job_kind (
@@ -393,3 +400,45 @@ CREATE TABLE webhook_cursor (
     repository_id INTEGER NOT NULL PRIMARY KEY,
     version BIGINT NOT NULL
 );
+
+-- How much a user wants to hear of a repository; no row: 'participating'.
+CREATE TABLE watch (
+    user_id BIGINT NOT NULL,
+    repository_id BIGINT NOT NULL,
+    level TEXT NOT NULL,                             -- 'ignoring', 'participating' or 'watching'
+    PRIMARY KEY (user_id, repository_id)
+) WITHOUT ROWID;
+
+CREATE INDEX watch_by_repository ON watch (repository_id, level, user_id);
+
+-- What a user wants of mail; no row: every notice at once, in the installation's language.
+CREATE TABLE mail_preference (
+    user_id INTEGER NOT NULL PRIMARY KEY,
+    is_on SMALLINT NOT NULL,                         -- 0: only what is about the account's security
+    digest TEXT NOT NULL,                            -- 'off', 'hourly' or 'daily'
+    language TEXT NOT NULL                           -- 'en', 'ja'; '': the installation's
+);
+
+-- What one user is told by mail, once.
+CREATE TABLE notice (
+    id INTEGER NOT NULL PRIMARY KEY,
+    user_id BIGINT NOT NULL,
+    kind TEXT NOT NULL,                              -- 'push', 'quota', 'webhook', 'repository', 'account'
+    reason TEXT NOT NULL,                            -- why this user: 'subscribed', 'owner', 'security'
+    source TEXT NOT NULL,                            -- what happened; a user is told of it once
+    repository_id BIGINT NULL,
+    actor_id BIGINT NULL,
+    payload TEXT NOT NULL,                           -- JSON, by kind
+    state TEXT NOT NULL,                             -- 'waiting', 'held' (for a digest), 'sent', 'failed' or 'dropped'
+    batch BIGINT NULL,                               -- the job of the digest that it went into
+    error TEXT NULL,                                 -- what the mail server said last, or why it was dropped
+    created_at BIGINT NOT NULL,
+    finished_at BIGINT NULL,
+    UNIQUE (user_id, source)
+);
+
+CREATE INDEX notice_by_user ON notice (user_id, state, id);
+
+CREATE INDEX notice_by_batch ON notice (batch);
+
+CREATE INDEX notice_by_time ON notice (created_at);

@@ -2,12 +2,12 @@
 
 use hakata_names::{EventId, RepositoryId, UserId};
 
-use crate::StoreError;
 use crate::conn::Conn;
 use crate::page::{Page, PageSize};
 use crate::row::Row;
-use crate::sql::{Sql, sql};
-use crate::value::values;
+use crate::sql::{ManySql, Sql, chunks, sql};
+use crate::value::{Value, values};
+use crate::{StoreError, Tx};
 
 /// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,10 +53,13 @@ fn read(row: &Row) -> Result<Event, StoreError> {
 /// Any [`StoreError`].
 pub async fn append(conn: &mut Conn, event: &Event) -> Result<(), StoreError> {
     const APPEND: Sql = sql!(
-        "INSERT INTO event (id, repository_id, version, kind, actor_id, at, payload) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO event (id, repository_id, version, kind, actor_id, at, payload, relay_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
     );
     let Event { id, repository, version, kind, actor, at, payload } = event;
-    conn.execute(&APPEND, values![*id, *repository, *version, kind, *actor, *at, payload]).await.map(drop)
+    conn.execute(&APPEND, values![*id, *repository, *version, kind, *actor, *at, payload, *at])
+        .await
+        .map(drop)
 }
 
 /// Finds an event by id; what a job that carries one asks.
@@ -84,4 +87,73 @@ pub async fn list(
     let (version, id) = after.map_or((i64::MAX, i64::MAX), |(version, id)| (version, id.get()));
     let rows = conn.list(&LIST, values![repository, version, version, id, size.limit()], read).await?;
     Ok(Page::cut(rows, size, |event| (event.version, event.id)))
+}
+
+/// Takes events that a broker is to be told of and that happened after `since`, in ms, in their order; until `until` no
+/// other relay takes them.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn take_untold(
+    tx: &mut Tx<'_>,
+    since: i64,
+    now: i64,
+    until: i64,
+    most: i64,
+) -> Result<Vec<Event>, StoreError> {
+    macro_rules! next {
+        ($lock:literal) => {
+            concat!(
+                "SELECT id, repository_id, version, kind, actor_id, at, payload FROM event \
+                 WHERE relay_at > ? AND relay_at <= ? AND at > ? ORDER BY relay_at, id LIMIT ?",
+                $lock
+            )
+        };
+    }
+    const NEXT: Sql = sql!(
+        sqlite: next!(""),
+        postgres: next!(" FOR UPDATE SKIP LOCKED"),
+        mysql: next!(" FOR UPDATE SKIP LOCKED")
+    );
+    const TAKE: ManySql = ManySql {
+        head: "UPDATE event SET relay_at = ? WHERE id IN (",
+        row: "?",
+        between: ", ",
+        tail: ")",
+        again: None,
+    };
+    let taken = tx.list(&NEXT, values![since, now, since, most], read).await?;
+    let ids: Vec<EventId> = taken.iter().map(|event| event.id).collect();
+    for ids in chunks(&ids) {
+        let mut values = vec![Value::from(until)];
+        values.extend(ids.iter().map(|id| Value::from(*id)));
+        tx.execute_many(&TAKE, ids.len(), &values).await?;
+    }
+    Ok(taken)
+}
+
+/// Says when events are to be told that a relay took until `until`; `None`: the broker was told.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn told(
+    conn: &mut Conn,
+    ids: &[EventId],
+    until: i64,
+    again_at: Option<i64>,
+) -> Result<u64, StoreError> {
+    const TOLD: ManySql = ManySql {
+        head: "UPDATE event SET relay_at = ? WHERE relay_at = ? AND id IN (",
+        row: "?",
+        between: ", ",
+        tail: ")",
+        again: None,
+    };
+    let mut n_told = 0;
+    for ids in chunks(ids) {
+        let mut values = vec![Value::from(again_at), Value::from(until)];
+        values.extend(ids.iter().map(|id| Value::from(*id)));
+        n_told += conn.execute_many(&TOLD, ids.len(), &values).await?;
+    }
+    Ok(n_told)
 }

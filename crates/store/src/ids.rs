@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hakata_names::{
-    AuditId, DeliveryId, EventId, GroupId, JobId, KeyId, OwnerId, PackId, ProtectionId, RepositoryId,
-    TokenId, UserId, WebhookId,
+    AuditId, DeliveryId, EventId, GroupId, JobId, KeyId, NoticeId, OwnerId, PackId, ProtectionId,
+    RepositoryId, TokenId, UserId, WebhookId,
 };
 use tokio::sync::Mutex;
 
@@ -42,6 +42,7 @@ families! {
     AuditId = "audit",
     WebhookId = "webhook",
     DeliveryId = "delivery",
+    NoticeId = "notice",
 }
 
 /// Hands out ids, unique over all processes of the database, from 1 up, each once. Clones share the blocks.

@@ -3,15 +3,17 @@
 mod claim;
 mod held;
 mod queue;
+mod relay;
 pub(crate) mod signal;
 
 use hakata_names::{EventId, JobId, RepositoryId};
 
-pub use claim::{Claim, Limits, Wanted, claim, claim_one};
+pub use claim::{Claim, Limits, Told, Wanted, claim, claim_told};
 pub use held::{Held, Lapsed, Retry, bury, finish, give_back, held_by, release_lapsed, renew, retry};
 pub use queue::{
     KindCount, count, due_kinds, list, next_due, pause, paused, prune, purge, resume, wait_anew,
 };
+pub use relay::{Unrelayed, defer_relay, passed_kinds, relay_due, take_unrelayed};
 pub use signal::{JobListener, Signal};
 
 use crate::StoreError;
@@ -151,7 +153,7 @@ fn read(row: &Row) -> Result<Job, StoreError> {
 pub async fn enqueue(conn: &mut Conn, new: &NewJob<'_>) -> Result<bool, StoreError> {
     const ENQUEUE: Sql = sql!(insert_absent
         "INSERT INTO job (id, kind, state, repository_id, event_id, dedupe, payload, priority, run_at, attempts, \
-         created_at, lane, sequence, target) VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)");
+         created_at, lane, sequence, target, relay_at) VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)");
     let values = values![
         new.id,
         new.kind,
@@ -165,6 +167,7 @@ pub async fn enqueue(conn: &mut Conn, new: &NewJob<'_>) -> Result<bool, StoreErr
         new.lane.map(|lane| lane.name),
         new.lane.map(|lane| lane.sequence),
         new.target,
+        new.run_at,
     ];
     let is_enqueued = conn.insert_absent(&ENQUEUE, values).await?;
     if is_enqueued {

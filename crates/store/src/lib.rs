@@ -59,6 +59,10 @@ pub mod tokens;
 
 pub mod webhooks;
 
+pub mod notices;
+pub mod readers;
+pub mod watches;
+
 pub mod id_leases;
 
 pub mod audits;
@@ -76,6 +80,6 @@ pub use measure::metrics;
 pub use migrate::{MigrateError, Migrated};
 pub use tx::{MAX_ATTEMPTS, Tx};
 pub use words::{
-    DeliveryState, JobState, OwnerKind, OwnerState, PackState, ProtectionKind, RepositoryState, Role,
-    Visibility,
+    DeliveryState, Digest, JobState, NoticeState, OwnerKind, OwnerState, PackState, ProtectionKind,
+    RepositoryState, Role, Visibility, WatchLevel,
 };

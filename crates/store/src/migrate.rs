@@ -22,6 +22,8 @@ const MIGRATIONS: &[Migration] = &[
     Migration { id: 2, name: "id_lease", text: include_str!("../migrations/0002_id_lease.sql") },
     Migration { id: 3, name: "jobs", text: include_str!("../migrations/0003_jobs.sql") },
     Migration { id: 4, name: "webhooks", text: include_str!("../migrations/0004_webhooks.sql") },
+    Migration { id: 5, name: "mail", text: include_str!("../migrations/0005_mail.sql") },
+    Migration { id: 6, name: "broker", text: include_str!("../migrations/0006_broker.sql") },
 ];
 
 /// What the runner remembers. `applied_at` is NULL while a migration runs where DDL commits at once (MySQL).

@@ -129,10 +129,14 @@ pub(crate) async fn insert(conn: &mut Conn, new: &Owner) -> Result<Result<(), Co
     Ok(if is_inserted { Ok(()) } else { Err(Conflict { what: "owner" }) })
 }
 
-/// Deletes the owner's row if no repository needs it, deleted ones included.
+/// Deletes the owner's row, and its webhooks, if no repository needs it, deleted ones included.
 pub(crate) async fn delete_unused(conn: &mut Conn, id: OwnerId) -> Result<bool, StoreError> {
+    const WEBHOOKS: Sql = sql!(
+        "DELETE FROM webhook WHERE owner_id = ? AND NOT EXISTS (SELECT 1 FROM repository WHERE owner_id = ?)"
+    );
     const DELETE: Sql =
         sql!("DELETE FROM owner WHERE id = ? AND NOT EXISTS (SELECT 1 FROM repository WHERE owner_id = ?)");
+    conn.execute(&WEBHOOKS, values![id, id]).await?;
     conn.execute_one(&DELETE, values![id, id]).await
 }
 

@@ -150,6 +150,18 @@ pub async fn count(conn: &mut Conn) -> Result<i64, StoreError> {
     Ok(conn.find(&COUNT, &[], |row| row.int(0)).await?.unwrap_or(0))
 }
 
+/// Lists the administrators who may sign in, by id.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn list_admins(conn: &mut Conn) -> Result<Vec<UserId>, StoreError> {
+    const LIST: Sql = sql!(
+        "SELECT a.user_id FROM account a JOIN owner o ON o.id = a.user_id \
+         WHERE a.is_admin = 1 AND o.state = 'active' ORDER BY a.user_id"
+    );
+    conn.list(&LIST, &[], |row| row.id(0)).await
+}
+
 /// Takes the lock on the rows of all administrators until the transaction ends, so that two who take the rank from each
 /// other wait for one another. Use it before the change that [`count_admins`] judges.
 ///
@@ -256,11 +268,14 @@ pub async fn touch(conn: &mut Conn, id: UserId, now: i64) -> Result<bool, StoreE
 /// # Errors
 /// Any [`StoreError`].
 pub async fn delete(conn: &mut Conn, id: UserId) -> Result<bool, StoreError> {
-    const PARTS: [Sql; 5] = [
+    const PARTS: [Sql; 8] = [
         sql!("DELETE FROM ssh_key WHERE user_id = ?"),
         sql!("DELETE FROM access_token WHERE user_id = ?"),
         sql!("DELETE FROM group_member WHERE user_id = ?"),
         sql!("DELETE FROM repository_collaborator WHERE user_id = ?"),
+        sql!("DELETE FROM watch WHERE user_id = ?"),
+        sql!("DELETE FROM mail_preference WHERE user_id = ?"),
+        sql!("DELETE FROM notice WHERE user_id = ?"),
         sql!("DELETE FROM account WHERE user_id = ?"),
     ];
     let owner: OwnerId = id.owner();

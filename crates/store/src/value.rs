@@ -103,7 +103,8 @@ ids!(
     JobId,
     AuditId,
     WebhookId,
-    DeliveryId
+    DeliveryId,
+    NoticeId
 );
 
 /// Makes the array of parameters of a question.

@@ -108,6 +108,37 @@ words! {
         /// Given up.
         Failed = "failed",
     }
+    /// Where a notice is in its life.
+    NoticeState {
+        /// A job will send it.
+        Waiting = "waiting",
+        /// A digest will tell of it.
+        Held = "held",
+        /// It was taken by the mail server.
+        Sent = "sent",
+        /// Given up.
+        Failed = "failed",
+        /// When its turn came, its reader was not to be told any more.
+        Dropped = "dropped",
+    }
+    /// How much a user wants to hear of a repository.
+    WatchLevel {
+        /// Nothing.
+        Ignoring = "ignoring",
+        /// What is about the user.
+        Participating = "participating",
+        /// Everything.
+        Watching = "watching",
+    }
+    /// How notices of a user are collected.
+    Digest {
+        /// Each is a letter.
+        Off = "off",
+        /// One letter an hour.
+        Hourly = "hourly",
+        /// One letter a day.
+        Daily = "daily",
+    }
 }
 
 /// What somebody may do in a repository; a greater role includes the lesser ones.

@@ -8,9 +8,10 @@ use std::collections::HashMap;
 
 use hakata_names::{JobId, RepositoryId};
 
-use super::{Job, columns, read};
+use super::{Job, columns, read, relay};
 use crate::conn::Conn;
-use crate::sql::{ManySql, Sql, sql};
+use crate::dialect::Engine;
+use crate::sql::{ManySql, Sql, chunks, sql};
 use crate::value::{Value, values};
 use crate::{StoreError, Tx};
 
@@ -60,25 +61,35 @@ struct Candidate {
     repository: Option<RepositoryId>,
 }
 
+/// What holds for a waiting job that nothing keeps from being claimed; behind "WHERE", with the values of [`bounds`].
+macro_rules! is_free {
+    () => {
+        "j.kind = ? AND j.state = 'waiting' AND j.run_at <= ? \
+         AND (j.lane IS NULL OR NOT EXISTS (SELECT 1 FROM job e WHERE e.lane = j.lane AND e.kind = j.kind \
+         AND e.state IN ('waiting', 'claimed') \
+         AND (e.sequence < j.sequence OR (e.sequence = j.sequence AND e.id < j.id)) \
+         AND (e.held_until IS NULL OR e.held_until > ?))) \
+         AND (j.target IS NULL OR j.target NOT IN (SELECT t.target FROM job t WHERE t.kind = ? \
+         AND t.state = 'claimed' AND t.target IS NOT NULL GROUP BY t.target HAVING COUNT(*) >= ?)) \
+         AND (j.repository_id IS NULL OR j.repository_id NOT IN (SELECT r.repository_id FROM job r \
+         WHERE r.kind = ? AND r.state = 'claimed' AND r.repository_id IS NOT NULL \
+         GROUP BY r.repository_id HAVING COUNT(*) >= ?)) \
+         ORDER BY j.priority, j.run_at, j.id LIMIT ?"
+    };
+}
+
 macro_rules! candidates {
     ($which:literal, $lock:literal) => {
-        concat!(
-            "SELECT j.id, j.target, j.repository_id FROM job j \
-             WHERE j.kind = ? AND j.state = 'waiting' AND j.run_at <= ?",
-            $which,
-            " AND (j.lane IS NULL OR NOT EXISTS (SELECT 1 FROM job e WHERE e.lane = j.lane AND e.kind = j.kind \
-             AND e.state IN ('waiting', 'claimed') \
-             AND (e.sequence < j.sequence OR (e.sequence = j.sequence AND e.id < j.id)) \
-             AND (e.held_until IS NULL OR e.held_until > ?))) \
-             AND (j.target IS NULL OR j.target NOT IN (SELECT t.target FROM job t WHERE t.kind = ? \
-             AND t.state = 'claimed' AND t.target IS NOT NULL GROUP BY t.target HAVING COUNT(*) >= ?)) \
-             AND (j.repository_id IS NULL OR j.repository_id NOT IN (SELECT r.repository_id FROM job r \
-             WHERE r.kind = ? AND r.state = 'claimed' AND r.repository_id IS NOT NULL \
-             GROUP BY r.repository_id HAVING COUNT(*) >= ?)) \
-             ORDER BY j.priority, j.run_at, j.id LIMIT ?",
-            $lock
-        )
+        concat!("SELECT j.id, j.target, j.repository_id FROM job j WHERE ", $which, is_free!(), $lock)
     };
+}
+
+/// The values of [`is_free`].
+fn bounds(wanted: Wanted<'_>, look_at: i64) -> [Value<'_>; 8] {
+    let Wanted { kind, limits, now, .. } = wanted;
+    let (kind, now) = (Value::from(kind), Value::from(now));
+    let (per_target, per_repository) = (Value::from(limits.per_target), Value::from(limits.per_repository));
+    [kind, now, now, kind, per_target, kind, per_repository, Value::from(look_at)]
 }
 
 /// Claims jobs whose time has come, by priority and time. Fewer than wanted does not mean that there are no more, none
@@ -92,36 +103,80 @@ pub async fn claim(tx: &mut Tx<'_>, claim: Claim<'_>, wanted: Wanted<'_>) -> Res
         postgres: candidates!("", " FOR UPDATE OF j SKIP LOCKED"),
         mysql: candidates!("", " FOR UPDATE SKIP LOCKED")
     );
-    let Wanted { kind, limits, now, .. } = wanted;
     let Some((taken, room)) = room(tx, wanted).await? else { return Ok(Vec::new()) };
-    let look_at = (room * SPARE).min(MOST);
-    let values = values![kind, now, now, kind, limits.per_target, kind, limits.per_repository, look_at];
-    let candidates = tx.list(&NEXT, values, candidate).await?;
-    take(tx, claim, chosen(candidates, taken, limits, room)).await
+    let candidates = tx.list(&NEXT, &bounds(wanted, (room * SPARE).min(MOST)), candidate).await?;
+    take(tx, claim, chosen(candidates, taken, wanted.limits, room)).await
 }
 
-/// Claims one job that a message named; `None` when it is not waiting, its turn has not come, or a limit is reached.
+/// What became of jobs that messages named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Those that are claimed now, and others that messages had named before in vain.
+    pub claimed: Vec<Job>,
+    /// How many of the named wait on: a limit is reached, their lane is not at them, or the kind is paused. Whoever
+    /// makes room finds them here, their messages are of no more use. All others are claimed already, done, gone, or
+    /// wait for another attempt, and are named again for that.
+    pub passed: u64,
+}
+
+/// Claims jobs that messages named, under the same rules as [`claim`], and before them those of the kind that were named
+/// when they could not be claimed. At most 128 are named.
 ///
 /// # Errors
 /// Any [`StoreError`].
-pub async fn claim_one(
+pub async fn claim_told(
     tx: &mut Tx<'_>,
     claim: Claim<'_>,
     wanted: Wanted<'_>,
-    id: JobId,
-) -> Result<Option<Job>, StoreError> {
-    const ONE: Sql = sql!(
-        sqlite: candidates!(" AND j.id = ?", ""),
-        postgres: candidates!(" AND j.id = ?", " FOR UPDATE OF j SKIP LOCKED"),
-        mysql: candidates!(" AND j.id = ?", " FOR UPDATE SKIP LOCKED")
+    named: &[JobId],
+) -> Result<Told, StoreError> {
+    const PASSED: Sql = sql!(
+        sqlite: candidates!("j.relay_at = 9223372036854775807 AND ", ""),
+        postgres: candidates!("j.relay_at = 9223372036854775807 AND ", " FOR UPDATE OF j SKIP LOCKED"),
+        mysql: candidates!("j.relay_at = 9223372036854775807 AND ", " FOR UPDATE SKIP LOCKED")
     );
-    let Wanted { kind, limits, now, .. } = wanted;
-    if room(tx, wanted).await?.is_none() {
-        return Ok(None);
+    let mut ids = Vec::new();
+    if let Some((taken, room)) = room(tx, wanted).await? {
+        let mut candidates = tx.list(&PASSED, &bounds(wanted, (room * SPARE).min(MOST)), candidate).await?;
+        for free in free_among(tx, wanted, named).await? {
+            if candidates.iter().all(|passed| passed.id != free.id) {
+                candidates.push(free);
+            }
+        }
+        ids = chosen(candidates, taken, wanted.limits, room);
     }
-    let values = values![kind, now, id, now, kind, limits.per_target, kind, limits.per_repository, 1];
-    let ids = tx.list(&ONE, values, candidate).await?.into_iter().map(|found| found.id).collect();
-    Ok(take(tx, claim, ids).await?.pop())
+    let claimed = take(tx, claim, ids).await?;
+    let is_left = |id: &&JobId| claimed.iter().all(|job| job.id != **id);
+    let left: Vec<JobId> = named.iter().filter(is_left).copied().collect();
+    let passed = relay::pass(tx, wanted.kind, wanted.now, &left).await?;
+    Ok(Told { claimed, passed })
+}
+
+/// Finds those of the named that nothing keeps from being claimed.
+async fn free_among(
+    conn: &mut Conn,
+    wanted: Wanted<'_>,
+    named: &[JobId],
+) -> Result<Vec<Candidate>, StoreError> {
+    const fn among(tail: &'static str) -> ManySql {
+        let head = "SELECT j.id, j.target, j.repository_id FROM job j WHERE j.id IN (";
+        ManySql { head, row: "?", between: ", ", tail, again: None }
+    }
+    const SQLITE: ManySql = among(concat!(") AND ", is_free!()));
+    const POSTGRES: ManySql = among(concat!(") AND ", is_free!(), " FOR UPDATE OF j SKIP LOCKED"));
+    const MYSQL: ManySql = among(concat!(") AND ", is_free!(), " FOR UPDATE SKIP LOCKED"));
+    let many = match conn.engine() {
+        Engine::Sqlite => &SQLITE,
+        Engine::Postgres => &POSTGRES,
+        Engine::MySql => &MYSQL,
+    };
+    let mut found = Vec::new();
+    for ids in chunks(named) {
+        let mut values: Vec<Value<'_>> = ids.iter().map(|id| Value::from(*id)).collect();
+        values.extend(bounds(wanted, MOST));
+        found.extend(conn.list_many(many, ids.len(), &values, candidate).await?);
+    }
+    Ok(found)
 }
 
 fn candidate(row: &crate::row::Row) -> Result<Candidate, StoreError> {
@@ -212,7 +267,7 @@ async fn take(conn: &mut Conn, claim: Claim<'_>, ids: Vec<i64>) -> Result<Vec<Jo
         again: None,
     };
     let mut jobs = Vec::with_capacity(ids.len());
-    for ids in crate::sql::chunks(&ids) {
+    for ids in chunks(&ids) {
         let ids: Vec<Value<'_>> = ids.iter().copied().map(Value::from).collect();
         let mut taking = vec![Value::from(claim.by), Value::from(claim.until)];
         taking.extend(&ids);

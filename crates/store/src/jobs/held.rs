@@ -49,11 +49,12 @@ pub struct Retry<'a> {
 pub async fn retry(conn: &mut Conn, held: Held<'_>, retry: Retry<'_>) -> Result<bool, StoreError> {
     const RETRY: Sql = sql!(
         "UPDATE job SET state = 'waiting', run_at = ?, held_until = COALESCE(held_until, ?), last_error = ?, \
-         published_at = NULL, claimed_by = NULL, claimed_until = NULL \
+         relay_at = ?, claimed_by = NULL, claimed_until = NULL \
          WHERE id = ? AND state = 'claimed' AND claimed_by = ? AND attempts = ?"
     );
     let Retry { run_at, hold_until, error } = retry;
-    conn.execute_one(&RETRY, values![run_at, hold_until, error, held.id, held.by, held.attempt]).await
+    let values = values![run_at, hold_until, error, run_at, held.id, held.by, held.attempt];
+    conn.execute_one(&RETRY, values).await
 }
 
 /// Gives a claimed job up; it stays for a person to look at.
@@ -74,7 +75,7 @@ pub async fn bury(conn: &mut Conn, held: Held<'_>, now: i64, error: &str) -> Res
 /// Any [`StoreError`].
 pub async fn give_back(conn: &mut Conn, by: &str) -> Result<u64, StoreError> {
     const GIVE_BACK: Sql = sql!(
-        "UPDATE job SET state = 'waiting', attempts = attempts - 1, published_at = NULL, claimed_by = NULL, \
+        "UPDATE job SET state = 'waiting', attempts = attempts - 1, relay_at = run_at, claimed_by = NULL, \
          claimed_until = NULL WHERE state = 'claimed' AND claimed_by = ?"
     );
     conn.execute(&GIVE_BACK, values![by]).await
@@ -137,7 +138,7 @@ pub async fn release_lapsed(
     );
     const RELEASE: Sql = sql!(
         "UPDATE job SET state = 'waiting', held_until = COALESCE(held_until, ?), last_error = 'its worker went away', \
-         published_at = NULL, claimed_by = NULL, claimed_until = NULL \
+         relay_at = run_at, claimed_by = NULL, claimed_until = NULL \
          WHERE state = 'claimed' AND claimed_until < ? AND kind = ?"
     );
     let buried = conn.execute(&BURY, values![now, now, kind, attempts]).await?;

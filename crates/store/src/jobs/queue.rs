@@ -95,9 +95,9 @@ pub async fn prune(conn: &mut Conn, before_ms: i64) -> Result<u64, StoreError> {
 pub async fn wait_anew(conn: &mut Conn, job: &Job, now: i64) -> Result<bool, StoreError> {
     const WAIT: Sql = sql!(
         "UPDATE job SET state = 'waiting', attempts = 0, run_at = ?, finished_at = NULL, held_until = NULL, \
-         published_at = NULL WHERE id = ? AND state IN ('buried', 'waiting')"
+         relay_at = ? WHERE id = ? AND state IN ('buried', 'waiting')"
     );
-    let is_waiting = conn.execute_one(&WAIT, values![now, job.id]).await?;
+    let is_waiting = conn.execute_one(&WAIT, values![now, now, job.id]).await?;
     if is_waiting {
         conn.signal_job(&job.kind);
     }

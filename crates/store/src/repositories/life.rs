@@ -186,11 +186,14 @@ async fn erase_rows(conn: &mut Conn, id: RepositoryId, limit: i64) -> Result<Era
         some_of!("commit_mention", "oid"),
         some_of!("repository_commit", "oid"),
     ];
-    const SHORT: [Sql; 5] = [
+    const SHORT: [Sql; 8] = [
         sql!("DELETE FROM job WHERE repository_id = ? AND state <> 'claimed'"),
         sql!("DELETE FROM protection WHERE repository_id = ?"),
         sql!("DELETE FROM repository_collaborator WHERE repository_id = ?"),
         sql!("DELETE FROM ssh_key WHERE repository_id = ?"),
+        sql!("DELETE FROM watch WHERE repository_id = ?"),
+        sql!("DELETE FROM webhook WHERE repository_id = ?"),
+        sql!("DELETE FROM webhook_cursor WHERE repository_id = ?"),
         sql!("DELETE FROM repository WHERE id = ?"),
     ];
     const OWNER: Sql = sql!(

@@ -214,21 +214,84 @@ on_every_engine! {
         assert_eq!((ids(&again), again[0].attempts), (vec![1], 1));
     }
 
-    /// A message names a job; it is claimed under the same rules.
-    async fn a_named_job_is_claimed_under_the_same_rules(database: TestDatabase) {
+    /// Messages name jobs; those are claimed under the same rules. Who was named in vain is found when there is room.
+    async fn named_jobs_are_claimed_under_the_same_rules(database: TestDatabase) {
         let db = database.migrated().await;
         for id in 1..=3 {
             enqueue(&db, NewJob { target: Some("host"), ..new_job(id) }).await;
         }
+        enqueue(&db, new_job(4)).await;
+        enqueue(&db, NewJob { run_at: 900, ..new_job(5) }).await;
+        enqueue(&db, NewJob { kind: "other", ..new_job(6) }).await;
         let limits = Limits { per_target: 1, ..NO_LIMITS };
-        let wanted = Wanted { kind: KIND, limits, most: 1, now: 300 };
-        let mut got = Vec::new();
-        for id in [2, 2, 3, 9] {
+        let told = async |named: &[i64]| {
+            let named: Vec<JobId> = named.iter().map(|id| JobId::new(*id)).collect();
+            let wanted = Wanted { kind: KIND, limits, most: 10, now: 300 };
             let claim = Claim { by: "one", until: 1000 };
-            let claimed = db.transaction(|tx| Box::pin(jobs::claim_one(tx, claim, wanted, JobId::new(id)))).await;
-            got.push(claimed.unwrap().map(|job| job.id.get()));
+            let told = db.transaction(|tx| {
+                let named = named.clone();
+                Box::pin(async move { jobs::claim_told(tx, claim, wanted, &named).await })
+            });
+            let told = told.await.unwrap();
+            (ids(&told.claimed), told.passed)
+        };
+        assert_eq!(told(&[2, 5, 6, 9]).await, (vec![2], 0), "not its time, not its kind, not there");
+        assert_eq!(told(&[2]).await, (vec![], 0), "claimed already");
+        assert_eq!(told(&[3, 4, 3]).await, (vec![4], 1), "the target is busy");
+        let write = async || db.write().await.unwrap();
+        assert_eq!(jobs::passed_kinds(&mut write().await, 300).await.unwrap(), [KIND]);
+        assert!(jobs::finish(&mut write().await, held(2, "one", 1), 310).await.unwrap());
+        assert_eq!(told(&[]).await, (vec![3], 0), "named before; the first was never named");
+        assert!(jobs::passed_kinds(&mut write().await, 300).await.unwrap().is_empty());
+        assert!(jobs::retry(&mut write().await, held(3, "one", 1), at(300, "503")).await.unwrap());
+        assert_eq!(told(&[]).await, (vec![], 0), "another attempt is named anew");
+        assert_eq!(told(&[3]).await, (vec![3], 0));
+        assert!(jobs::pause(&mut write().await, KIND, 5).await.unwrap());
+        assert_eq!(told(&[1]).await, (vec![], 1), "the kind is paused");
+    }
+
+    /// A relay takes what is to be named, one relay each, and again what was not claimed in time.
+    async fn relays_share_what_is_to_be_named(database: TestDatabase) {
+        let db = database.migrated().await;
+        for id in 1..=40 {
+            enqueue(&db, new_job(id)).await;
         }
-        assert_eq!(got, [Some(2), None, None, None], "claimed already, the target is busy, there is none");
+        enqueue(&db, NewJob { run_at: 900, ..new_job(41) }).await;
+        let take = async |now, until, most| {
+            let taken = db.transaction(|tx| Box::pin(jobs::take_unrelayed(tx, now, until, most))).await.unwrap();
+            taken.into_iter().inspect(|job| assert_eq!(job.kind, KIND)).map(|job| job.id).collect::<Vec<_>>()
+        };
+        assert_eq!(jobs::relay_due(&mut db.read().await.unwrap(), 300).await.unwrap(), Some(100));
+        let relays = join_all((0..4).map(|_| async {
+            let mut mine = Vec::new();
+            loop {
+                let taken = take(300, 400, 7).await;
+                mine.extend(taken);
+                // Another may hold the rest for a moment.
+                if jobs::relay_due(&mut db.read().await.unwrap(), 300).await.unwrap().is_none() {
+                    return mine;
+                }
+            }
+        }));
+        let taken: Vec<JobId> = relays.await.concat();
+        assert_eq!((taken.len(), taken.iter().collect::<HashSet<_>>().len()), (40, 40), "each once");
+        let (confirmed, lost) = taken.split_at(30);
+        let write = async || db.write().await.unwrap();
+        // One is claimed and fails before its message is confirmed.
+        let by_id = claim(&db, "one", 300, 1).await.remove(0);
+        assert!(jobs::retry(&mut write().await, held(by_id.id.get(), "one", 1), at(350, "503")).await.unwrap());
+        let deferred = jobs::defer_relay(&mut write().await, &taken, 399, 5_000).await.unwrap();
+        assert_eq!(deferred, 0, "a relay that came too late moves nothing");
+        let n_deferred = u64::try_from(confirmed.iter().filter(|id| **id != by_id.id).count()).unwrap();
+        assert_eq!(jobs::defer_relay(&mut write().await, confirmed, 400, 5_000).await.unwrap(), n_deferred);
+        assert_eq!(take(360, 460, 99).await, [by_id.id], "the next attempt, at its time");
+        let mut again = take(420, 520, 99).await;
+        let mut unconfirmed: Vec<JobId> = lost.iter().filter(|id| **id != by_id.id).copied().collect();
+        again.sort();
+        unconfirmed.sort();
+        assert_eq!(again, unconfirmed, "what was never confirmed");
+        assert_eq!(take(6_000, 7_000, 99).await.len(), 41, "what nobody claimed, and what was not due before");
+        assert_eq!(take(6_000, 7_000, 99).await, []);
     }
 
     /// A paused kind rests on every node; what is buried can be dug up, what nobody has can be purged.

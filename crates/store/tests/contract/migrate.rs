@@ -7,7 +7,7 @@ use hakata_store::testing::TestDatabase;
 use hakata_store::{Engine, MigrateError, Migrated, on_every_engine, settings};
 
 /// The newest migration.
-const NEWEST: i64 = 4;
+const NEWEST: i64 = 6;
 
 on_every_engine! {
     /// The second run finds nothing to do and keeps what is there.
@@ -76,15 +76,21 @@ fn a_run_that_was_cut_short_goes_on() {
             "webhook_delivery",
             "webhook_attempt",
             "webhook_cursor",
+            "watch",
+            "mail_preference",
+            "notice",
         ] {
             database.execute(&format!("DROP TABLE {table}")).await;
         }
         for column in ["lane", "sequence", "target", "held_until", "published_at"] {
             database.execute(&format!("ALTER TABLE job DROP COLUMN {column}")).await;
         }
-        for index in ["job_by_kind", "job_by_lane", "job_by_end"] {
+        for index in ["job_by_kind", "job_by_lane", "job_by_end", "job_by_relay"] {
             database.execute(&format!("DROP INDEX IF EXISTS {index} ON job")).await;
         }
+        database.execute("DROP INDEX event_by_relay ON event").await;
+        database.execute("ALTER TABLE job DROP COLUMN relay_at").await;
+        database.execute("ALTER TABLE event DROP COLUMN relay_at").await;
         database.execute("ALTER TABLE repository DROP COLUMN quota_level").await;
         database.execute("ALTER TABLE owner DROP COLUMN quota_level").await;
         database.execute("DELETE FROM migration WHERE id > 1").await;

@@ -157,7 +157,9 @@ on_every_engine! {
         let conn = &mut db.read().await.unwrap();
         let values = (settings::find(conn, "a").await.unwrap(), settings::find(conn, "b").await.unwrap());
         assert_eq!(values.0, values.1, "the later transaction wrote both");
-        assert_eq!(n_runs.load(Ordering::SeqCst), if is_sqlite { 2 } else { 3 }, "the victim ran again");
+        let n_runs = n_runs.load(Ordering::SeqCst);
+        // On a loaded machine the one that ran again may be the victim a second time.
+        assert!(if is_sqlite { n_runs == 2 } else { n_runs >= 3 }, "the victim ran again: {n_runs}");
     }
 
     /// Ids of one family are unique over processes, ascending within one, and start at 1.

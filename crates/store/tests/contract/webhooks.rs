@@ -4,7 +4,7 @@ use hakata_names::{DeliveryId, EventId, RepositoryId, WebhookId};
 use hakata_store::page::PageSize;
 use hakata_store::webhooks::deliveries::{self, Attempt, Delivery};
 use hakata_store::webhooks::{self, Webhook, cursor};
-use hakata_store::{DeliveryState, on_every_engine};
+use hakata_store::{DeliveryState, on_every_engine, repositories, users};
 
 use crate::fixture::{self, Fixture, oid, ref_name};
 
@@ -69,6 +69,25 @@ on_every_engine! {
         assert!(!webhooks::delete(conn, WebhookId::new(3)).await.unwrap());
         assert_eq!(webhooks::list(conn, None, PageSize::new(2)).await.unwrap().next, Some(WebhookId::new(2)));
         assert_eq!(webhooks::count(conn).await.unwrap(), (4, 0));
+    }
+
+    /// Webhooks go with what they are about; a repository or an owner that has some can be erased.
+    async fn webhooks_go_with_their_repository_and_owner(database: TestDatabase) {
+        let Fixture { db, alice, tools, .. } = Fixture::new(&database).await;
+        let conn = &mut db.write().await.unwrap();
+        webhooks::insert(conn, &webhook(1, Some(tools))).await.unwrap();
+        webhooks::insert(conn, &Webhook { owner: Some(alice.owner()), ..webhook(2, None) }).await.unwrap();
+        webhooks::insert(conn, &webhook(3, None)).await.unwrap();
+        let listed = async |conn: &mut _| -> Vec<i64> {
+            let page = webhooks::list(conn, None, PageSize::default()).await.unwrap();
+            page.rows.iter().map(|hook| hook.id.get()).collect()
+        };
+        assert!(!users::delete(conn, alice).await.unwrap(), "she owns a repository");
+        assert_eq!(listed(conn).await, [1, 2, 3], "a refusal deletes nothing");
+        assert!(repositories::remove_unused(conn, tools).await.unwrap());
+        assert_eq!(listed(conn).await, [2, 3]);
+        assert!(users::delete(conn, alice).await.unwrap());
+        assert_eq!(listed(conn).await, [3]);
     }
 
     /// A pause begins and ends once; the first failure counts until a success.
