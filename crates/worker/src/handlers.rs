@@ -12,6 +12,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use hakata_forge::Forge;
 use hakata_forge::jobs::{Job, Kind, Outcome, Rules};
+use hakata_forge::mail::Postman;
 use hakata_forge::webhooks::Courier;
 
 /// Runs one attempt. Dropping its future must stop it.
@@ -31,10 +32,10 @@ pub struct Handlers {
 }
 
 impl Handlers {
-    /// Makes the handlers of all kinds that need nothing but the forge: all but `webhook`.
+    /// Makes the handlers of all kinds that need nothing but the forge: all but `webhook` and `mail`.
     pub fn of(forge: &Forge) -> Self {
         let mut handlers = Self::default();
-        for &kind in Kind::ALL.iter().filter(|kind| **kind != Kind::Webhook) {
+        for &kind in Kind::ALL.iter().filter(|kind| !matches!(kind, Kind::Webhook | Kind::Mail)) {
             let forge = forge.clone();
             let run = move |job| {
                 let forge = forge.clone();
@@ -43,8 +44,10 @@ impl Handlers {
                         Kind::Commits => commits::run(&forge, &job).await,
                         Kind::DiskUsage => disk_usage::run(&forge, &job).await,
                         Kind::FanOut => fan_out::run(&forge, &job).await,
-                        // Needs a courier.
-                        Kind::Webhook => Outcome::Retry { why: "nobody carries it".to_owned(), after: None },
+                        // Needs a courier, or a postman.
+                        Kind::Webhook | Kind::Mail => {
+                            Outcome::Retry { why: "nobody carries it".to_owned(), after: None }
+                        }
                     }
                 }
             };
@@ -59,6 +62,16 @@ impl Handlers {
         self.with(Kind::Webhook, Kind::Webhook.rules(), move |job| {
             let courier = courier.clone();
             async move { courier.deliver(&job.payload).await }
+        })
+    }
+
+    /// Adds the handler of mail. Without a postman, mail is left to other workers.
+    #[must_use]
+    pub fn with_postman(self, postman: Option<Postman>) -> Self {
+        let Some(postman) = postman else { return self };
+        self.with(Kind::Mail, Kind::Mail.rules(), move |job| {
+            let postman = postman.clone();
+            async move { postman.deliver(&job).await }
         })
     }
 

@@ -7,7 +7,7 @@
 //! use hakata_worker::{Handlers, Settings, Worker};
 //!
 //! # async fn example(forge: hakata_forge::Forge, tasks: hakata_runtime::tasks::Tasks) {
-//! let worker = Worker::new(&forge, Handlers::of(&forge), Settings::default());
+//! let worker = Worker::new(&forge, Handlers::of(&forge), Settings::default(), None);
 //! worker.start(&tasks);
 //! tasks.drain(std::time::Duration::from_secs(60)).await;
 //! worker.stop().await;
@@ -25,6 +25,8 @@ mod run;
 
 mod upkeep;
 mod wake;
+
+pub mod rabbit;
 
 mod metrics;
 

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use hakata_forge::jobs::{Kind, Settled, Waiting};
-use hakata_runtime::metrics::{Counter, CounterFamily, GaugeFamily, HistogramFamily, Label, Metric, SECONDS};
+use hakata_runtime::metrics::{
+    Counter, CounterFamily, Gauge, GaugeFamily, HistogramFamily, Label, Metric, SECONDS,
+};
+
+use crate::rabbit::Link;
 
 static JOBS: GaugeFamily<(Kind, State)> =
     GaugeFamily::new("hakata_jobs", "Jobs that are not done, over all nodes, counted now and then");
@@ -19,6 +23,57 @@ pub(crate) static LAPSED: Counter =
     Counter::new("hakata_jobs_lapsed_total", "Claims of workers that went away, released here");
 pub(crate) static CLAIM_FAILURES: Counter =
     Counter::new("hakata_job_claim_failures_total", "Claims that the database did not answer");
+
+pub(crate) static RELAY_LAG: Gauge = Gauge::new(
+    "hakata_relay_lag_seconds",
+    "How long a job has waited to be named to the broker, over all nodes",
+);
+pub(crate) static PUBLISHED: CounterFamily<Published> =
+    CounterFamily::new("hakata_relay_messages_total", "Messages to the broker by what became of them");
+pub(crate) static UNCONFIRMED: Gauge =
+    Gauge::new("hakata_relay_unconfirmed", "Messages that the broker has not confirmed yet");
+pub(crate) static UP: GaugeFamily<Link> =
+    GaugeFamily::new("hakata_broker_up", "1: the connection to the broker stands and can be used");
+pub(crate) static MISDECLARED: GaugeFamily<Link> = GaugeFamily::new(
+    "hakata_broker_misdeclared",
+    "1: the broker has an exchange or a queue that differs from what this release declares",
+);
+pub(crate) static CONNECTS: CounterFamily<Link> =
+    CounterFamily::new("hakata_broker_connects_total", "Connections to the broker that came to stand");
+pub(crate) static RECEIVED: CounterFamily<Kind> =
+    CounterFamily::new("hakata_broker_received_total", "Messages of the broker that named a job");
+pub(crate) static PASSED: CounterFamily<Kind> = CounterFamily::new(
+    "hakata_broker_passed_total",
+    "Messages of the broker whose job could not be claimed just then, for a limit, its lane or its kind",
+);
+pub(crate) static BAD_MESSAGES: Counter =
+    Counter::new("hakata_broker_bad_messages_total", "Messages of the broker that named no job");
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Published {
+    /// The broker has it.
+    Confirmed,
+    /// The broker refused it, as its queue is full.
+    Refused,
+    /// No queue took it.
+    Returned,
+    /// The connection was gone first, or nothing came in time.
+    Lost,
+}
+
+impl Label for Published {
+    const KEY: &'static str = "outcome";
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Refused => "refused",
+            Self::Returned => "returned",
+            Self::Lost => "lost",
+        }
+    }
+}
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +132,23 @@ impl Label for State {
 
 /// Lists the metrics that this crate keeps, for `hakata_runtime::metrics::register`.
 pub fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&JOBS, &OLDEST, &ATTEMPTS, &TOOK, &LAPSED, &CLAIM_FAILURES]
+    vec![
+        &JOBS,
+        &OLDEST,
+        &ATTEMPTS,
+        &TOOK,
+        &LAPSED,
+        &CLAIM_FAILURES,
+        &RELAY_LAG,
+        &PUBLISHED,
+        &UNCONFIRMED,
+        &UP,
+        &MISDECLARED,
+        &CONNECTS,
+        &RECEIVED,
+        &PASSED,
+        &BAD_MESSAGES,
+    ]
 }
 
 pub(crate) fn ended(kind: Kind, end: End, took: Duration) {

@@ -9,15 +9,31 @@ use tokio::time::Instant;
 
 use crate::handlers::Handler;
 use crate::metrics::{End, ended};
+use crate::rabbit::Message;
 use crate::worker::Shared;
 
 /// Pauses between tries to write down how an attempt ended.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// Starts an attempt as a task.
-pub(crate) fn start(shared: &Arc<Shared>, tasks: &Tasks, handler: &Handler, claimed: Claimed) {
+/// Jobs that may take longer have their message acknowledged when they are claimed: the broker would deliver it again
+/// while they run. Their row is kept by its lease either way.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Starts an attempt as a task. Its message, if it has one, is acknowledged when the job is settled; that of a job that
+/// may take long at once.
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    tasks: &Tasks,
+    handler: &Handler,
+    claimed: Claimed,
+    message: Option<Message>,
+) {
     let entered = shared.enter(claimed.kind, claimed.job.id, claimed.job.attempts);
     let (shared, group, handler) = (shared.clone(), tasks.clone(), handler.clone());
+    let (early, late) = if handler.rules.time > LONG { (message, None) } else { (None, message) };
+    if let Some(message) = early {
+        drop(tasks.spawn("worker.acknowledge", message.acknowledge()));
+    }
     drop(tasks.spawn("worker.job", async move {
         let began = Instant::now();
         let cut = entered.cut.clone();
@@ -27,6 +43,10 @@ pub(crate) fn start(shared: &Arc<Shared>, tasks: &Tasks, handler: &Handler, clai
             end = attempt(&shared, &group, &handler, &claimed, began) => end,
         };
         ended(claimed.kind, end, began.elapsed());
+        // Room is made before the broker is waited for, and a drain waits for neither.
+        if let Some(message) = late.filter(|_| end != End::Cut) {
+            drop(group.spawn("worker.acknowledge", message.acknowledge()));
+        }
         drop(entered);
     }));
 }

@@ -37,6 +37,7 @@ impl Default for Settings {
                 (Kind::DiskUsage, 1),
                 (Kind::FanOut, 4),
                 (Kind::Webhook, 16),
+                (Kind::Mail, 4),
             ]),
             lease: Duration::from_secs(60),
             poll: Duration::from_millis(200),

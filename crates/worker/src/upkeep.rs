@@ -85,6 +85,10 @@ async fn clean(shared: &Shared) {
                 Ok(n_deliveries) => tracing::debug!(n_deliveries, "forgot old deliveries"),
                 Err(error) => tracing::warn!(error = error.chain(), "forgetting old deliveries"),
             }
+            match shared.queue.prune_notices().await {
+                Ok(n_notices) => tracing::debug!(n_notices, "forgot old notices"),
+                Err(error) => tracing::warn!(error = error.chain(), "forgetting old notices"),
+            }
             pruned = Some(Instant::now());
         }
         tokio::time::sleep(every).await;

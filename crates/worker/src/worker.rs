@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::handlers::Handlers;
 use crate::inbox::Inbox;
+use crate::rabbit::{Broker, Mail};
 use crate::settings::Settings;
-use crate::{dispatch, upkeep, wake};
+use crate::{dispatch, rabbit, upkeep, wake};
 
 /// A worker; clones are the same one.
 #[derive(Clone, Debug)]
@@ -27,7 +28,31 @@ pub(crate) struct Shared {
     pub(crate) handlers: Handlers,
     pub(crate) settings: Settings,
     pub(crate) inbox: Inbox,
+    pub(crate) source: Source,
     running: Mutex<HashMap<(JobId, i64), Running>>,
+}
+
+/// How a worker learns of jobs; the rows are where it claims them either way.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// It looks at the table, and is told when.
+    Table,
+    /// Messages of a broker name them.
+    Broker {
+        /// The broker.
+        broker: Broker,
+        /// What was received.
+        mail: Mail,
+    },
+}
+
+impl Source {
+    /// Forgets messages whose connection is gone.
+    pub(crate) fn forget(&self) {
+        if let Self::Broker { mail, .. } = self {
+            mail.forget();
+        }
+    }
 }
 
 /// An attempt under way.
@@ -38,17 +63,24 @@ struct Running {
 }
 
 impl Worker {
-    /// Makes a worker that does nothing yet.
-    pub fn new(forge: &Forge, handlers: Handlers, settings: Settings) -> Self {
+    /// Makes a worker that does nothing yet; it takes jobs that a broker names, or looks for them in the table.
+    pub fn new(forge: &Forge, handlers: Handlers, settings: Settings, broker: Option<Broker>) -> Self {
         let queue = forge.job_queue(&settings.node, settings.lease);
         let (inbox, running) = (Inbox::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { queue, handlers, settings, inbox, running }) }
+        let source = match broker {
+            Some(broker) => Source::Broker { broker, mail: Mail::default() },
+            None => Source::Table,
+        };
+        Self { shared: Arc::new(Shared { queue, handlers, settings, inbox, source, running }) }
     }
 
     /// Begins to claim and run jobs. A drain of `tasks` ends the claiming and lets what runs finish; what it cuts is
     /// given back by [`Worker::stop`].
     pub fn start(&self, tasks: &Tasks) {
-        wake::start(&self.shared, tasks);
+        match &self.shared.source {
+            Source::Table => wake::start(&self.shared, tasks),
+            Source::Broker { broker, .. } => rabbit::consume(&self.shared, broker, tasks),
+        }
         upkeep::start(&self.shared, tasks);
         dispatch::start(&self.shared, tasks);
     }

@@ -53,7 +53,7 @@ on_every_engine! {
         admin(&forge, import).await;
         let path: RepositoryPath = "alice/tools".parse().unwrap();
         let id = repositories::find_by_path(&mut world.db.read().await.unwrap(), &path).await.unwrap().unwrap().id;
-        let (worker, tasks) = (Worker::new(&forge, Handlers::of(&forge), Settings::default()), Tasks::new());
+        let (worker, tasks) = (Worker::new(&forge, Handlers::of(&forge), Settings::default(), None), Tasks::new());
         worker.start(&tasks);
         until(async || world.done("commits").await >= 1, "the import's commits are registered").await;
         let wanted = git(&source, "", &["rev-list", "--count", "--branches"]).parse::<i64>().unwrap();

@@ -18,6 +18,7 @@ use hakata_store::jobs::{self, NewJob};
 use hakata_store::page::PageSize;
 use hakata_store::testing::TestDatabase;
 use hakata_store::{Db, JobState};
+use hakata_worker::rabbit::Broker;
 use hakata_worker::{Handlers, Settings, Worker};
 
 pub(crate) const KIND: Kind = Kind::DiskUsage;
@@ -40,6 +41,20 @@ pub(crate) struct World {
     pub(crate) db: Db,
     database: TestDatabase,
     data: tempfile::TempDir,
+    /// What runs until the end of the test, and not longer.
+    running: Mutex<Vec<Tasks>>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let running = std::mem::take(&mut *self.running.lock().unwrap());
+        // The test's own runtime is busy with the test.
+        let cutting = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            running.iter().for_each(|tasks| runtime.block_on(tasks.cut()));
+        });
+        let _ = cutting.join();
+    }
 }
 
 /// One node: a forge, and the tasks of its worker.
@@ -54,7 +69,7 @@ pub(crate) struct Node {
 impl World {
     pub(crate) async fn new(database: TestDatabase) -> Self {
         let data = tempfile::Builder::new().prefix("hakata_test_").tempdir().unwrap();
-        Self { db: database.migrated().await, database, data }
+        Self { db: database.migrated().await, database, data, running: Mutex::default() }
     }
 
     /// Makes a forge; on a database server it has connections of its own, as another process would.
@@ -82,6 +97,13 @@ impl World {
         (Forge::new(parts, hakata_forge::Settings::default()), db, tasks)
     }
 
+    /// Makes a group of tasks that ends with the test.
+    pub(crate) fn tasks(&self) -> Tasks {
+        let tasks = Tasks::new();
+        self.running.lock().unwrap().push(tasks.clone());
+        tasks
+    }
+
     /// Starts a node whose worker runs jobs of [`KIND`] by a closure.
     pub(crate) async fn node<F>(
         &self,
@@ -93,9 +115,27 @@ impl World {
     where
         F: Future<Output = Outcome> + Send + 'static,
     {
+        self.node_of(name, settings, rules, None, run).await
+    }
+
+    /// Starts a node that names jobs to a broker, if there is one, and whose worker runs those that it names.
+    pub(crate) async fn node_of<F>(
+        &self,
+        name: &str,
+        settings: Settings,
+        rules: Rules,
+        broker: Option<Broker>,
+        run: impl Fn(Job) -> F + Send + Sync + 'static,
+    ) -> Node
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
         let (forge, db, engines) = self.forge(name).await;
-        let worker = Worker::new(&forge, Handlers::default().with(KIND, rules, run), settings);
-        let tasks = Tasks::new();
+        let tasks = self.tasks();
+        if let Some(broker) = &broker {
+            broker.relay(&forge, &tasks);
+        }
+        let worker = Worker::new(&forge, Handlers::default().with(KIND, rules, run), settings, broker);
         worker.start(&tasks);
         Node { worker, tasks, db, _engines: engines }
     }

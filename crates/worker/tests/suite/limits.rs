@@ -13,17 +13,17 @@ use crate::fixture::{Ledger, QUICK, World, new_job, settings};
 
 /// Counts who is inside, and the most there ever were.
 #[derive(Clone, Default)]
-struct Gauge(Arc<(AtomicUsize, AtomicUsize)>);
+pub(crate) struct Gauge(Arc<(AtomicUsize, AtomicUsize)>);
 
 impl Gauge {
-    async fn inside(self) {
+    pub(crate) async fn inside(self) {
         let now = self.0.0.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.1.fetch_max(now, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(5)).await;
         self.0.0.fetch_sub(1, Ordering::SeqCst);
     }
 
-    fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         self.0.1.load(Ordering::SeqCst)
     }
 }

@@ -43,7 +43,7 @@ on_every_engine! {
         let engine = database.engine();
         let world = World::new(database).await;
         let (forge, _db, _engines) = world.forge("one").await;
-        let worker = Worker::new(&forge, Handlers::of(&forge), settings("one", 1));
+        let worker = Worker::new(&forge, Handlers::of(&forge), settings("one", 1), None);
         let tasks = Tasks::new();
         worker.start(&tasks);
         admin(&forge, serde_json::json!({ "command": "user", "action": "add", "name": "alice" })).await;
