@@ -269,7 +269,17 @@ impl Command {
 
     /// Makes the command for the operating system.
     pub(crate) fn build(&self, git: &Git) -> std::process::Command {
-        self.build_for(git.binary(), git.settings())
+        let mut command = self.build_for(git.binary(), git.settings());
+        if !self.runs_hooks() {
+            git.mark().put_on(&mut command);
+        }
+        command
+    }
+
+    /// Says whether hooks of an operator may run, and leave processes behind that are none of our business.
+    fn runs_hooks(&self) -> bool {
+        self.operator.is_some()
+            && matches!(self.subcommand, Subcommand::ReceivePack | Subcommand::HttpBackend)
     }
 
     /// Makes the command for a git that is not known yet.

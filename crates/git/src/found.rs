@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hakata_names::{ObjectFormat, RefName};
 use hakata_pkt_line::{Packet, decode};
@@ -19,6 +19,7 @@ use crate::quarantine::{Scratch, make_empty};
 use crate::refs::Head;
 use crate::serve::Capabilities;
 use crate::settings::Settings;
+use crate::strays::{Mark, Warden};
 use crate::version::Version;
 
 /// The oldest git that Hakata runs. Source: `index-pack` and `upload-pack` as they are used here were tested
@@ -87,11 +88,13 @@ struct Inner {
     handles: Handles,
     merges: Arc<Pool>,
     kept_merges: Arc<Kept>,
+    mark: Mark,
+    warden: OnceLock<Warden>,
 }
 
 impl Git {
-    /// Finds git, refuses one that is too old, and learns what it can do. Empties the directory for short-lived
-    /// repositories.
+    /// Finds git, refuses one that is too old, and learns what it can do. Kills git processes that a dead server left
+    /// which had the same directory for short-lived repositories, and empties that.
     ///
     /// `tasks` owns the tasks that watch processes; reads of objects run on `blocking`.
     ///
@@ -102,6 +105,12 @@ impl Git {
         let bounds =
             Bounds { permits: settings.max_children, queue: settings.max_waiting, wait: settings.wait };
         let scratch_failed = |source| FindGitError::Scratch { path: settings.scratch.clone(), source };
+        std::fs::create_dir_all(&settings.scratch).map_err(scratch_failed)?;
+        let mark = Mark::new(&settings.scratch).map_err(scratch_failed)?;
+        let n_left = mark.end_those_before();
+        if n_left > 0 {
+            tracing::warn!(n_processes = n_left, "killed git processes that a dead server had left");
+        }
         make_empty(&settings.scratch).map_err(scratch_failed)?;
         let scratch = Scratch::create(&settings.scratch).map_err(scratch_failed)?;
         let mut inner = Inner {
@@ -115,6 +124,8 @@ impl Git {
             settings: settings.clone(),
             binary,
             blocking,
+            mark,
+            warden: OnceLock::new(),
         };
         let asking = Self(Arc::new(inner.clone_for_start()));
         inner.version = asking.ask_version().await?;
@@ -151,6 +162,22 @@ impl Git {
     /// Counts the processes that run in repositories now.
     pub fn children(&self) -> usize {
         self.0.permits.in_use()
+    }
+
+    /// Starts a process that outlives this one if this is killed, and kills the git processes that it leaves: `program
+    /// warden MARK`, which calls [`watch`](crate::watch). Once for the life of a server.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_warden(&self, program: &Path) -> io::Result<()> {
+        let warden = Warden::start(program, &self.0.mark)?;
+        // A second one would do no harm; it ends when it is dropped here.
+        let _ = self.0.warden.set(warden);
+        Ok(())
+    }
+
+    pub(crate) fn mark(&self) -> &Mark {
+        &self.0.mark
     }
 
     pub(crate) fn permits(&self) -> &Keyed<PathBuf> {
@@ -224,6 +251,8 @@ impl Inner {
             handles: Handles::new(&self.settings),
             merges: self.merges.clone(),
             kept_merges: self.kept_merges.clone(),
+            mark: self.mark.clone(),
+            warden: OnceLock::new(),
         }
     }
 }

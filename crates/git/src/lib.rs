@@ -14,7 +14,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! In reading order: [`found`] (the git of this machine), `command` and `process` (how it is run),
+//! In reading order: [`found`] (the git of this machine), `command`, `process` and `strays` (how it is run),
 //! [`refs`], [`serve`] (fetches), [`receive`] and [`quarantine`] (pushes), [`objects`], [`read`] and [`diff`] (reading),
 //! [`write`](mod@write) (making objects), [`merge`], [`init`], [`ref_files`], [`maintain`] and [`fsck`] (directories),
 //! [`share`] (packs for forks), [`foreign`] and [`remote`] (repositories of others), [`bare`] (a folder of the operator's,
@@ -26,6 +26,7 @@ mod git_dir;
 mod packets;
 mod process;
 pub mod settings;
+mod strays;
 mod version;
 
 pub mod refs;
@@ -61,4 +62,5 @@ pub use found::{FindGitError, Git};
 pub use git_dir::GitDir;
 pub use process::{ChildError, Spent, metrics};
 pub use settings::{Budget, Budgets, Settings};
+pub use strays::watch;
 pub use version::Version;

@@ -1,7 +1,8 @@
 //! Making objects without a worktree: blobs, trees, commits and tags in process, and one pack of them.
 //!
 //! Nothing is written to a repository. What is made is collected in memory, within bounds, and leaves as a pack that
-//! [`Quarantine::index_pack`](crate::quarantine::Quarantine::index_pack) judges like one that was pushed.
+//! [`Quarantine::index_pack`](crate::quarantine::Quarantine::index_pack) judges like one that was pushed. Contents that
+//! are too long for that ([`LongBlobs`]) wait in a file.
 //!
 //! ```
 //! use hakata_git::write::{Bounds, EntryMode, NewEntry, NewObjects};
@@ -19,6 +20,7 @@ mod collect;
 mod commit;
 mod edit;
 mod lines;
+mod long;
 mod message;
 mod pack;
 mod person;
@@ -31,7 +33,9 @@ use hakata_names::{ObjectFormat, Oid};
 pub use commit::{NewCommit, NewTag};
 pub use edit::{Act, EditError, Existing, FileChange, Obstacle, PathConflict};
 pub use lines::{ReplaceError, Replacement, replace_lines};
+pub use long::LongBlobs;
 pub use message::clean as clean_message;
+pub use pack::NewPack;
 pub use person::Signer;
 pub use tree::{EntryMode, NewEntry};
 
@@ -73,6 +77,9 @@ pub enum WriteError {
     /// An object that it is made from cannot be read.
     #[error("reading what is there")]
     Read(#[from] ReadError),
+    /// The file for long contents cannot be written.
+    #[error("keeping a long content")]
+    Store(#[source] std::io::Error),
 }
 
 /// Objects that were made and are not part of a repository yet, each once.
@@ -83,6 +90,7 @@ pub struct NewObjects {
     n_bytes: u64,
     objects: Vec<NewObject>,
     by_oid: HashMap<Oid, usize>,
+    long: Option<LongBlobs>,
 }
 
 #[derive(Debug)]
@@ -94,7 +102,7 @@ struct NewObject {
 impl NewObjects {
     /// Begins with none.
     pub fn new(format: ObjectFormat, bounds: Bounds) -> Self {
-        Self { format, bounds, n_bytes: 0, objects: Vec::new(), by_oid: HashMap::new() }
+        Self { format, bounds, n_bytes: 0, objects: Vec::new(), by_oid: HashMap::new(), long: None }
     }
 
     /// Returns how the objects are named.
@@ -102,14 +110,21 @@ impl NewObjects {
         self.format
     }
 
+    /// Begins with long contents, which the bounds do not hold for.
+    #[must_use]
+    pub fn with_long(mut self, long: LongBlobs) -> Self {
+        self.long = Some(long);
+        self
+    }
+
     /// Counts them.
     pub fn len(&self) -> usize {
-        self.objects.len()
+        self.objects.len() + self.long.as_ref().map_or(0, LongBlobs::len)
     }
 
     /// Says whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
+        self.len() == 0
     }
 
     /// Finds one of them.
@@ -129,7 +144,7 @@ impl NewObjects {
     /// Takes an object as it is and names it. Nothing looks at its content before the pack is indexed.
     fn insert(&mut self, kind: Kind, content: Vec<u8>) -> Result<Oid, WriteError> {
         let oid = name(self.format, kind, &content)?;
-        if self.by_oid.contains_key(&oid) {
+        if self.by_oid.contains_key(&oid) || self.long.as_ref().is_some_and(|long| long.has(&oid)) {
             return Ok(oid);
         }
         let n_bytes = self.n_bytes.saturating_add(content.len() as u64);
@@ -149,7 +164,15 @@ impl NewObjects {
 /// Hashes an object.
 fn name(format: ObjectFormat, kind: Kind, content: &[u8]) -> Result<Oid, WriteError> {
     let hash = hash_kind(format);
-    let id = gix::objs::compute_hash(hash, library_kind(kind), content);
+    named(gix::objs::compute_hash(hash, library_kind(kind), content))
+}
+
+/// Names what was hashed.
+fn hashed(hasher: gix::hash::Hasher) -> Result<Oid, WriteError> {
+    named(hasher.try_finalize())
+}
+
+fn named<E: std::fmt::Display>(id: Result<gix::ObjectId, E>) -> Result<Oid, WriteError> {
     // SHA-1 that was tampered with is the only thing that can go wrong.
     let id = id.map_err(|error| WriteError::Invalid(format!("hashing an object: {error}")))?;
     Oid::from_bytes(id.as_slice()).map_err(|error| WriteError::Invalid(error.to_string()))

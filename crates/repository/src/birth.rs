@@ -43,6 +43,26 @@ pub(crate) struct Birth {
     pub(crate) new: NewRepository,
     /// Packs of another repository that it will share.
     pub(crate) shared: Vec<Pack>,
+    /// Length of the pack of its own, in bytes.
+    pub(crate) own_bytes: u64,
+}
+
+/// What is kept under the key of a change that makes or removes a repository: `7`, or of a fork `7 2 1024`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    pub(crate) id: RepositoryId,
+    pub(crate) n_shared: usize,
+    pub(crate) own_bytes: u64,
+}
+
+impl Remembered {
+    fn parse(kept: &str) -> Option<Self> {
+        let mut words = kept.split(' ');
+        let id = words.next()?.parse().ok().map(RepositoryId::new)?;
+        let mut number = || words.next().map_or(Some(0), |word| word.parse::<u64>().ok());
+        let (n_shared, own_bytes) = (number()?, number()?);
+        Some(Self { id, n_shared: usize::try_from(n_shared).unwrap_or(usize::MAX), own_bytes })
+    }
 }
 
 /// Why a repository was not made or not deleted.
@@ -100,13 +120,13 @@ impl Repositories {
         let id: RepositoryId = self.engine.ids.next().await?;
         loop {
             if let Some(made) = self.repeated(key.as_deref()).await? {
-                return Ok(made);
+                return Ok(made.id);
             }
             let now = self.engine.clock.now_ms();
             let made = self.engine.db.transaction(|tx| {
                 let (key, also) = (key.as_deref(), &also);
                 Box::pin(async move {
-                    match write(tx, id, new, key, now).await? {
+                    match write(tx, id, new, key.map(|key| (key, id.to_string())), now).await? {
                         Written::Yes => {}
                         Written::Taken(conflict) => return Err(Abort::Life(LifeError::Taken(conflict))),
                         Written::Repeated => return Err(Abort::Repeated),
@@ -168,10 +188,10 @@ impl Repositories {
     }
 
     /// Finds the repository that a change of the same key was about.
-    pub(crate) async fn repeated(&self, key: Option<&str>) -> Result<Option<RepositoryId>, StoreError> {
+    pub(crate) async fn repeated(&self, key: Option<&str>) -> Result<Option<Remembered>, StoreError> {
         let Some(key) = key else { return Ok(None) };
         let kept = idempotency::find(&mut self.engine.db.read().await?, NO_REPOSITORY, key).await?;
-        Ok(kept.and_then(|kept| kept.parse().ok()).map(RepositoryId::new))
+        Ok(kept.as_deref().and_then(Remembered::parse))
     }
 }
 
@@ -186,11 +206,11 @@ pub(crate) async fn write(
     conn: &mut Conn,
     id: RepositoryId,
     new: &NewRepository,
-    key: Option<&str>,
+    kept: Option<(&str, String)>,
     now: i64,
 ) -> Result<Written, StoreError> {
-    if let Some(key) = key
-        && !idempotency::put(conn, NO_REPOSITORY, key, &id.to_string(), now).await?
+    if let Some((key, answer)) = kept
+        && !idempotency::put(conn, NO_REPOSITORY, key, &answer, now).await?
     {
         return Ok(Written::Repeated);
     }
@@ -217,6 +237,11 @@ impl Birth {
         self.new.idempotency_key.as_deref().map(|key| format!("fork:{key}"))
     }
 
+    /// What is kept under it.
+    pub(crate) fn answer(&self, id: RepositoryId) -> String {
+        format!("{id} {} {}", self.shared.len(), self.own_bytes)
+    }
+
     /// Links the packs of the other repository, whose rows are locked from here on, so that nobody takes them away; false
     /// if one is gone already.
     pub(crate) async fn share(
@@ -236,5 +261,20 @@ impl Birth {
     /// Adds up what is shared: it counts for each who has it.
     pub(crate) fn shared_bytes(&self) -> i64 {
         self.shared.iter().map(|pack| pack.size_bytes).fold(0, i64::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hakata_names::RepositoryId;
+
+    use super::Remembered;
+
+    #[test]
+    fn answers_with_and_without_numbers_are_read() {
+        let id = RepositoryId::new(7);
+        assert_eq!(Remembered::parse("7"), Some(Remembered { id, n_shared: 0, own_bytes: 0 }));
+        assert_eq!(Remembered::parse("7 2 1024"), Some(Remembered { id, n_shared: 2, own_bytes: 1_024 }));
+        assert_eq!(Remembered::parse("7 x"), None);
     }
 }

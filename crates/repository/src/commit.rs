@@ -38,6 +38,7 @@ use crate::refresh::{Needed, change};
 use crate::repository::Repository;
 use crate::snapshots::Step;
 use crate::stage::{self, SmallPacks};
+pub use replay::KeptAnswer;
 use rows::RowIds;
 use transaction::{Attempt, Done, Given};
 

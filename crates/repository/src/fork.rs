@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use hakata_git::GitDir;
 use hakata_git::quarantine::{Fsck, IndexedPack, PackLimits, Quarantine};
 use hakata_git::refs::Ref;
 use hakata_git::share::{self, ShareError, Split};
@@ -15,7 +16,7 @@ use hakata_runtime::blocking::BlockingError;
 use hakata_store::packs::{self, Pack};
 use hakata_store::{Conflict, StoreError};
 
-use crate::birth::{Birth, NewRepository};
+use crate::birth::{Birth, NewRepository, Remembered};
 use crate::cache::stem_of;
 use crate::commit::{CommitError, Rows};
 use crate::engine::{OpenError, Repositories};
@@ -78,11 +79,28 @@ pub enum ForkError {
     Busy(#[source] BlockingError),
 }
 
+impl From<Remembered> for Forked {
+    fn from(made: Remembered) -> Self {
+        Self { id: made.id, n_shared: made.n_shared, own_bytes: made.own_bytes }
+    }
+}
+
 /// What a fork will consist of.
 struct Parts {
     refs: Vec<Ref>,
     shared: Vec<Pack>,
     offered: Offered,
+}
+
+impl Repositories {
+    /// Finds the fork that was made before under this key, whatever became of its source.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn find_forked(&self, idempotency_key: &str) -> Result<Option<Forked>, StoreError> {
+        let made = self.repeated(Some(&format!("fork:{idempotency_key}"))).await?;
+        Ok(made.map(Forked::from))
+    }
 }
 
 impl Repository {
@@ -101,15 +119,15 @@ impl Repository {
                 default_ref: source.default_ref().clone(),
                 ..fork.new.clone()
             };
-            let birth = Birth { new, shared: Vec::new() };
-            if let Some(id) = repositories.repeated(birth.key().as_deref()).await? {
-                return Ok(Forked { id, n_shared: 0, own_bytes: 0 });
+            let birth = Birth { new, shared: Vec::new(), own_bytes: 0 };
+            if let Some(made) = repositories.repeated(birth.key().as_deref()).await? {
+                return Ok(made.into());
             }
             let Parts { refs, shared, offered } = source.parts_of(fork).await?;
             let own_bytes =
                 offered.pack.as_ref().filter(|pack| pack.n_objects > 0).map_or(0, |pack| pack.size_bytes);
             let forked = Forked { id, n_shared: shared.len(), own_bytes };
-            let prepared = prepare(Birth { shared, ..birth }, refs, offered, fork.actor);
+            let prepared = prepare(Birth { shared, own_bytes, ..birth }, refs, offered, fork.actor);
             let born = Self { engine: self.engine.clone(), id, state: source.state.clone() };
             match born.commit(prepared, also.clone()).await {
                 Ok(_) => return Ok(forked),
@@ -122,6 +140,16 @@ impl Repository {
                 Err(error) => return Err(ForkError::Commit(error)),
             }
         }
+    }
+
+    /// Leaves out the packs that a directory has not: they came after its version, so its refs do not need them.
+    async fn here(&self, dir: &GitDir, mut packs: Vec<Pack>) -> Result<Vec<Pack>, ForkError> {
+        let dir = dir.path().join("objects/pack");
+        let work = move || {
+            packs.retain(|pack| dir.join(format!("{}.idx", stem_of(pack.id))).exists());
+            packs
+        };
+        self.engine.blocking.run(work).await.map_err(ForkError::Busy)
     }
 
     /// Decides what is shared, and copies the rest.
@@ -141,6 +169,7 @@ impl Repository {
         candidates.sort_by_key(|pack| std::cmp::Reverse(pack.size_bytes));
         candidates.truncate(MAX_SHARED);
         let (git, dir) = (&self.engine.git, base.dir());
+        let mut candidates = self.here(dir, candidates).await?;
         let stems: Vec<String> = candidates.iter().map(|pack| stem_of(pack.id)).collect();
         let found = share::split(git, dir, self.format(), &tips, &stems).await;
         let Split { wholly, has_rest } = found.map_err(ForkError::Share)?;
@@ -189,6 +218,7 @@ fn prepare(birth: Birth, refs: Vec<Ref>, offered: Offered, actor: Option<UserId>
         staged: None,
         default_quota: None,
         birth: Some(birth),
+        unmoved: None,
         n_attempts: 0,
     }
 }

@@ -42,6 +42,8 @@ pub struct Import {
     pub reason: Reason,
     /// How much may be brought in; `None` for no limit.
     pub quota: Option<ImportQuota>,
+    /// A name for the change, under which its answer is kept.
+    pub idempotency_key: Option<String>,
 }
 
 /// The quotas that hold for an import, as they hold for a push.
@@ -63,6 +65,7 @@ impl Import {
             actor: None,
             reason: Reason::Import,
             quota: None,
+            idempotency_key: None,
         }
     }
 }
@@ -255,7 +258,7 @@ impl Repository {
             atomicity: Atomicity::Each,
             policy_version: row.policy_version,
             default_ref: self.new_head(foreign),
-            idempotency_key: None,
+            idempotency_key: import.idempotency_key.clone(),
         })
     }
 

@@ -43,6 +43,8 @@ pub struct Prepared {
     pub(crate) default_quota: Option<u64>,
     /// The repository itself, if this change makes it.
     pub(crate) birth: Option<Birth>,
+    /// Where the ref was that the change would have moved.
+    pub(crate) unmoved: Option<Oid>,
     pub(crate) n_attempts: u32,
 }
 
@@ -62,6 +64,7 @@ impl Prepared {
             staged: None,
             default_quota: None,
             birth: None,
+            unmoved: None,
             n_attempts: 0,
         }
     }
@@ -97,6 +100,14 @@ impl Prepared {
     #[must_use]
     pub fn within_quota(mut self, default_bytes: u64) -> Self {
         self.default_quota = Some(default_bytes);
+        self
+    }
+
+    /// Says that a ref is where the change would have moved it: kept with the answer, so that a repetition under its key
+    /// is told so although the ref may be elsewhere by then.
+    #[must_use]
+    pub fn unmoved(mut self, at: Oid) -> Self {
+        self.unmoved = Some(at);
         self
     }
 

@@ -9,6 +9,7 @@ use hakata_git::objects::{Objects, ReadError};
 use hakata_git::quarantine::{
     ConnectivityError, Fsck, IndexPackError, IndexedPack, LargeObject, PackLimits, Quarantine, SizeError, Why,
 };
+use hakata_git::write::WriteError;
 use hakata_names::{Oid, RefName, RefUpdate, RepositoryId, TreePath};
 use hakata_runtime::blocking::BlockingError;
 use hakata_runtime::fault;
@@ -71,6 +72,9 @@ pub enum ReceiveError {
     /// The quarantine cannot be made.
     #[error("making a quarantine")]
     Quarantine(#[source] io::Error),
+    /// It cannot be made.
+    #[error("making what is offered")]
+    Make(#[source] WriteError),
     /// What was made cannot be packed.
     #[error("packing what was made")]
     Pack(#[source] io::Error),
@@ -264,6 +268,11 @@ impl Received {
         self.objects.as_ref()
     }
 
+    /// Finds the object behind a new tip that is an annotated tag.
+    pub fn peeled(&self, tip: &Oid) -> Option<Oid> {
+        self.peeled.get(tip).copied()
+    }
+
     /// Lists objects over the limit, the largest first, some of them with a path.
     pub fn large(&self) -> &[TooLarge] {
         &self.large
@@ -291,6 +300,7 @@ impl Received {
             staged: self.staged,
             default_quota: None,
             birth: None,
+            unmoved: None,
             n_attempts: 0,
         }
     }

@@ -15,6 +15,9 @@ use crate::read::EntryKind;
 /// Longest part of a line that heads a hunk, in bytes. Source: git's `func_line` buffer.
 const MAX_HEADING: usize = 80;
 
+/// What the ends of two versions are compared by, in bytes. Source: `trim_common_tail` of git.
+const TAIL_BLOCK: usize = 1_024;
+
 /// Which whitespace counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Whitespace {
@@ -189,6 +192,8 @@ struct Sides<'a> {
 }
 
 fn compare(old: &Bytes, new: &Bytes, options: &FileOptions, into: &mut FileDiff) {
+    let n_common = if options.context == 0 { common_tail(old, new) } else { 0 };
+    let (old, new) = (&old.slice(..old.len() - n_common), &new.slice(..new.len() - n_common));
     let sides = Sides { old, new, old_lines: split(old), new_lines: split(new) };
     let mut input = InternedInput::<Cow<'_, [u8]>>::default();
     input.update_before(sides.old_lines.iter().map(|line| key(line, options.whitespace)));
@@ -217,6 +222,16 @@ fn compare(old: &Bytes, new: &Bytes, options: &FileOptions, into: &mut FileDiff)
         }
     }
     into.hunks = Ok(hunks);
+}
+
+/// Counts the bytes at the end of both versions that git does not look at where no lines around a change are asked for.
+/// Whole lines; a change that could stand in several places does not move there.
+fn common_tail(old: &[u8], new: &[u8]) -> usize {
+    let blocks = old.rchunks_exact(TAIL_BLOCK).zip(new.rchunks_exact(TAIL_BLOCK));
+    let n_common = blocks.take_while(|(old, new)| old == new).count() * TAIL_BLOCK;
+    let tail = &old[old.len() - n_common..];
+    let torn = tail.iter().position(|byte| *byte == b'\n').map_or(n_common, |end| end + 1);
+    n_common - torn
 }
 
 /// Lines that took the place of others; one of the two may be empty.

@@ -19,11 +19,11 @@ pub enum MergesOnTheWay {
 
 impl Objects {
     /// Lists the commits of `head` that `base` has not, the oldest first, as `git rebase` takes them over: without merges
-    /// and without those that `base` has in the form of another commit with the same change.
+    /// and without those that `base` has in the form of another commit with the same change. Up to `max` of them, and one
+    /// more if there are more.
     ///
     /// # Errors
-    /// [`ReadError::Invalid`] for more than `max` commits, or for a merge if there must be none;
-    /// [`ReadError::Exhausted`], [`ReadError::Child`].
+    /// [`ReadError::Invalid`] for a merge if there must be none; [`ReadError::Exhausted`], [`ReadError::Child`].
     pub async fn rebase_series(
         &self,
         base: Oid,
@@ -40,11 +40,7 @@ impl Objects {
             }
         }
         let flags = ["--reverse", "--topo-order", "--no-merges", "--cherry-pick", "--right-only"];
-        let series = self.rev_list(&flags, format!("{base}...{head}"), max, allowance).await?;
-        if series.len() > max {
-            return Err(ReadError::Invalid(format!("more than {max} commits cannot be rebased")));
-        }
-        Ok(series)
+        self.rev_list(&flags, format!("{base}...{head}"), max, allowance).await
     }
 
     /// Lists commits, one more than `max` of them if there are more.

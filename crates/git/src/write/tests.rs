@@ -1,6 +1,8 @@
 use hakata_names::{ObjectFormat, Oid, RefName};
 
-use super::{Bounds, EntryMode, NewCommit, NewEntry, NewObjects, NewTag, Signer, WriteError, clean_message};
+use super::{
+    Bounds, EntryMode, LongBlobs, NewCommit, NewEntry, NewObjects, NewTag, Signer, WriteError, clean_message,
+};
 use crate::GitDir;
 use crate::objects::Kind;
 use crate::quarantine::{PackLimits, Quarantine};
@@ -28,9 +30,50 @@ fn oid(hex: &[u8]) -> Oid {
 async fn take_in(bench: &Bench, base: &GitDir, objects: NewObjects) -> Quarantine {
     let format = objects.format();
     let quarantine = Quarantine::create(&bench.root.path().join("q"), Some(base), format).unwrap();
-    let pack = objects.into_pack().unwrap();
-    quarantine.index_pack(&bench.git, &mut &pack[..], &PackLimits::default()).await.unwrap();
+    let mut pack = objects.into_pack().unwrap();
+    quarantine.index_pack(&bench.git, &mut pack, &PackLimits::default()).await.unwrap();
     quarantine
+}
+
+#[tokio::test]
+async fn long_contents_are_named_and_packed_as_they_come() {
+    let bench = Bench::new().await;
+    for format in BOTH {
+        let dir = bench.repository(format);
+        let mut long = LongBlobs::new(format, tempfile::tempfile().unwrap());
+        let noise: Vec<u8> =
+            (0..300_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+        let contents = [b"".to_vec(), b"short".to_vec(), noise, b"short".to_vec(), vec![b'x'; 70_000]];
+        let mut oids = Vec::new();
+        for content in &contents {
+            long.begin(content.len() as u64).unwrap();
+            for piece in content.chunks(7_001) {
+                assert!(long.write(piece).unwrap().is_empty());
+            }
+            oids.push(long.end().unwrap());
+        }
+        long.begin(3).unwrap();
+        assert_eq!((long.write(b"ab").unwrap(), long.left_bytes()), (&b""[..], 1));
+        assert_eq!(long.write(b"cde").unwrap(), b"de", "what follows belongs to the next");
+        oids.push(long.end().unwrap());
+        let mut objects = made(format).with_long(long);
+        assert_eq!((objects.blob(b"short".to_vec()).unwrap(), objects.len()), (oids[1], 5), "each once");
+        oids.push(objects.blob(b"in memory".to_vec()).unwrap());
+        let names = ["a", "b", "c", "d", "e", "f", "g"];
+        let entries = names.iter().zip(&oids).map(|(name, oid)| entry(name, EntryMode::FILE, *oid));
+        let tree = objects.tree(entries.collect()).unwrap();
+        let quarantine = take_in(&bench, &dir, objects).await;
+        let contents = contents.into_iter().chain([b"abc".to_vec(), b"in memory".to_vec()]);
+        for (oid, content) in oids.iter().zip(contents) {
+            let read = testing::pipe(quarantine.dir(), &["cat-file", "blob", &oid.to_string()], b"");
+            assert!(read == content, "{oid}");
+        }
+        testing::git(quarantine.dir(), &["rev-list", "--objects", "--quiet", &tree.to_string()]);
+    }
+    let mut long = LongBlobs::new(ObjectFormat::Sha1, tempfile::tempfile().unwrap());
+    long.begin(2).unwrap();
+    long.write(b"a").unwrap();
+    assert!(matches!(long.end(), Err(WriteError::Invalid(_))), "a byte is missing");
 }
 
 #[tokio::test]

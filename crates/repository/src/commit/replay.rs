@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! {"version": 7, "event": 12, "refs": [["726566732f…", null], ["726566732f…", {"stale": "8ab6…"}]]}
+//! {"version": null, "event": null, "refs": [["726566732f…", null]], "unmoved": "8ab6…"}
 //! ```
 //! Ref names are bytes, hence hexadecimal.
 
@@ -12,15 +13,42 @@ use serde::{Deserialize, Serialize};
 use crate::outcome::{Committed, RefRefusal};
 use crate::repository::Repository;
 
+/// What a change was answered that is repeated under its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptAnswer {
+    /// What was committed; no version if there was nothing to commit.
+    pub committed: Committed,
+    /// Where the ref was that the change would have moved, if it was where it should go already.
+    pub unmoved: Option<Oid>,
+}
+
 impl Repository {
     /// Finds the answer that a change of this key was given; `None` if there was none. For callers whose work leads to
     /// another change when it is repeated: the commit itself asks as well. One question to the database.
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn answer_kept(&self, idempotency_key: &str) -> Result<Option<Committed>, StoreError> {
+    pub async fn answer_kept(&self, idempotency_key: &str) -> Result<Option<KeptAnswer>, StoreError> {
         let kept = idempotency::find(&mut self.engine.db.read().await?, self.id, idempotency_key).await?;
         Ok(kept.as_deref().and_then(parse))
+    }
+
+    /// Keeps under a key that a change had nothing to do, as a ref was where it should go already. Repeated later, when
+    /// the ref is elsewhere, it would do something. False if there is another answer under this key.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn keep_unmoved(
+        &self,
+        idempotency_key: &str,
+        name: &RefName,
+        at: &Oid,
+    ) -> Result<bool, StoreError> {
+        let nothing = Committed { version: None, event: None, refs: vec![(name.clone(), Ok(()))] };
+        let kept = encode(&nothing, Some(at));
+        let now = self.engine.clock.now_ms();
+        let mut conn = self.engine.db.write().await?;
+        idempotency::put(&mut conn, self.id, idempotency_key, &kept, now).await
     }
 
     /// Finds where the change that made a version moved a ref to; `None` if it did not move it, removed it, or was long
@@ -39,6 +67,8 @@ struct Kept {
     version: Option<i64>,
     event: Option<i64>,
     refs: Vec<(String, Option<KeptRefusal>)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unmoved: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,15 +83,19 @@ enum KeptRefusal {
 }
 
 /// Writes an answer down.
-pub(super) fn encode(committed: &Committed) -> String {
+pub(super) fn encode(committed: &Committed, unmoved: Option<&Oid>) -> String {
     let refs = committed.refs.iter().map(|(name, answer)| (hex(name), answer.as_ref().err().map(keep)));
-    let kept =
-        Kept { version: committed.version, event: committed.event.map(EventId::get), refs: refs.collect() };
+    let kept = Kept {
+        version: committed.version,
+        event: committed.event.map(EventId::get),
+        refs: refs.collect(),
+        unmoved: unmoved.map(Oid::to_string),
+    };
     serde_json::to_string(&kept).unwrap_or_default()
 }
 
 /// Reads an answer; `None` if it is not one that we write.
-pub(super) fn parse(text: &str) -> Option<Committed> {
+pub(super) fn parse(text: &str) -> Option<KeptAnswer> {
     let kept: Kept = serde_json::from_str(text).ok()?;
     let refs = kept.refs.into_iter().map(|(name, refusal)| {
         let answer = match refusal {
@@ -70,11 +104,13 @@ pub(super) fn parse(text: &str) -> Option<Committed> {
         };
         Some((name_of(&name)?, answer))
     });
-    Some(Committed {
+    let committed = Committed {
         version: kept.version,
         event: kept.event.map(EventId::new),
         refs: refs.collect::<Option<Vec<_>>>()?,
-    })
+    };
+    let unmoved = kept.unmoved.map(|hex| Oid::parse_hex(hex.as_bytes()));
+    Some(KeptAnswer { committed, unmoved: unmoved.transpose().ok()? })
 }
 
 fn keep(refusal: &RefRefusal) -> KeptRefusal {
@@ -116,7 +152,7 @@ fn name_of(hex: &str) -> Option<RefName> {
 mod tests {
     use hakata_names::{EventId, Oid, RefName};
 
-    use super::{encode, parse};
+    use super::{KeptAnswer, encode, parse};
     use crate::outcome::{Committed, RefRefusal};
 
     #[test]
@@ -136,7 +172,10 @@ mod tests {
             refusals.into_iter().map(|refusal| (name(b"refs/heads/a"), Err(refusal))).collect();
         refs.push((name(b"refs/heads/b"), Ok(())));
         let committed = Committed { version: Some(7), event: Some(EventId::new(3)), refs };
-        assert_eq!(parse(&encode(&committed)), Some(committed));
+        for unmoved in [None, Some(oid)] {
+            let kept = KeptAnswer { committed: committed.clone(), unmoved };
+            assert_eq!(parse(&encode(&committed, unmoved.as_ref())), Some(kept));
+        }
         assert_eq!(parse("{}"), None);
     }
 }

@@ -136,7 +136,11 @@ async fn steps(conn: &mut Conn, given: Given<'_>, also: &impl Rows, at: i64) -> 
     fault::point("commit.refs");
     let committed = prepared.answers(moved.answers, Some((version, ids.event)));
     let change = Change { repository, version, intent, at, ids };
-    write_rows(conn, change, &committed, &moved.moves).await?;
+    write_rows(conn, change, &moved.moves).await?;
+    if let Some(key) = &intent.idempotency_key {
+        let kept = replay::encode(&committed, prepared.unmoved.as_ref());
+        idempotency::put(conn, repository, key, &kept, at).await?;
+    }
     count_size(conn, repository, prepared).await?;
     also(conn, &committed).await?;
     fault::point("commit.rows");
@@ -147,7 +151,9 @@ async fn steps(conn: &mut Conn, given: Given<'_>, also: &impl Rows, at: i64) -> 
 /// Writes the row of a repository that this change makes.
 async fn born(conn: &mut Conn, given: Given<'_>, at: i64) -> Result<(), Abort> {
     let Some(birth) = &given.prepared.birth else { return Ok(()) };
-    match birth::write(conn, given.repository, &birth.new, birth.key().as_deref(), at).await? {
+    let key = birth.key();
+    let kept = key.as_deref().map(|key| (key, birth.answer(given.repository)));
+    match birth::write(conn, given.repository, &birth.new, kept, at).await? {
         Written::Yes => Ok(()),
         Written::Taken(conflict) => Err(Attempt::Taken(conflict).into()),
         Written::Repeated => Err(Attempt::Repeated.into()),
@@ -158,25 +164,16 @@ async fn born(conn: &mut Conn, given: Given<'_>, at: i64) -> Result<(), Abort> {
 async fn kept_answer(conn: &mut Conn, given: Given<'_>) -> Result<Option<Committed>, StoreError> {
     let Some(key) = &given.prepared.intent.idempotency_key else { return Ok(None) };
     let kept = idempotency::find(conn, given.repository, key).await?;
-    Ok(kept.as_deref().and_then(replay::parse))
+    Ok(kept.as_deref().and_then(replay::parse).map(|kept| kept.committed))
 }
 
-/// Everything of step 5 that is not the caller's.
-async fn write_rows(
-    conn: &mut Conn,
-    change: Change<'_>,
-    committed: &Committed,
-    moves: &[RefMove],
-) -> Result<(), StoreError> {
-    let Change { repository, intent, at, .. } = change;
+/// What step 5 tells others of a change.
+async fn write_rows(conn: &mut Conn, change: Change<'_>, moves: &[RefMove]) -> Result<(), StoreError> {
+    let Change { repository, intent, .. } = change;
     if let Some(name) = &intent.default_ref {
         repositories::point_head(conn, repository, name).await?;
     }
-    rows::write(conn, change, moves).await?;
-    if let Some(key) = &intent.idempotency_key {
-        idempotency::put(conn, repository, key, &replay::encode(committed), at).await?;
-    }
-    Ok(())
+    rows::write(conn, change, moves).await
 }
 
 /// Adds the pack to what the repository and its owner use. The owner's row comes last, since changes of all its

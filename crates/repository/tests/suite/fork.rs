@@ -9,7 +9,7 @@ use hakata_store::repositories::{self, Erased};
 use hakata_store::{RepositoryState, Visibility, on_every_engine, packs};
 use tokio::sync::Notify;
 
-use crate::fixture::{World, branch, delete, git, make, moved, noise};
+use crate::fixture::{World, branch, delete, git, make, moved, node, noise};
 
 fn new(owner: OwnerId, name: &str) -> NewRepository {
     NewRepository {
@@ -88,6 +88,23 @@ on_every_engine! {
         let objects = git(cache.dir().path(), &["cat-file", "--batch-all-objects", "--batch-check"]);
         let reachable = git(cache.dir().path(), &["rev-list", "--objects", "--all"]);
         assert_eq!(objects.lines().count(), reachable.lines().count(), "nothing is in it that no ref leads to");
+        world.assert_sound(forked.id).await;
+    }
+
+    /// A fork of a version is not disturbed by packs that came after it and that its directory does not have.
+    async fn a_fork_does_not_lean_on_packs_that_came_meanwhile(database: TestDatabase) {
+        let world = World::new(database).await;
+        let source = world.source().await;
+        let data = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(world.data.path().join("blobs"), data.path().join("blobs")).unwrap();
+        let other = node(&world.db, data.path(), &world.clock, |_| {}).await;
+        let before = other.repositories.open(source).await.unwrap();
+        drop(before.cache().await.unwrap());
+        let tip = before.snapshot().head_target().unwrap();
+        let later = world.client.commit(&noise(100_000), &[tip]);
+        world.push_ok(source, vec![moved("refs/heads/main", tip, later)]).await;
+        let forked = before.fork(&world.fork("fork"), no_rows).await.unwrap();
+        assert_eq!((world.open(forked.id).await.snapshot().head_target(), forked.n_shared), (Some(tip), 1));
         world.assert_sound(forked.id).await;
     }
 

@@ -75,6 +75,36 @@ async fn hunks_are_git_s() {
     }
 }
 
+/// Without lines around a change git leaves out what both versions end with, by blocks, and then moves changes no
+/// further.
+#[tokio::test]
+async fn changes_stand_where_git_lets_them_end() {
+    let lengths = (1_000..1_040).chain(2_030..2_060);
+    let files = |middle: &str| -> Files {
+        let text = |n: usize| format!("one\n\n{middle}{}\n", "x".repeat(n));
+        lengths.clone().map(|n| (format!("f{n}").into_bytes(), (0o100_644, text(n).into_bytes()))).collect()
+    };
+    let commits = [
+        Made { files: files(""), ..Made::default() },
+        Made { files: files("two\n\n"), parents: vec![0], ..Made::default() },
+    ];
+    let zoo = Zoo::make(ObjectFormat::Sha1, &commits).await;
+    let objects = zoo.objects().await;
+    let (old, new) = (zoo.commits[0], zoo.commits[1]);
+    for context in [0, 1] {
+        let file = FileOptions { context, ..FileOptions::default() };
+        let query = DiffQuery { old: Some(old), new: Some(new), file, ..DiffQuery::default() };
+        let mut found = Vec::new();
+        let mut diff = objects.diff(&query, &Allowance::default()).await.unwrap();
+        while let Some(file) = diff.next().await.unwrap() {
+            found.extend(render(&file));
+        }
+        let args = ["diff-tree", "-p", &format!("-U{context}"), &old.to_string(), &new.to_string()];
+        let expected = bodies(&testing::pipe(&zoo.dir, &args, b"")).concat();
+        assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(&expected), "{args:?}");
+    }
+}
+
 /// A heading is cut by bytes, but never within a character; what is no text ends it.
 #[tokio::test]
 async fn headings_end_as_git_s_do() {

@@ -67,9 +67,9 @@ async fn judged(zoo: &Zoo, replay: Replay) -> Oid {
     }
     let parent = zoo.bench.root.path().join("quarantine");
     let quarantine = Quarantine::create(&parent, Some(&zoo.dir), made.format()).unwrap();
-    let pack = made.into_pack().unwrap();
+    let mut pack = made.into_pack().unwrap();
     let limits = PackLimits { fsck: Fsck::Strict, ..PackLimits::default() };
-    quarantine.index_pack(&zoo.bench.git, &mut &pack[..], &limits).await.unwrap();
+    quarantine.index_pack(&zoo.bench.git, &mut pack, &limits).await.unwrap();
     testing::git(quarantine.dir(), &["rev-list", "--objects", "--quiet", &tip.to_string()]);
     tip
 }
@@ -133,7 +133,7 @@ async fn a_rebase_makes_the_commits_of_git() {
         assert!(refused.await.unwrap_err().to_string().contains(&zoo.commits[8].to_string()));
         let few = zoo.objects().await;
         let few = few.rebase_series(zoo.commits[3], zoo.commits[9], MergesOnTheWay::Flatten, 2, &ALLOWANCE);
-        assert!(few.await.unwrap_err().to_string().contains("more than 2 commits"));
+        assert_eq!(few.await.unwrap().len(), 3, "one more says that there are more");
     }
 }
 

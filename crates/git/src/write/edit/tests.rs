@@ -60,8 +60,8 @@ impl Made {
         let (made, root) = edited.await.unwrap()?;
         let quarantine =
             Quarantine::create(&self.bench.root.path().join("q"), Some(&self.dir), format).unwrap();
-        let pack = made.into_pack().unwrap();
-        quarantine.index_pack(&self.bench.git, &mut &pack[..], &PackLimits::default()).await.unwrap();
+        let mut pack = made.into_pack().unwrap();
+        quarantine.index_pack(&self.bench.git, &mut pack, &PackLimits::default()).await.unwrap();
         let dir = quarantine.dir();
         let listed = testing::git(dir, &["ls-tree", "-r", &root.to_string()]);
         let line = |line: &str| {
