@@ -26,10 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = prost_build::Config::new();
     config.bytes(["."]);
     wire::attributes(&described, &mut config);
-    config.service_generator(Box::new(operations::Generator::new(
-        wire::with_cursor(&described),
-        wire::limits(&described),
-    )));
+    config.service_generator(Box::new(operations::Generator::new(wire::with_cursor(&described))));
     std::fs::write(to.join("words.rs"), wire::words(&described))?;
     config.compile_fds(described)?;
     Ok(())

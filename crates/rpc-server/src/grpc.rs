@@ -25,6 +25,9 @@ mod serve;
 
 use serve::Serve;
 
+/// What stands in front of a message. Source: gRPC over HTTP2, "Length-Prefixed-Message".
+const FRAME_BYTES: u64 = 5;
+
 /// Answers calls; cheap to clone.
 #[derive(Clone)]
 pub struct Grpc {
@@ -83,6 +86,12 @@ impl Grpc {
             REFUSED.get((Protocol::Grpc, Refusal::Unauthenticated)).inc();
             return to_tonic(&status).into_http();
         }
+        // Requests in parts are bounded by what they bring.
+        let bounded = |body: Body| match operation.uploads() {
+            true => body,
+            false => body.limit(self.settings.max_request_bytes as u64 + FRAME_BYTES),
+        };
+        let request = request.map(bounded);
         let serve = Serve { operations: self.operations.clone(), settings: self.settings.clone(), request };
         operation.visit(serve).await
     }

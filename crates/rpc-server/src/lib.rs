@@ -23,6 +23,6 @@ pub use grpc::Grpc;
 pub use local::Local;
 pub use metrics::metrics;
 pub use msgpack::Msgpack;
-pub use settings::Settings;
+pub use settings::{Limits, Settings};
 pub use spool::{Bounds as SpoolBounds, Spool};
 pub use tokens::Tokens;

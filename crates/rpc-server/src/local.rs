@@ -15,6 +15,7 @@ use crate::settings::Settings;
 
 mod blobs;
 mod commits;
+mod contents;
 mod diffs;
 mod failure;
 mod made;
@@ -28,6 +29,7 @@ mod server;
 mod trees;
 
 use commits::last_commits::KeptLastCommits;
+use contents::Uploads;
 use failure::status;
 
 /// Answers operations; cheap to clone.
@@ -42,6 +44,7 @@ struct Inner {
     last_commits: Arc<KeptLastCommits>,
     /// What trees are written in.
     languages: quick_cache::sync::Cache<Oid, LanguagesResponse>,
+    uploads: Arc<Uploads>,
 }
 
 impl Local {
@@ -49,7 +52,8 @@ impl Local {
     pub fn new(repositories: Repositories, git_version: String, settings: Settings) -> Self {
         let last_commits = Arc::new(KeptLastCommits::new(settings.last_commits_bytes));
         let languages = quick_cache::sync::Cache::new(commits::MAX_KNOWN);
-        Self(Arc::new(Inner { repositories, git_version, settings, last_commits, languages }))
+        let uploads = Arc::default();
+        Self(Arc::new(Inner { repositories, git_version, settings, last_commits, languages, uploads }))
     }
 
     /// Finds the row of a repository. One question to the database.

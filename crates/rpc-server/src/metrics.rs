@@ -17,6 +17,18 @@ pub(crate) static REFUSED: CounterFamily<(Protocol, Refusal)> = CounterFamily::n
     "Connections and requests that reached no operation, by reason",
 );
 
+pub(crate) static LIMITS_MET: CounterFamily<Limit> = CounterFamily::new(
+    "hakata_rpc_limits_met_total",
+    "Calls that were refused, or answered in part, because of what one call may have",
+);
+pub(crate) static WAITING: GaugeFamily<Waiting> = GaugeFamily::new(
+    "hakata_rpc_waiting",
+    "What waits on MessagePack-RPC connections for the next question of its caller",
+);
+pub(crate) static UPLOADING: Gauge = Gauge::new(
+    "hakata_rpc_uploading_bytes",
+    "Room taken by contents that come beside the requests of calls under way",
+);
 pub(crate) static SPOOLED: Gauge =
     Gauge::new("hakata_rpc_spooled_bytes", "Bytes of long answers in files, waiting for their next page");
 pub(crate) static LAST_COMMITS: CounterFamily<Source> = CounterFamily::new(
@@ -25,6 +37,63 @@ pub(crate) static LAST_COMMITS: CounterFamily<Source> = CounterFamily::new(
 );
 pub(crate) static LAST_COMMITS_BYTES: Gauge =
     Gauge::new("hakata_rpc_last_commits_bytes", "Memory of last commits that are kept, estimated");
+
+/// What one call may not have too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Limit {
+    Changes,
+    Commits,
+    Refs,
+    Pairs,
+    Objects,
+    Names,
+    Found,
+    Upload,
+    Uploads,
+    Made,
+}
+
+impl Label for Limit {
+    const KEY: &'static str = "limit";
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Changes => "changes",
+            Self::Commits => "commits",
+            Self::Refs => "refs",
+            Self::Pairs => "pairs",
+            Self::Objects => "objects",
+            Self::Names => "names",
+            Self::Found => "found",
+            Self::Upload => "upload",
+            Self::Uploads => "uploads",
+            Self::Made => "made",
+        }
+    }
+}
+
+/// What waits for the next question of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Waiting {
+    /// An answer, under a handle.
+    Answer,
+    /// An answer, where its cursor says.
+    Cursor,
+    /// A request that comes in parts.
+    Request,
+}
+
+impl Label for Waiting {
+    const KEY: &'static str = "what";
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Cursor => "cursor",
+            Self::Request => "request",
+        }
+    }
+}
 
 /// Where the last commits of a directory came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,5 +180,16 @@ impl Label for Refusal {
 
 /// Lists the metrics that this crate keeps, for [`hakata_runtime::metrics::register`].
 pub fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&CALLS, &SECONDS, &OPEN, &REFUSED, &LAST_COMMITS, &LAST_COMMITS_BYTES, &SPOOLED]
+    vec![
+        &CALLS,
+        &SECONDS,
+        &OPEN,
+        &REFUSED,
+        &LIMITS_MET,
+        &WAITING,
+        &UPLOADING,
+        &SPOOLED,
+        &LAST_COMMITS,
+        &LAST_COMMITS_BYTES,
+    ]
 }

@@ -22,6 +22,7 @@ mod answer;
 mod conversation;
 mod kept;
 mod standing;
+mod upload;
 
 use conversation::{Conversation, End};
 

@@ -3,7 +3,9 @@
 use std::task::Poll;
 
 use futures_util::stream::{self, StreamExt};
-use hakata_rpc::{Answers, Call, Code, Operation, Operations, Status, StreamRpc, UnaryRpc};
+use hakata_rpc::{
+    Answers, Call, Code, Operation, Operations, Pending, Requests, Status, StreamRpc, UnaryRpc, UploadRpc,
+};
 use tokio::time::Instant;
 
 use crate::metrics::{CALLS, OPEN, Outcome, Protocol, SECONDS};
@@ -56,7 +58,20 @@ pub(crate) async fn answered<R: UnaryRpc>(
     request: R::Request,
 ) -> Result<R::Response, Status> {
     let deadline = call.deadline;
-    let answer = R::invoke(operations, call, request);
+    within(deadline, R::invoke(operations, call, request)).await
+}
+
+/// Asks in parts, and waits no longer than the deadline for all of them and the answer.
+pub(crate) async fn uploaded<R: UploadRpc>(
+    operations: &dyn Operations,
+    call: Call,
+    request: Requests<R::Request>,
+) -> Result<R::Response, Status> {
+    let deadline = call.deadline;
+    within(deadline, R::invoke(operations, call, request)).await
+}
+
+async fn within<T>(deadline: Option<Instant>, answer: Pending<T>) -> Result<T, Status> {
     match deadline {
         Some(deadline) => tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(late())),
         None => answer.await,

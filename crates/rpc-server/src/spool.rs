@@ -350,7 +350,7 @@ fn read_parts(
 
 fn broken(what: &str, error: &io::Error) -> Status {
     tracing::error!(error = %error, "{what} a file of a long answer");
-    Status::new(Code::Unavailable, "the server has no room for long answers now")
+    Status::new(Code::Unavailable, "the server has no room for long answers now").retry_after(PATIENCE)
 }
 
 fn given_up() -> Status {
@@ -358,7 +358,7 @@ fn given_up() -> Status {
 }
 
 fn busy(error: &BlockingError) -> Status {
-    Status::new(Code::Unavailable, error.to_string())
+    Status::new(Code::Unavailable, error.to_string()).retry_after(PATIENCE)
 }
 
 #[cfg(test)]

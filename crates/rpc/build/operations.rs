@@ -1,7 +1,7 @@
 //! What is made of the services: a trait each, a type for each operation, and one list of all.
 
 use prost_build::{Method, Service, ServiceGenerator};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// The methods of the idempotency level that a proto gives to operations that only read.
@@ -19,24 +19,73 @@ struct Operation {
     key: String,
     path: String,
     reads: bool,
-    streams: bool,
+    shape: Shape,
     pages: bool,
+    /// What the proto says of it, on one line.
+    about: String,
+}
+
+/// What goes over in parts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Neither,
+    Answer,
+    Request,
+}
+
+impl Shape {
+    fn of(method: &Method) -> Self {
+        match (method.client_streaming, method.server_streaming) {
+            (false, false) => Self::Neither,
+            (false, true) => Self::Answer,
+            (true, false) => Self::Request,
+            (true, true) => panic!("{}: nothing carries requests and answers in parts", method.proto_name),
+        }
+    }
+
+    /// Names the method of whoever carries or visits it.
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Neither => "unary",
+            Self::Answer => "stream",
+            Self::Request => "upload",
+        }
+    }
+
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Neither => "UnaryRpc",
+            Self::Answer => "StreamRpc",
+            Self::Request => "UploadRpc",
+        }
+    }
+
+    /// Writes the parameter behind the call.
+    fn parameter(self, input: &str) -> String {
+        match self {
+            Self::Request => format!("request: crate::call::Requests<{input}>"),
+            Self::Neither | Self::Answer => format!("request: {input}"),
+        }
+    }
+
+    fn answer(self, output: &str) -> String {
+        let shape = if self == Self::Answer { "Answers" } else { "Pending" };
+        format!("crate::call::{shape}<{output}>")
+    }
 }
 
 /// Writes Rust behind the messages.
 pub(crate) struct Generator {
     /// Requests that carry a cursor, as protos name them.
     resumed: BTreeSet<String>,
-    /// The fields of requests that say how much is wanted.
-    limits: BTreeMap<String, String>,
     services: Vec<String>,
     operations: Vec<Operation>,
 }
 
 impl Generator {
     /// Operations that answer in parts and take one of these requests go on behind a cursor.
-    pub(crate) fn new(resumed: BTreeSet<String>, limits: BTreeMap<String, String>) -> Self {
-        Self { resumed, limits, services: Vec::new(), operations: Vec::new() }
+    pub(crate) fn new(resumed: BTreeSet<String>) -> Self {
+        Self { resumed, services: Vec::new(), operations: Vec::new() }
     }
 }
 
@@ -56,11 +105,11 @@ impl ServiceGenerator for Generator {
                 key: format!("{}.{}", snake(&prefix), method.name),
                 path: format!("/{}.{}/{}", service.package, service.proto_name, method.proto_name),
                 reads: method.options.idempotency_level == Some(NO_SIDE_EFFECTS),
-                streams: method.server_streaming,
+                shape: Shape::of(method),
                 pages: method.server_streaming && self.resumed.contains(&method.input_proto_type),
+                about: method.comments.leading.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" "),
             };
-            let limit = self.limits.get(&method.input_proto_type);
-            type_of(&service, method, &operation, limit, buf);
+            type_of(&service, method, &operation, buf);
             self.operations.push(operation);
         }
         buf.push_str("}\n");
@@ -84,21 +133,17 @@ fn comments(lines: &[String], indent: &str, buf: &mut String) {
     }
 }
 
-fn answer(method: &Method, types: &str) -> String {
-    let shape = if method.server_streaming { "Answers" } else { "Pending" };
-    format!("crate::call::{shape}<{types}{}>", method.output_type)
-}
-
 fn trait_of(service: &Service, buf: &mut String) {
     comments(&service.comments.leading, "", buf);
     let _ = writeln!(buf, "pub trait {}: Send + Sync {{", service.name);
     for method in &service.methods {
         comments(&method.comments.leading, "    ", buf);
-        let (name, input) = (&method.name, &method.input_type);
+        let (name, shape) = (&method.name, Shape::of(method));
         let _ = writeln!(
             buf,
-            "    fn {name}(&self, call: crate::call::Call, request: {input}) -> {};",
-            answer(method, "")
+            "    fn {name}(&self, call: crate::call::Call, {}) -> {};",
+            shape.parameter(&method.input_type),
+            shape.answer(&method.output_type)
         );
     }
     buf.push_str("}\n");
@@ -108,26 +153,21 @@ fn trait_of(service: &Service, buf: &mut String) {
 fn transported(service: &Service, module: &str, buf: &mut String) {
     let _ = writeln!(buf, "impl<T: crate::operation::Transport> {} for T {{", service.name);
     for method in &service.methods {
-        let (name, input) = (&method.name, &method.input_type);
-        let carry = if method.server_streaming { "stream" } else { "unary" };
+        let (name, shape) = (&method.name, Shape::of(method));
         let _ = writeln!(
             buf,
-            "    fn {name}(&self, call: crate::call::Call, request: {input}) -> {} {{\n        \
-             crate::operation::Transport::{carry}::<{module}::{}>(self, call, request)\n    }}",
-            answer(method, ""),
+            "    fn {name}(&self, call: crate::call::Call, {}) -> {} {{\n        \
+             crate::operation::Transport::{}::<{module}::{}>(self, call, request)\n    }}",
+            shape.parameter(&method.input_type),
+            shape.answer(&method.output_type),
+            shape.verb(),
             method.proto_name,
         );
     }
     buf.push_str("}\n");
 }
 
-fn type_of(
-    service: &Service,
-    method: &Method,
-    operation: &Operation,
-    limit: Option<&String>,
-    buf: &mut String,
-) {
+fn type_of(service: &Service, method: &Method, operation: &Operation, buf: &mut String) {
     let (name, input, output) = (&method.proto_name, &method.input_type, &method.output_type);
     comments(&method.comments.leading, "    ", buf);
     let _ = writeln!(
@@ -137,13 +177,15 @@ fn type_of(
          const OPERATION: super::Operation = super::Operation::{};\n    }}",
         operation.variant
     );
-    let shape = if method.server_streaming { "StreamRpc" } else { "UnaryRpc" };
+    let shape = operation.shape;
     let _ = writeln!(
         buf,
-        "    impl crate::operation::{shape} for {name} {{\n        \
-         fn invoke(to: &dyn super::Operations, call: crate::call::Call, request: super::{input}) -> {} {{\n            \
+        "    impl crate::operation::{} for {name} {{\n        \
+         fn invoke(to: &dyn super::Operations, call: crate::call::Call, {}) -> {} {{\n            \
          super::{}::{}(to, call, request)\n        }}",
-        answer(method, "super::"),
+        shape.kind(),
+        shape.parameter(&format!("super::{input}")),
+        shape.answer(&format!("super::{output}")),
         service.name,
         method.name,
     );
@@ -153,12 +195,6 @@ fn type_of(
             "        fn cursor(response: &super::{output}) -> Option<&bytes::Bytes> {{ Some(&response.cursor) }}\n        \
              fn resume(request: &mut super::{input}, cursor: bytes::Bytes) {{ request.cursor = cursor; }}"
         );
-        if let Some(limit) = limit {
-            let _ = writeln!(
-                buf,
-                "        fn is_limited(request: &super::{input}) -> bool {{ request.{limit} != 0 }}"
-            );
-        }
     }
     buf.push_str("    }\n");
 }
@@ -183,11 +219,12 @@ fn list(operations: &[Operation], buf: &mut String) {
          pub fn visit<V: crate::operation::Visitor>(self, visitor: V) -> V::Output {\n        match self {\n",
     );
     for operation in operations {
-        let shape = if operation.streams { "stream" } else { "unary" };
         let _ = writeln!(
             buf,
-            "            Self::{} => visitor.{shape}::<{}>(),",
-            operation.variant, operation.rpc
+            "            Self::{} => visitor.{}::<{}>(),",
+            operation.variant,
+            operation.shape.verb(),
+            operation.rpc
         );
     }
     buf.push_str("        }\n    }\n}\n");
@@ -226,7 +263,23 @@ fn tables(operations: &[Operation], buf: &mut String) {
         "streams",
         "bool",
         "Says whether it answers in parts.",
-        |of| of.streams.to_string(),
+        |of| (of.shape == Shape::Answer).to_string(),
+        buf,
+    );
+    table(
+        operations,
+        "about",
+        "&'static str",
+        "Says what it does and which errors of its own it answers with, as the proto does.",
+        |of| format!("{:?}", of.about),
+        buf,
+    );
+    table(
+        operations,
+        "uploads",
+        "bool",
+        "Says whether it is asked in parts.",
+        |of| (of.shape == Shape::Request).to_string(),
         buf,
     );
     table(

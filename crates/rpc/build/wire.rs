@@ -63,19 +63,6 @@ pub(crate) fn words(described: &FileDescriptorSet) -> String {
         .collect()
 }
 
-/// Finds the field by which a request asks for no more than so much, of those that have one.
-pub(crate) fn limits(described: &FileDescriptorSet) -> BTreeMap<String, String> {
-    let field = |message: &DescriptorProto| {
-        let limit = message.field.iter().find(|field| field.name().starts_with("limit"));
-        limit.map(|field| field.name().to_owned())
-    };
-    let all = described.file.iter().flat_map(|file| {
-        let name = |message: &DescriptorProto| named(file.package(), message.name());
-        file.message_type.iter().filter_map(move |message| Some((name(message), field(message)?)))
-    });
-    all.collect()
-}
-
 /// Names the module that writes and reads a field, if serde's own way does not do.
 fn with(field: &FieldDescriptorProto) -> Option<String> {
     let many = field.label() == Label::Repeated;

@@ -14,21 +14,23 @@ use hakata_runtime::tasks::Tasks;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::call::{Answers, Call, Pending};
+use crate::call::{Answers, Call, Pending, Requests};
 use crate::grpc::Grpc;
 use crate::metrics::{CONFIGURED, Configured};
 use crate::msgpack::Msgpack;
-use crate::operation::{Rpc, StreamRpc, Transport, UnaryRpc};
+use crate::operation::{Rpc, StreamRpc, Transport, UnaryRpc, UploadRpc};
 use crate::route::{Plan, Route, Routes, RoutesError, Table};
 use crate::status::{Code, Status};
 use crate::v1::{Operation, Operations};
 
 mod attempts;
 mod breaker;
+mod lent;
 mod resume;
 mod shadow;
 
 use breaker::Breakers;
+use lent::{Lent, Loan};
 use shadow::Tee;
 
 /// Comparisons with a second route that run at once; more are skipped and counted.
@@ -199,6 +201,20 @@ impl Ends {
         };
         answer.unwrap_or_else(|| Box::pin(stream::once(async move { Err(unconfigured(to)) })))
     }
+
+    pub(crate) fn upload<R: UploadRpc>(
+        &self,
+        to: Route,
+        call: Call,
+        request: Requests<R::Request>,
+    ) -> Pending<R::Response> {
+        let answer = match to {
+            Route::Local => self.local.as_ref().map(|end| R::invoke(&**end, call, request)),
+            Route::Grpc => self.grpc.as_ref().map(|end| end.upload::<R>(call, request)),
+            Route::Msgpack => self.msgpack.as_ref().map(|end| end.upload::<R>(call, request)),
+        };
+        answer.unwrap_or_else(|| Box::pin(async move { Err(unconfigured(to)) }))
+    }
 }
 
 /// Cannot come up: tables only name ends that are there.
@@ -238,6 +254,20 @@ impl Transport for Client {
             Some(second) => Tee::new(&client.0, &state, second).follow::<R>(answers, call, request),
             None => answers,
         }
+    }
+
+    fn upload<R: UploadRpc>(&self, call: Call, request: Requests<R::Request>) -> Pending<R::Response> {
+        let (client, state) = (self.clone(), self.state());
+        let call = state.complete(R::OPERATION, call);
+        Box::pin(async move {
+            let parts = Lent::new(request).await?;
+            let ask = |route| {
+                let Loan { requests, extent } = parts.lend();
+                let answer = state.ends.upload::<R>(route, call.clone(), requests);
+                async move { answer.await.map_err(|status| extent.explain(status)) }
+            };
+            client.attempts(&state, R::OPERATION, &call, ask).await
+        })
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::MetadataMap;
@@ -12,8 +14,8 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 
-use crate::call::{Answers, Call, Pending};
-use crate::operation::{Rpc, StreamRpc, Transport, UnaryRpc};
+use crate::call::{Answers, Call, Pending, Requests};
+use crate::operation::{Rpc, StreamRpc, Transport, UnaryRpc, UploadRpc};
 use crate::status::{Code, Status};
 use crate::stream::Broken;
 
@@ -112,6 +114,43 @@ impl Transport for Grpc {
         });
         Box::pin(parts)
     }
+
+    fn upload<R: UploadRpc>(&self, call: Call, request: Requests<R::Request>) -> Pending<R::Response> {
+        let (messages, failed) = until_error(request);
+        let (mut client, request, broken) =
+            (self.client(), self.request(&call, messages), self.broken.clone());
+        Box::pin(within(call.deadline, async move {
+            client.ready().await.map_err(unreachable)?;
+            tokio::select! {
+                Ok(status) = failed => Err(status),
+                answer = client.client_streaming(request, path::<R>(), codec::<R>()) => {
+                    answer.map(tonic::Response::into_inner).map_err(|status| broken.explain(from_tonic(status)))
+                }
+            }
+        }))
+    }
+}
+
+/// Takes an error out of the parts of a request. They never end behind it: their end would say that all was said.
+fn until_error<T: Send + 'static>(
+    mut requests: Requests<T>,
+) -> (impl Stream<Item = T> + Send + 'static, oneshot::Receiver<Status>) {
+    let (tell, failed) = oneshot::channel();
+    let mut tell = Some(tell);
+    let messages = stream::poll_fn(move |context| {
+        if tell.is_none() {
+            return Poll::Pending;
+        }
+        match ready!(requests.poll_next_unpin(context)) {
+            Some(Ok(message)) => Poll::Ready(Some(message)),
+            Some(Err(status)) => {
+                tell.take().map(|tell| tell.send(status));
+                Poll::Pending
+            }
+            None => Poll::Ready(None),
+        }
+    });
+    (messages, failed)
 }
 
 /// Ends waiting at the deadline even if the server says nothing.

@@ -39,11 +39,11 @@ pub mod v1 {
     pub const DESCRIBED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hakata.git.v1.bin"));
 }
 
-pub use call::{Answers, Call, Pending};
+pub use call::{Answers, Call, Pending, Requests};
 pub use client::{Client, Ends, Settings};
 pub use endpoint::Endpoint;
 pub use metrics::metrics;
-pub use operation::{Rpc, StreamRpc, Transport, UnaryRpc, Visitor};
+pub use operation::{Rpc, StreamRpc, Transport, UnaryRpc, UploadRpc, Visitor};
 pub use route::{Canary, Route, Routes, RoutesError};
 pub use status::{Code, Status};
 pub use tls::Tls;

@@ -11,12 +11,16 @@
 //! `{code, message, detail}`. The protocol has no streams: an operation that answers in parts answers a page,
 //! `{parts: […], cursor}`, and goes on when it is asked again with that cursor as the field `cursor`; operations
 //! without a field for it (archives, patches) keep the rest for a while under a handle, `{parts, handle}`, and go on
-//! with `_handle`. Source: the MessagePack-RPC specification.
+//! with `_handle`. An operation that is asked in parts takes each as a call with `_more`, answered `{upload}`, a handle
+//! that the next part names as `_upload`; the part without `_more` is the last, or if it is empty their end, and is
+//! answered with the result.
+//! Source: the MessagePack-RPC specification.
 
 pub mod client;
 mod connection;
 pub mod envelope;
 pub mod frame;
 pub mod raw;
+mod upload;
 
 pub use client::Msgpack;

@@ -7,7 +7,7 @@ use prost::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::call::{Answers, Call, Pending};
+use crate::call::{Answers, Call, Pending, Requests};
 use crate::v1::{Operation, Operations};
 
 /// One operation of the contract; its types are in [`v1`](crate::v1), in a module for each service.
@@ -32,18 +32,19 @@ pub trait StreamRpc: Rpc {
     fn invoke(to: &dyn Operations, call: Call, request: Self::Request) -> Answers<Self::Response>;
 
     /// Returns behind what a later request can go on after this part; `None` if the operation cannot, empty if this
-    /// part is the last.
+    /// part is the last. It counts what the request is still to get, if that wanted no more than so much.
     fn cursor(_response: &Self::Response) -> Option<&Bytes> {
         None
     }
 
-    /// Says whether a request wants no more than so much: asked again behind a part, it would get as much once more.
-    fn is_limited(_request: &Self::Request) -> bool {
-        false
-    }
-
     /// Lets a request go on behind a part.
     fn resume(_request: &mut Self::Request, _cursor: Bytes) {}
+}
+
+/// An operation that is asked in parts.
+pub trait UploadRpc: Rpc {
+    /// Asks somebody.
+    fn invoke(to: &dyn Operations, call: Call, request: Requests<Self::Request>) -> Pending<Self::Response>;
 }
 
 /// Carries operations to somebody else. Whoever implements it has all traits of the contract.
@@ -53,6 +54,9 @@ pub trait Transport: Send + Sync {
 
     /// Carries one that answers in parts.
     fn stream<R: StreamRpc>(&self, call: Call, request: R::Request) -> Answers<R::Response>;
+
+    /// Carries one that is asked in parts.
+    fn upload<R: UploadRpc>(&self, call: Call, request: Requests<R::Request>) -> Pending<R::Response>;
 }
 
 /// Does something with an operation of which only the name is known: see [`Operation::visit`].
@@ -65,6 +69,9 @@ pub trait Visitor {
 
     /// It answers in parts.
     fn stream<R: StreamRpc>(self) -> Self::Output;
+
+    /// It is asked in parts.
+    fn upload<R: UploadRpc>(self) -> Self::Output;
 }
 
 impl Operation {

@@ -6,16 +6,16 @@ use std::task::Poll;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use hakata_rpc::grpc::to_tonic;
-use hakata_rpc::{Call, Operations, Rpc, Status, StreamRpc, UnaryRpc, Visitor};
+use hakata_rpc::grpc::{from_tonic, to_tonic};
+use hakata_rpc::{Call, Operations, Requests, Rpc, Status, StreamRpc, UnaryRpc, UploadRpc, Visitor};
 use hakata_service::http::Body;
 use http::Request;
-use tonic::server::{ServerStreamingService, UnaryService};
+use tonic::server::{ClientStreamingService, ServerStreamingService, UnaryService};
 use tonic_prost::ProstCodec;
 
 use super::call;
 use crate::metrics::Protocol;
-use crate::serving::{Counted, answered, streamed};
+use crate::serving::{Counted, answered, streamed, uploaded};
 use crate::settings::Settings;
 
 /// Serves one request with whatever operation it is for.
@@ -58,6 +58,11 @@ impl Visitor for Serve {
         let (mut grpc, invoke, request) = self.split::<R>();
         Box::pin(async move { grpc.server_streaming(invoke, request).await })
     }
+
+    fn upload<R: UploadRpc>(self) -> Self::Output {
+        let (mut grpc, invoke, request) = self.split::<R>();
+        Box::pin(async move { grpc.client_streaming(invoke, request).await })
+    }
 }
 
 impl<R: UnaryRpc> UnaryService<R::Request> for Invoke<R> {
@@ -70,6 +75,25 @@ impl<R: UnaryRpc> UnaryService<R::Request> for Invoke<R> {
             let mut counted = Counted::new(R::OPERATION, Protocol::Grpc);
             let answer = match call {
                 Ok(call) => answered::<R>(&*operations, call, request.into_inner()).await,
+                Err(status) => Err(status),
+            };
+            counted.ended(answer.as_ref().err());
+            answer.map(tonic::Response::new).map_err(|status| to_tonic(&status))
+        })
+    }
+}
+
+impl<R: UploadRpc> ClientStreamingService<R::Request> for Invoke<R> {
+    type Response = R::Response;
+    type Future = BoxFuture<'static, Result<tonic::Response<R::Response>, tonic::Status>>;
+
+    fn call(&mut self, request: tonic::Request<tonic::Streaming<R::Request>>) -> Self::Future {
+        let (operations, call) = (self.operations.clone(), self.call.clone());
+        Box::pin(async move {
+            let mut counted = Counted::new(R::OPERATION, Protocol::Grpc);
+            let parts = request.into_inner().map(|part| part.map_err(from_tonic));
+            let answer = match call {
+                Ok(call) => uploaded::<R>(&*operations, call, Requests::new(parts)).await,
                 Err(status) => Err(status),
             };
             counted.ended(answer.as_ref().err());

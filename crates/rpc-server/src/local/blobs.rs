@@ -13,13 +13,12 @@ use hakata_rpc::{Answers, Call, Code, Pending, Status};
 use super::messages::oid_bytes;
 use super::revisions::kind;
 use super::{Local, Opened, oid, status, tree_path};
+use crate::metrics::Limit;
 use crate::parts::{Parts, parts};
+use crate::settings::at_most;
 
 /// Bytes of content in one part, at most.
 pub(super) const PART_BYTES: usize = 128 << 10;
-
-/// Objects of one question.
-const MAX_OIDS: usize = 100_000;
 
 /// Pointers of one part.
 const PART_POINTERS: usize = 500;
@@ -46,7 +45,7 @@ impl BlobService for Local {
         let local = self.clone();
         parts(|parts| async move {
             let opened = local.open(request.repository.as_ref(), &call).await?;
-            let oids = oids(&request.oids, &opened)?;
+            let oids = local.oids(&request.oids, &opened)?;
             let (first, mut offset) = many_cursor(&request.cursor)?;
             for (index, oid) in oids.iter().enumerate().skip(first) {
                 let is_last = index + 1 == oids.len();
@@ -61,7 +60,7 @@ impl BlobService for Local {
         let local = self.clone();
         Box::pin(async move {
             let opened = local.open(request.repository.as_ref(), &call).await?;
-            let oids = oids(&request.oids, &opened)?;
+            let oids = local.oids(&request.oids, &opened)?;
             let headers = opened
                 .read(move |view| oids.iter().map(|oid| view.header(oid)).collect::<Result<Vec<_>, _>>());
             let sizes = headers.await?.into_iter().map(|header| match header {
@@ -193,11 +192,11 @@ impl Opened {
     }
 }
 
-fn oids(raw: &[Bytes], opened: &Opened) -> Result<Vec<Oid>, Status> {
-    if raw.len() > MAX_OIDS {
-        return Err(Status::invalid(format!("more than {MAX_OIDS} objects")));
+impl Local {
+    fn oids(&self, raw: &[Bytes], opened: &Opened) -> Result<Vec<Oid>, Status> {
+        at_most(Limit::Objects, raw.len(), self.0.settings.limits.objects)?;
+        raw.iter().map(|raw| oid(raw, opened.repository.format())).collect()
     }
-    raw.iter().map(|raw| oid(raw, opened.repository.format())).collect()
 }
 
 /// Reads the blob that a stream is of, and the byte it goes on with.

@@ -52,7 +52,8 @@ impl CommitService for Local {
             let history = request.history.unwrap_or_default();
             let (left, cursor) = uncounted(request.limit, &request.cursor)?;
             if history.follow {
-                return opened.follow(&history, cursor, left, parts).await;
+                let most = local.0.settings.limits.followed;
+                return opened.follow(&history, cursor, (left, most), parts).await;
             }
             let query = opened.query(&history, cursor).await?;
             opened.list(query, after(cursor, &opened)?, left, parts).await

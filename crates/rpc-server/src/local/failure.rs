@@ -1,6 +1,7 @@
 //! What goes wrong below, as callers are told.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use hakata_git::ChildError;
@@ -9,6 +10,8 @@ use hakata_git::quarantine::IndexPackError;
 use hakata_git::write::WriteError;
 use hakata_repository::{AdoptError, CacheError, CommitError, OpenError, ReceiveError};
 use hakata_rpc::{Code, Status};
+
+use crate::metrics::{LIMITS_MET, Limit};
 
 /// After this a busy server is worth another question.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -57,10 +60,12 @@ fn known(error: &(dyn Error + 'static)) -> Option<Status> {
     if let Some(error) = error.downcast_ref::<WriteError>() {
         return match error {
             WriteError::TooLarge { .. } | WriteError::TooMany { .. } => {
+                LIMITS_MET.get(Limit::Made).inc();
                 Some(Status::new(Code::ResourceExhausted, error.to_string()))
             }
             WriteError::Invalid(said) => Some(Status::invalid(said)),
-            WriteError::Read(_) => None,
+            WriteError::Store(store) if store.kind() == io::ErrorKind::StorageFull => Some(busy(error)),
+            WriteError::Read(_) | WriteError::Store(_) => None,
         };
     }
     None

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use hakata_git::write::{Bounds, NewObjects, Signer};
 use hakata_names::{ObjectFormat, Oid, PackId, RefName, RefUpdate, RepositoryId};
 use hakata_repository::{
-    Atomicity, Committed, Intent, PackClaim, Reason, ReceiveLimits, Received, Repository, Staged, no_rows,
+    Atomicity, Committed, Intent, KeptAnswer, PackClaim, Reason, ReceiveLimits, Received, Repository, Staged,
+    no_rows,
 };
 use hakata_rpc::v1::{Form, MadeCommit, RefMove, Signature, Staged as Message, StagedMove};
 use hakata_rpc::{Call, Status};
@@ -13,12 +14,28 @@ use super::messages::{oid_bytes, optional};
 use super::refs::{actor, refused, updates};
 use super::{Local, oid, status};
 
+/// The longest name of a change, in bytes; rows keep a word more.
+const MAX_KEY: usize = 180;
+
+/// Where a call left a ref.
+pub(super) struct Left {
+    pub(super) oid: Oid,
+    /// The version that the call made; 0 if it made none.
+    pub(super) version: i64,
+    /// Whether it moved the ref there, or found it there.
+    pub(super) has_moved: bool,
+}
+
 impl Local {
     /// Begins to make objects, as many as one call may.
     pub(super) fn new_objects(&self, format: ObjectFormat) -> NewObjects {
+        NewObjects::new(format, self.bounds())
+    }
+
+    /// How much one call may make.
+    pub(super) fn bounds(&self) -> Bounds {
         let settings = &self.0.settings;
-        let bounds = Bounds { max_bytes: settings.max_made_bytes, max_objects: settings.max_made_objects };
-        NewObjects::new(format, bounds)
+        Bounds { max_bytes: settings.max_made_bytes, max_objects: settings.max_made_objects }
     }
 
     /// Takes objects in and moves one ref to a commit among them, or keeps them for the caller to do so.
@@ -32,7 +49,9 @@ impl Local {
         call: &Call,
     ) -> Result<MadeCommit, Status> {
         let updates = vec![update];
-        let received = repository.make(updates.clone(), objects, &ReceiveLimits::default()).await;
+        // What it is made of is bounded already.
+        let limits = ReceiveLimits { max_pack_bytes: None, ..ReceiveLimits::default() };
+        let received = repository.make(updates.clone(), objects, &limits).await;
         let received = received.map_err(|error| status(&error))?;
         let intent = self.intent(repository, Atomicity::Whole, call).await?;
         if form == Form::Prepare {
@@ -62,11 +81,36 @@ impl Local {
         name: &RefName,
         call: &Call,
     ) -> Result<Option<MadeCommit>, Status> {
-        let Some(committed) = self.answer_kept(repository, call).await? else { return Ok(None) };
-        let version = committed.version.unwrap_or(0);
-        let oid = self.committed_oid(repository, version, name).await?;
-        let oid = oid.ok_or_else(|| Status::invalid("the idempotency key was used for another change"))?;
-        Ok(Some(MadeCommit { oid: oid_bytes(&oid), version, staged: None }))
+        let left = self.left_before(repository, name, call).await?;
+        left.map(|left| match left {
+            Left { has_moved: true, oid, version } => {
+                Ok(MadeCommit { oid: oid_bytes(&oid), version, staged: None })
+            }
+            Left { .. } => Err(used_otherwise()),
+        })
+        .transpose()
+    }
+
+    /// Finds where a call of the same name left a ref.
+    pub(super) async fn left_before(
+        &self,
+        repository: &Repository,
+        name: &RefName,
+        call: &Call,
+    ) -> Result<Option<Left>, Status> {
+        let Some(KeptAnswer { committed, unmoved }) = self.answer_kept(repository, call).await? else {
+            return Ok(None);
+        };
+        let Some(version) = committed.version else {
+            let is_about = committed.refs.iter().any(|(about, _)| about == name);
+            let oid = unmoved.filter(|_| is_about).ok_or_else(used_otherwise)?;
+            return Ok(Some(Left { oid, version: 0, has_moved: false }));
+        };
+        if let Some(oid) = unmoved {
+            return Ok(Some(Left { oid, version, has_moved: false }));
+        }
+        let oid = self.committed_oid(repository, version, name).await?.ok_or_else(used_otherwise)?;
+        Ok(Some(Left { oid, version, has_moved: true }))
     }
 
     /// Finds the answer that a call of the same name was given.
@@ -74,8 +118,8 @@ impl Local {
         &self,
         repository: &Repository,
         call: &Call,
-    ) -> Result<Option<Committed>, Status> {
-        let Some(key) = &call.idempotency_key else { return Ok(None) };
+    ) -> Result<Option<KeptAnswer>, Status> {
+        let Some(key) = checked_key(call)? else { return Ok(None) };
         repository.answer_kept(key).await.map_err(|error| status(&error))
     }
 
@@ -101,7 +145,7 @@ impl Local {
             atomicity,
             policy_version: self.policy_version(repository).await?,
             default_ref: None,
-            idempotency_key: call.idempotency_key.clone(),
+            idempotency_key: checked_key(call)?.map(str::to_owned),
         })
     }
 
@@ -114,6 +158,20 @@ impl Local {
     ) -> Result<Committed, Status> {
         repository.commit(received.prepare(intent), no_rows).await.map_err(|error| status(&error))
     }
+}
+
+/// Reads the name of a change.
+pub(super) fn checked_key(call: &Call) -> Result<Option<&str>, Status> {
+    match call.idempotency_key.as_deref() {
+        Some(key) if key.len() > MAX_KEY => {
+            Err(Status::invalid(format!("the idempotency key is longer than {MAX_KEY} bytes")))
+        }
+        key => Ok(key),
+    }
+}
+
+pub(super) fn used_otherwise() -> Status {
+    Status::invalid("the idempotency key was used for another change")
 }
 
 /// Lists the refs that a commit refused to move.

@@ -1,24 +1,29 @@
 //! Commits that are made without a worktree.
 
+use futures_util::StreamExt;
 use hakata_git::objects::View;
 use hakata_git::write::{
     Act, EditError, EntryMode, Existing, FileChange, NewObjects, PathConflict, WriteError,
 };
 use hakata_names::{ObjectFormat, Oid};
+use hakata_repository::Repository;
 use hakata_rpc::v1::{
     ApplySuggestionRequest, CheckMergeRequest, CheckMergeResponse, CherryPickRequest, CommitFilesRequest,
     ConflictingPath, FastForwardRequest, FileAct, FileChange as Message, FileMode, MadeCommit, MergeRequest,
     MergeResponse, MergeService, RebaseRequest, RevertRequest, SquashRequest,
 };
-use hakata_rpc::{Call, Pending, Status};
+use hakata_rpc::{Call, Pending, Requests, Status};
 
+use super::contents::{self, Announced, Contents};
 use super::made::form;
 use super::messages::optional;
 use super::{Local, file_path, optional_oid, status};
+use crate::metrics::Limit;
+use crate::settings::at_most;
 use branch::{Branch, Empty, Words};
 use make::{Offer, Way};
 use people::{committer, signer};
-use target::Target;
+use target::Receiver;
 
 mod branch;
 mod check;
@@ -32,29 +37,36 @@ mod target;
 
 pub(super) use make::Way as MergeWay;
 pub(super) use people::{committer as committer_of, signer as signer_of};
-pub(super) use target::{Target as MergeTarget, moved};
-
-/// Changes of one commit.
-const MAX_CHANGES: usize = 10_000;
+pub(super) use target::{Receiver as MergeReceiver, Target as MergeTarget, moved};
 
 impl MergeService for Local {
-    fn commit_files(&self, call: Call, request: CommitFilesRequest) -> Pending<MadeCommit> {
+    fn commit_files(&self, call: Call, mut requests: Requests<CommitFilesRequest>) -> Pending<MadeCommit> {
         let local = self.clone();
         Box::pin(async move {
+            let first = requests.next().await.transpose()?;
+            let request = first.ok_or_else(|| Status::invalid("the request has no parts"))?;
             let branch = Branch::parse(&request.ref_name, request.expected_oid, request.start, request.form)?;
             let words = Words::parse(request.author, request.committer, &request.message)?;
             let empty = if request.allow_empty { Empty::Allowed } else { Empty::Refused };
             let changes = request.changes;
-            if changes.len() > MAX_CHANGES {
-                return Err(Status::invalid(format!("more than {MAX_CHANGES} changes")));
+            at_most(Limit::Changes, changes.len(), local.0.settings.limits.changes)?;
+            if !request.content.is_empty() {
+                return Err(Status::invalid("contents that changes announce come behind the first message"));
             }
-            let edit = move |view: &View, objects: &mut NewObjects, tree: Option<Oid>| {
-                let format = objects.format();
-                let changes = changes.into_iter().map(|change| parsed(change, format, objects));
-                let changes = changes.collect::<Result<Vec<_>, _>>()?;
-                objects.edited(view, tree.as_ref(), &changes).map_err(edit_status)
+            changes.iter().try_for_each(announces)?;
+            let prepare = async |repository: Repository| {
+                let contents = local.contents(&changes, &repository, &mut requests).await?;
+                let mut oids = contents.oids.clone().into_iter();
+                let edit = move |view: &View, objects: &mut NewObjects, tree: Option<Oid>| {
+                    let format = objects.format();
+                    let changes =
+                        changes.into_iter().map(|change| parsed(change, format, &mut oids, objects));
+                    let changes = changes.collect::<Result<Vec<_>, _>>()?;
+                    objects.edited(view, tree.as_ref(), &changes).map_err(edit_status)
+                };
+                Ok((edit, contents))
             };
-            local.commit_to(request.repository.as_ref(), branch, words, empty, call, edit).await
+            local.commit_to(request.repository.as_ref(), branch, words, empty, call, prepare).await
         })
     }
 
@@ -63,14 +75,16 @@ impl MergeService for Local {
         Box::pin(async move {
             let branch = Branch::parse(&request.ref_name, request.expected_oid, None, request.form)?;
             let words = Words::parse(request.author, request.committer, &request.message)?;
-            if request.suggestions.is_empty() || request.suggestions.len() > MAX_CHANGES {
-                return Err(Status::invalid(format!("a commit applies 1 to {MAX_CHANGES} suggestions")));
+            let (suggestions, limits) = (request.suggestions, local.0.settings.limits);
+            if suggestions.is_empty() {
+                return Err(Status::invalid("the request has no suggestions"));
             }
-            let suggestions = request.suggestions;
+            at_most(Limit::Changes, suggestions.len(), limits.changes)?;
             let edit = move |view: &View, objects: &mut NewObjects, tree: Option<Oid>| {
-                suggestions::apply(view, objects, tree, suggestions)
+                suggestions::apply(view, objects, tree, suggestions, limits.suggested_file_bytes)
             };
-            local.commit_to(request.repository.as_ref(), branch, words, Empty::Refused, call, edit).await
+            let prepare = async |_: Repository| Ok((edit, Contents::default()));
+            local.commit_to(request.repository.as_ref(), branch, words, Empty::Refused, call, prepare).await
         })
     }
 
@@ -93,8 +107,8 @@ impl MergeService for Local {
             };
             let form = form(request.form)?;
             let head = Offer { revision: request.head, expected: request.expected_head_oid };
-            let target = Target::find(&local, request.repository.as_ref(), &request.ref_name, &call).await?;
-            local.merge_into(target, &request.expected_oid, &head, way, (form, call)).await
+            let base = Receiver::of(request.repository, request.ref_name, request.expected_oid);
+            local.merge_into(base, head, way, (form, call)).await
         })
     }
 
@@ -109,8 +123,8 @@ impl MergeService for Local {
             };
             let form = form(request.form)?;
             let head = Offer { revision: request.head, expected: request.expected_head_oid };
-            let target = Target::find(&local, request.repository.as_ref(), &request.ref_name, &call).await?;
-            local.merge_into(target, &request.expected_oid, &head, way, (form, call)).await
+            let base = Receiver::of(request.repository, request.ref_name, request.expected_oid);
+            local.merge_into(base, head, way, (form, call)).await
         })
     }
 
@@ -121,8 +135,8 @@ impl MergeService for Local {
             let way = Way::Rebase { refuse_merges: request.refuse_merges, committer };
             let form = form(request.form)?;
             let head = Offer { revision: request.head, expected: request.expected_head_oid };
-            let target = Target::find(&local, request.repository.as_ref(), &request.ref_name, &call).await?;
-            local.merge_into(target, &request.expected_oid, &head, way, (form, call)).await
+            let base = Receiver::of(request.repository, request.ref_name, request.expected_oid);
+            local.merge_into(base, head, way, (form, call)).await
         })
     }
 
@@ -131,8 +145,8 @@ impl MergeService for Local {
         Box::pin(async move {
             let form = form(request.form)?;
             let head = Offer { revision: request.head, expected: request.expected_head_oid };
-            let target = Target::find(&local, request.repository.as_ref(), &request.ref_name, &call).await?;
-            local.merge_into(target, &request.expected_oid, &head, Way::FastForward, (form, call)).await
+            let base = Receiver::of(request.repository, request.ref_name, request.expected_oid);
+            local.merge_into(base, head, Way::FastForward, (form, call)).await
         })
     }
 
@@ -147,8 +161,42 @@ impl MergeService for Local {
     }
 }
 
-/// Reads one change; its content becomes an object.
-fn parsed(change: Message, format: ObjectFormat, objects: &mut NewObjects) -> Result<FileChange, Status> {
+impl Local {
+    /// Takes the contents that changes announce, and waits for the end of the request.
+    async fn contents(
+        &self,
+        changes: &[Message],
+        repository: &Repository,
+        requests: &mut Requests<CommitFilesRequest>,
+    ) -> Result<Contents, Status> {
+        let settings = &self.0.settings;
+        let bounds = (settings.max_upload_bytes, settings.max_uploads_bytes);
+        match Announced::of(changes, &self.0.uploads, bounds)? {
+            Some(announced) => announced.take(repository, requests).await,
+            None => contents::finish(requests).await.map(|()| Contents::default()),
+        }
+    }
+}
+
+/// Checks that what a change announces has its place in it.
+fn announces(change: &Message) -> Result<(), Status> {
+    let kind = FileAct::try_from(change.act).unwrap_or_default();
+    let writes = matches!(kind, FileAct::Create | FileAct::Update | FileAct::Put);
+    let takes_content = writes || kind == FileAct::Move && change.with_content;
+    if change.content_bytes == 0 || takes_content && change.content.is_empty() {
+        return Ok(());
+    }
+    let path = file_path(&change.path)?;
+    Err(Status::invalid(format!("{path}: this change has no content, or it is here already")))
+}
+
+/// Reads one change; its content becomes an object, or is the next of those that came beside the request.
+fn parsed(
+    change: Message,
+    format: ObjectFormat,
+    contents: &mut impl Iterator<Item = Oid>,
+    objects: &mut NewObjects,
+) -> Result<FileChange, Status> {
     let path = file_path(&change.path)?;
     let expected = optional_oid(&change.expected_oid, format)?;
     let kind = FileAct::try_from(change.act).unwrap_or_default();
@@ -162,7 +210,10 @@ fn parsed(change: Message, format: ObjectFormat, objects: &mut NewObjects) -> Re
     if !is_move && (change.with_content || !change.from_path.is_empty()) {
         return Err(Status::invalid(format!("{path}: only a move has another path and says with_content")));
     }
-    let mut blob = || objects.blob(change.content.to_vec()).map_err(write_status);
+    let mut blob = || match change.content_bytes {
+        0 => objects.blob(change.content.to_vec()).map_err(write_status),
+        _ => contents.next().ok_or_else(|| Status::invalid(format!("{path}: the content did not come"))),
+    };
     let mut write = |existing| Ok::<_, Status>(Act::Write { blob: blob()?, mode, existing });
     let act = match kind {
         FileAct::Create => write(Existing::MustNot)?,

@@ -1,21 +1,21 @@
 //! Pull requests, as far as they are refs.
 
 use hakata_git::diff::Versions;
-use hakata_names::RefUpdate;
-use hakata_repository::Atomicity;
+use hakata_names::{Oid, RefUpdate};
+use hakata_repository::{Atomicity, Repository};
 use hakata_rpc::v1::{
-    CompareVersionsRequest, CompareVersionsResponse, CreatePullRefsRequest, ListVersionsRequest,
+    CompareVersionsRequest, CompareVersionsResponse, CreatePullRefsRequest, Form, ListVersionsRequest,
     ListVersionsResponse, MergeMethod, MergePullRequestRequest, MergeResponse, PullRequestService,
     PullVersion, RangeDiffPair,
 };
 use hakata_rpc::{Call, Pending, Status};
 
-use super::made::{form, refusals};
-use super::merges::{MergeTarget, MergeWay, committer_of, moved, signer_of};
+use super::made::{checked_key, form, refusals, used_otherwise};
+use super::merges::{MergeReceiver, MergeTarget, MergeWay, committer_of, moved, signer_of};
 use super::messages::{oid_bytes, optional};
 use super::refs::refused;
 use super::repositories::branch;
-use super::{Local, optional_oid, status};
+use super::{Local, Opened, optional_oid, status};
 use versions::{Pull, Version};
 
 mod versions;
@@ -73,39 +73,83 @@ impl PullRequestService for Local {
 }
 
 impl Local {
-    /// Keeps a head as the next version, unless it is the newest one already.
+    /// Keeps a head as the next version, unless it is the newest one already; or prepares that.
     async fn create_pull_refs(
         &self,
         request: CreatePullRefsRequest,
         call: Call,
     ) -> Result<PullVersion, Status> {
         let pull = Pull::numbered(request.number)?;
-        let head_revision = request.head.ok_or_else(|| Status::invalid("the request names no head"))?;
+        let how = (form(request.form)?, &call);
         let opened = self.open(request.repository.as_ref(), &call).await?;
+        if let Some(version) = self.version_before(&opened.repository, pull, how).await? {
+            return Ok(version);
+        }
+        match self.offer(&opened, pull, request, how).await {
+            // Its own repetition may have been faster.
+            Err(error) => self.version_before(&opened.repository, pull, how).await?.ok_or(error),
+            made => made,
+        }
+    }
+
+    async fn offer(
+        &self,
+        opened: &Opened,
+        pull: Pull,
+        request: CreatePullRefsRequest,
+        (form, call): (Form, &Call),
+    ) -> Result<PullVersion, Status> {
+        let repository = &opened.repository;
+        let head_revision = request.head.ok_or_else(|| Status::invalid("the request names no head"))?;
         let head = opened.commit(Some(&head_revision)).await?;
-        if let Some(expected) = optional_oid(&request.expected_head_oid, opened.repository.format())?
+        if let Some(expected) = optional_oid(&request.expected_head_oid, repository.format())?
             && expected != head
         {
             return Err(moved(&head_revision.ref_name, &expected, Some(&head)));
         }
         let base = opened.commit(request.base.as_ref()).await?;
-        let versions = pull.versions(opened.repository.snapshot());
-        let newest = versions.last().copied();
+        let newest = pull.versions(repository.snapshot()).last().copied();
         let number = newest.map_or(0, |version| version.number);
         if request.expected_version.is_some_and(|expected| expected != number) {
             let said = format!("the newest version of {pull} is {number}");
             return Err(Status::new(hakata_rpc::Code::Aborted, said));
         }
         if let Some(newest) = newest.filter(|newest| newest.head == head) {
+            if let Some(key) = checked_key(call)?.filter(|_| form == Form::Commit) {
+                let kept = repository.keep_unmoved(key, &pull.head_of(&newest)?, &head).await;
+                kept.map_err(|error| status(&error))?;
+            }
             return Ok(message(&newest));
         }
         let version = Version { number: number + 1, head, base };
         let updates = pull.updates(&version, newest.map(|newest| newest.head))?;
-        let repository = opened.repository.clone();
-        drop(opened);
-        let committed = self.commit(&repository, updates.clone(), Atomicity::Whole, &call).await?;
+        if form == Form::Prepare {
+            let staged = self.staged(repository, updates, call).await?;
+            return Ok(PullVersion { staged: Some(staged), ..message(&version) });
+        }
+        let committed = self.commit(repository, updates.clone(), Atomicity::Whole, call).await?;
         refused(&refusals(&committed), &updates)?;
         Ok(message(&version))
+    }
+
+    /// Finds the version that a call of the same name made, or found to be the newest.
+    async fn version_before(
+        &self,
+        repository: &Repository,
+        pull: Pull,
+        (form, call): (Form, &Call),
+    ) -> Result<Option<PullVersion>, Status> {
+        let kept = self.answer_kept(repository, call).await?.filter(|_| form == Form::Commit);
+        let Some(kept) = kept else { return Ok(None) };
+        let reopened = repository.reopened().await.map_err(|error| status(&error))?;
+        let versions = pull.versions(reopened.snapshot());
+        for version in versions {
+            let name = pull.head_of(&version)?;
+            if kept.committed.refs.iter().any(|(about, _)| *about == name) {
+                return Ok(Some(message(&version)));
+            }
+        }
+        Err(used_otherwise())
     }
 
     /// Merges the newest version, and removes the branch that offered it if that is wished.
@@ -116,35 +160,49 @@ impl Local {
     ) -> Result<MergeResponse, Status> {
         let pull = Pull::numbered(request.number)?;
         let (way, form) = (way(&request)?, form(request.form)?);
-        let target = MergeTarget::find(self, request.repository.as_ref(), &request.ref_name, &call).await?;
-        if let Some(answer) = self.merged_before(&target, &call).await? {
-            return Ok(answer);
-        }
-        let target = target.at(&request.expected_oid)?;
-        let (format, snapshot) = (target.opened.repository.format(), target.opened.repository.snapshot());
-        let versions = pull.get_versions(snapshot)?;
-        let newest = versions.last().ok_or_else(|| Status::not_found(format!("{pull} has no version")))?;
-        let head = newest.head;
-        if let Some(expected) = optional_oid(&request.expected_head_oid, format)?
-            && expected != head
-        {
-            return Err(moved(pull.head()?.as_bytes(), &expected, Some(&head)));
-        }
-        let mut further = Vec::new();
-        if !request.delete_ref_name.is_empty() {
-            let name = branch(&request.delete_ref_name)?;
-            if name == target.name {
-                return Err(Status::invalid("the branch that receives cannot be removed"));
-            }
-            let found = snapshot.find(&name).map(|found| found.oid);
-            if found != Some(head) {
-                return Err(moved(name.as_bytes(), &head, found.as_ref()));
-            }
-            further.push(RefUpdate { name, old: Some(head), new: None });
-        }
-        let made = target.merged(head, way).await?;
-        self.land(target, made, further, (form, call)).await
+        let base = MergeReceiver::of(
+            request.repository.clone(),
+            request.ref_name.clone(),
+            request.expected_oid.clone(),
+        );
+        let how = (form, call.clone());
+        let merging = async |target: MergeTarget| {
+            let head = offered(pull, &target, &request.expected_head_oid)?;
+            let removed = removed(&target, head, &request.delete_ref_name)?;
+            let made = target.merged(head, way, self.most()).await?;
+            self.land(target, made, Vec::from_iter(removed), how).await
+        };
+        self.once(base, (form, &call), merging).await
     }
+}
+
+/// Finds the newest version, which must be what the caller thinks.
+fn offered(pull: Pull, target: &MergeTarget, expected: &[u8]) -> Result<Oid, Status> {
+    let repository = &target.opened.repository;
+    let versions = pull.get_versions(repository.snapshot())?;
+    let newest = versions.last().ok_or_else(|| Status::not_found(format!("{pull} has no version")))?;
+    match optional_oid(expected, repository.format())? {
+        Some(expected) if expected != newest.head => {
+            Err(moved(pull.head()?.as_bytes(), &expected, Some(&newest.head)))
+        }
+        _ => Ok(newest.head),
+    }
+}
+
+/// Removes the branch that offered a head, if one is named: it must still be there.
+fn removed(target: &MergeTarget, head: Oid, name: &[u8]) -> Result<Option<RefUpdate>, Status> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let name = branch(name)?;
+    if name == target.name {
+        return Err(Status::invalid("the branch that receives cannot be removed"));
+    }
+    let found = target.opened.repository.snapshot().find(&name).map(|found| found.oid);
+    if found != Some(head) {
+        return Err(moved(name.as_bytes(), &head, found.as_ref()));
+    }
+    Ok(Some(RefUpdate { name, old: Some(head), new: None }))
 }
 
 /// Reads how it is to be merged.
@@ -179,5 +237,6 @@ fn message(version: &Version) -> PullVersion {
         version: version.number,
         head_oid: oid_bytes(&version.head),
         base_oid: oid_bytes(&version.base),
+        staged: None,
     }
 }

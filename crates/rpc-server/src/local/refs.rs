@@ -9,17 +9,19 @@ use hakata_rpc::v1::{
     AheadBehindCount, AheadBehindRequest, AheadBehindResponse, CreateBranchRequest, CreateTagRequest,
     DeleteBranchRequest, DeleteBranchResponse, DeleteTagRequest, DeleteTagResponse, GetRefRequest,
     ListBranchesRequest, ListBranchesResponse, ListRefsContainingRequest, ListRefsContainingResponse,
-    ListTagsRequest, ListTagsResponse, Ref, RefService, ResolveRevisionRequest, ResolveRevisionResponse,
-    UpdateRefsRequest, UpdateRefsResponse,
+    ListTagsRequest, ListTagsResponse, MadeRef, Ref, RefService, ResolveRevisionRequest,
+    ResolveRevisionResponse, UpdateRefsRequest, UpdateRefsResponse,
 };
 use hakata_rpc::{Answers, Call, Pending, Status};
 
-use super::made::signer;
+use super::made::{form, signer};
 use super::messages::{oid_bytes, reference};
 use super::repositories::branch;
 use super::revisions::kind;
-use super::{Local, limit, ref_name, status};
+use super::{Local, Opened, counted, cut, ref_name, status, uncounted};
+use crate::metrics::Limit;
 use crate::parts::parts;
+use crate::settings::at_most;
 use list::Question;
 
 pub(super) use moves::{refused, updates};
@@ -30,9 +32,6 @@ mod moves;
 /// Refs of one part.
 const PART_REFS: usize = 500;
 
-/// Pairs of one question.
-const MAX_PAIRS: usize = 10_000;
-
 impl RefService for Local {
     fn list_branches(&self, call: Call, request: ListBranchesRequest) -> Answers<ListBranchesResponse> {
         let question = Question {
@@ -40,7 +39,7 @@ impl RefService for Local {
             patterns: request.patterns,
             order: request.order,
             with_tips: request.with_tips,
-            limit: limit(request.limit),
+            limit: request.limit,
             cursor: request.cursor,
         };
         let part = |branches, cursor| ListBranchesResponse { branches, cursor };
@@ -53,7 +52,7 @@ impl RefService for Local {
             patterns: request.patterns,
             order: request.order,
             with_tips: request.with_tips,
-            limit: limit(request.limit),
+            limit: request.limit,
             cursor: request.cursor,
         };
         let part = |tags, cursor| ListTagsResponse { tags, cursor };
@@ -91,56 +90,62 @@ impl RefService for Local {
         })
     }
 
-    fn create_branch(&self, call: Call, request: CreateBranchRequest) -> Pending<Ref> {
+    fn create_branch(&self, call: Call, request: CreateBranchRequest) -> Pending<MadeRef> {
         let local = self.clone();
         Box::pin(async move {
-            let name = branch(&request.ref_name)?;
-            let opened = local.open(request.repository.as_ref(), &call).await?;
-            let target = opened.commit(request.start.as_ref()).await?;
-            let none = local.new_objects(target.format());
-            local.create(opened, name, target, none, call).await
+            let (name, form) = (branch(&request.ref_name)?, form(request.form)?);
+            let target = async |opened: &Opened| {
+                let target = opened.commit(request.start.as_ref()).await?;
+                Ok((target, local.new_objects(target.format())))
+            };
+            local.create(request.repository.as_ref(), name, target, (form, &call)).await
         })
     }
 
     fn delete_branch(&self, call: Call, request: DeleteBranchRequest) -> Pending<DeleteBranchResponse> {
         let local = self.clone();
         Box::pin(async move {
-            let name = branch(&request.ref_name)?;
-            let version =
-                local.delete(request.repository.as_ref(), name, &request.expected_oid, call).await?;
-            Ok(DeleteBranchResponse { version })
+            let (name, form) = (branch(&request.ref_name)?, form(request.form)?);
+            let deleting =
+                local.delete(request.repository.as_ref(), name, &request.expected_oid, (form, &call));
+            let (version, staged) = deleting.await?;
+            Ok(DeleteBranchResponse { version, staged })
         })
     }
 
-    fn create_tag(&self, call: Call, request: CreateTagRequest) -> Pending<Ref> {
+    fn create_tag(&self, call: Call, request: CreateTagRequest) -> Pending<MadeRef> {
         let local = self.clone();
         Box::pin(async move {
-            let name = tag(&request.ref_name)?;
+            let (name, form) = (tag(&request.ref_name)?, form(request.form)?);
             let message = clean_message(&request.message);
             if message.is_empty() && request.tagger.is_some() {
                 return Err(Status::invalid("a tag object has a message"));
             }
-            let opened = local.open(request.repository.as_ref(), &call).await?;
-            let mut target = opened.resolve(request.target.as_ref()).await?;
-            let mut objects = local.new_objects(target.format());
-            if !message.is_empty() {
-                let tagger = request.tagger.map(signer);
-                let tagger = tagger.ok_or_else(|| Status::invalid("the request names no tagger"))?;
-                let kind = opened.kind(target).await?;
-                let made = NewTag { target, kind, name: name.clone(), tagger, message };
-                target = objects.tag(&made).map_err(|error| status(&error))?;
-            }
-            local.create(opened, name, target, objects, call).await
+            let tagger = request.tagger.map(signer);
+            let named = name.clone();
+            let target = async |opened: &Opened| {
+                let mut target = opened.resolve(request.target.as_ref()).await?;
+                let mut objects = local.new_objects(target.format());
+                if !message.is_empty() {
+                    let tagger = tagger.ok_or_else(|| Status::invalid("the request names no tagger"))?;
+                    let kind = opened.kind(target).await?;
+                    let made = NewTag { target, kind, name: named, tagger, message };
+                    target = objects.tag(&made).map_err(|error| status(&error))?;
+                }
+                Ok((target, objects))
+            };
+            local.create(request.repository.as_ref(), name, target, (form, &call)).await
         })
     }
 
     fn delete_tag(&self, call: Call, request: DeleteTagRequest) -> Pending<DeleteTagResponse> {
         let local = self.clone();
         Box::pin(async move {
-            let name = tag(&request.ref_name)?;
-            let version =
-                local.delete(request.repository.as_ref(), name, &request.expected_oid, call).await?;
-            Ok(DeleteTagResponse { version })
+            let (name, form) = (tag(&request.ref_name)?, form(request.form)?);
+            let deleting =
+                local.delete(request.repository.as_ref(), name, &request.expected_oid, (form, &call));
+            let (version, staged) = deleting.await?;
+            Ok(DeleteTagResponse { version, staged })
         })
     }
 
@@ -159,7 +164,8 @@ impl RefService for Local {
             let opened = local.open(request.repository.as_ref(), &call).await?;
             let target = opened.commit(request.revision.as_ref()).await?;
             let snapshot = opened.repository.snapshot().clone();
-            let behind = |found: &&GitRef| found.name.as_bytes() > &request.cursor[..];
+            let (left, cursor) = uncounted(request.limit, &request.cursor)?;
+            let behind = |found: &&GitRef| found.name.as_bytes() > cursor;
             let candidates: Vec<GitRef> = snapshot
                 .iter()
                 .filter(|found| found.name.as_bytes().starts_with(&request.prefix))
@@ -170,13 +176,11 @@ impl RefService for Local {
             let contains = opened.read(move |view| contains(view, &target, tips)).await?;
             let found =
                 candidates.iter().zip(contains).filter(|(_, contains)| *contains).map(|(found, _)| found);
-            let refs: Vec<Ref> = found.take(limit(request.limit)).map(reference).collect();
-            let n = refs.len();
-            for (nth, refs) in refs.chunks(PART_REFS).enumerate() {
-                let is_last = (nth + 1) * PART_REFS >= n;
-                let cursor =
-                    refs.last().filter(|_| !is_last).map(|last| last.name.clone()).unwrap_or_default();
-                parts.give(ListRefsContainingResponse { refs: refs.to_vec(), cursor }).await?;
+            let refs: Vec<Ref> = found.take(left).map(reference).collect();
+            for (part, is_last) in cut(0, refs.len(), PART_REFS) {
+                let behind = |end: usize| counted(left - end, &refs[end - 1].name);
+                let cursor = if is_last { Bytes::new() } else { behind(part.end) };
+                parts.give(ListRefsContainingResponse { refs: refs[part].to_vec(), cursor }).await?;
             }
             Ok(())
         })
@@ -185,9 +189,7 @@ impl RefService for Local {
     fn ahead_behind(&self, call: Call, request: AheadBehindRequest) -> Pending<AheadBehindResponse> {
         let local = self.clone();
         Box::pin(async move {
-            if request.pairs.len() > MAX_PAIRS {
-                return Err(Status::invalid(format!("more than {MAX_PAIRS} pairs")));
-            }
+            at_most(Limit::Pairs, request.pairs.len(), local.0.settings.limits.pairs)?;
             let opened = local.open(request.repository.as_ref(), &call).await?;
             let named = request
                 .pairs

@@ -13,6 +13,7 @@ use hakata_rpc::v1::{
 };
 use hakata_rpc::{Answers, Call, Code, Pending, Status};
 
+use super::made::checked_key;
 use super::refs::actor;
 use super::{Local, ref_name, status};
 use crate::parts::parts;
@@ -126,7 +127,7 @@ impl RepositoryService for Local {
                 atomicity: Atomicity::Whole,
                 policy_version: row.policy_version,
                 default_ref: Some(name),
-                idempotency_key: call.idempotency_key,
+                idempotency_key: checked_key(&call)?.map(str::to_owned),
             };
             let prepared = Prepared::without_objects(Vec::new(), intent, repository.prune_epoch());
             let committed = repository.commit(prepared, no_rows).await.map_err(|error| status(&error))?;
@@ -166,7 +167,7 @@ impl RepositoryService for Local {
         let local = self.clone();
         parts(|parts| async move {
             let opened = local.open(request.repository.as_ref(), &call).await?;
-            opened.bundle(request, parts).await
+            opened.bundle(request, local.0.settings.limits.names, parts).await
         })
     }
 }

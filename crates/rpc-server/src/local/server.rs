@@ -26,6 +26,16 @@ impl ServerService for Local {
             answer_bytes: settings.max_answer_bytes as u64,
             call_ms: u64::try_from(settings.max_call.as_millis()).unwrap_or(u64::MAX),
             part_bytes: PART_BYTES as u64,
+            long_call_ms: u64::try_from(settings.max_long_call.as_millis()).unwrap_or(u64::MAX),
+            upload_bytes: settings.max_upload_bytes,
+            made_bytes: settings.max_made_bytes,
+            made_objects: settings.max_made_objects as u64,
+            changes: settings.limits.changes as u64,
+            commits: settings.limits.commits as u64,
+            refs: settings.limits.refs as u64,
+            pairs: settings.limits.pairs as u64,
+            objects: settings.limits.objects as u64,
+            names: settings.limits.names as u64,
         };
         Box::pin(async move { Ok(answer) })
     }

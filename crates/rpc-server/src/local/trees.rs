@@ -12,17 +12,11 @@ use hakata_rpc::{Answers, Call, Pending, Status};
 
 use super::messages::{entry, oid_bytes};
 use super::{Local, counted, limit, status, tree_path, tree_paths, uncounted};
+use crate::metrics::{LIMITS_MET, Limit};
 use crate::parts::parts;
 
 /// Entries of one part.
 const PART_ENTRIES: usize = 500;
-
-/// Paths that one question finds at most.
-const MAX_FILES: usize = 1_000;
-
-/// Lines that one question finds at most, in all and in one file.
-const MAX_LINES: usize = 1_000;
-const MAX_LINES_PER_FILE: u32 = 100;
 
 /// Lines of one part.
 const PART_LINES: usize = 50;
@@ -90,7 +84,7 @@ impl TreeService for Local {
         Box::pin(async move {
             let opened = local.open(request.repository.as_ref(), &call).await?;
             let root = opened.resolve(request.revision.as_ref()).await?;
-            let limit = limit(request.limit).min(MAX_FILES);
+            let limit = limit(request.limit).min(local.0.settings.limits.found_files);
             let found =
                 opened.read(move |view| view.find_files(&root, &request.query, Match::Fuzzy, limit)).await?;
             let paths = found.paths.into_iter().map(Bytes::from).collect();
@@ -102,14 +96,15 @@ impl TreeService for Local {
         let local = self.clone();
         parts(|parts| async move {
             let opened = Arc::new(local.open(request.repository.as_ref(), &call).await?);
+            let limits = local.0.settings.limits;
             let query = SearchQuery {
                 root: opened.resolve(request.revision.as_ref()).await?,
                 pattern: request.query,
                 how: if request.regex { Pattern::Regex } else { Pattern::Text },
                 ignore_case: !request.case_sensitive,
                 paths: tree_paths(&request.paths)?,
-                max_per_file: MAX_LINES_PER_FILE,
-                limit: limit(request.limit).min(MAX_LINES),
+                max_per_file: limits.found_lines_per_file,
+                limit: limit(request.limit).min(limits.found_lines),
             };
             let begun = opened.objects().search(query, &opened.allowance()).await;
             let mut search = begun.map_err(|error| status(&error))?;
@@ -126,7 +121,11 @@ impl TreeService for Local {
                     parts.give(SearchResponse { matches, truncated: false }).await?;
                 }
             }
-            parts.give(SearchResponse { matches, truncated: search.has_more() }).await
+            let truncated = search.has_more();
+            if truncated {
+                LIMITS_MET.get(Limit::Found).inc();
+            }
+            parts.give(SearchResponse { matches, truncated }).await
         })
     }
 }

@@ -6,13 +6,15 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use hakata_rpc::msgpack::envelope::{self, Params};
-use hakata_rpc::{Answers, Operation, Operations, Status, StreamRpc, UnaryRpc, Visitor};
+use hakata_rpc::{Answers, Operation, Operations, Requests, Status, StreamRpc, UnaryRpc, UploadRpc, Visitor};
 use std::task::Poll;
+use tokio::sync::mpsc;
 
 use super::kept::Rest;
 use super::standing::{Expected, Standing};
+use super::upload::Upload;
 use crate::metrics::Protocol;
-use crate::serving::{Counted, answered, streamed};
+use crate::serving::{Counted, answered, streamed, uploaded};
 use crate::settings::Settings;
 use crate::spool::{EncodedParts, Spool};
 use crate::tokens::Owner;
@@ -27,12 +29,29 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Answer {
     /// The result, encoded, but for the end of a page that has one.
     pub(super) result: Result<Vec<u8>, Status>,
-    /// What is left over, if the operation cannot go on by a cursor.
-    pub(super) rest: Option<Rest>,
+    /// What waits for the next question.
+    pub(super) left: Option<Left>,
+}
+
+/// What a question leaves over, under a handle that the result ends with.
+pub(super) enum Left {
+    /// The rest of an answer, if the operation cannot go on by a cursor.
+    Rest(Rest),
+    /// A request that is not whole yet.
+    Upload(Upload),
+}
+
+impl Answer {
+    /// Nothing is left over.
+    pub(super) fn whole(result: Result<Vec<u8>, Status>) -> Self {
+        Self { result, left: None }
+    }
 }
 
 /// Answers parameters with whatever operation they are for.
 pub(super) struct Ask {
+    /// The caller's number for the request.
+    pub(super) msgid: u32,
     pub(super) operations: Arc<dyn Operations>,
     pub(super) settings: Arc<Settings>,
     pub(super) params: Params,
@@ -66,7 +85,7 @@ impl Visitor for Ask {
             let mut counted = Counted::new(R::OPERATION, Protocol::Msgpack);
             let answer = self.one::<R>().await;
             counted.ended(answer.as_ref().err());
-            Answer { result: answer, rest: None }
+            Answer::whole(answer)
         })
     }
 
@@ -76,7 +95,7 @@ impl Visitor for Ask {
                 Ok(request) => request,
                 Err(status) => {
                     Counted::new(R::OPERATION, Protocol::Msgpack).ended(Some(&status));
-                    return Answer { result: Err(status), rest: None };
+                    return Answer::whole(Err(status));
                 }
             };
             match R::OPERATION {
@@ -88,6 +107,22 @@ impl Visitor for Ask {
                 _ => self.whole::<R>(request).await,
             }
         })
+    }
+
+    fn upload<R: UploadRpc>(self) -> Self::Output {
+        let Self { operations, settings, params, .. } = self;
+        let call = params.extras.call(settings.call_time(R::OPERATION));
+        let (parts, given) = mpsc::channel(1);
+        let answering = async move {
+            let mut counted = Counted::new(R::OPERATION, Protocol::Msgpack);
+            let taken = stream::unfold(given, |mut given| async move { Some((given.recv().await?, given)) });
+            let request = Requests::new(taken.map(|part: Vec<u8>| envelope::decode(&part)));
+            let answer = uploaded::<R>(&*operations, call, request).await;
+            counted.ended(answer.as_ref().err());
+            encoded(&answer?)
+        };
+        let upload = Upload { operation: R::OPERATION, parts, answering: Box::pin(answering) };
+        upload.go_on(params)
     }
 }
 
@@ -108,7 +143,7 @@ impl Ask {
     async fn by_cursor<R: StreamRpc>(self, request: R::Request) -> Answer {
         let mut standing = match expected::<R>(&request) {
             Ok(expected) => self.standing.take::<R::Response>(&expected),
-            Err(status) => return Answer { result: Err(status), rest: None },
+            Err(status) => return Answer::whole(Err(status)),
         };
         let mut answers = match standing.take() {
             Some(mut answers) => match answers.next().await {
@@ -127,16 +162,16 @@ impl Ask {
                     break;
                 }
                 Some(Ok(part)) => part,
-                Some(Err(status)) => return Answer { result: Err(status), rest: None },
+                Some(Err(status)) => return Answer::whole(Err(status)),
             };
             cursor = R::cursor(&part).filter(|cursor| !cursor.is_empty()).cloned();
             if let Err(status) = page.add(&part) {
-                return Answer { result: Err(status), rest: None };
+                return Answer::whole(Err(status));
             }
             if cursor.is_none() {
                 // Only now does an answer know that it has ended well.
                 if let Some(Err(status)) = answers.next().await {
-                    return Answer { result: Err(status), rest: None };
+                    return Answer::whole(Err(status));
                 }
                 break;
             }
@@ -145,10 +180,10 @@ impl Ask {
             let mut next = request;
             R::resume(&mut next, cursor.clone());
             if let Ok(expected) = expected::<R>(&next) {
-                self.standing.keep(expected, answers);
+                self.standing.keep(self.msgid, expected, answers);
             }
         }
-        Answer { result: Ok(page.end(cursor.as_deref())), rest: None }
+        Answer::whole(Ok(page.end(cursor.as_deref())))
     }
 
     /// Takes parts until a page is full; what follows is left over.
@@ -177,8 +212,8 @@ impl Owned {
                 () = &mut patience => break,
             };
             match part {
-                None => return Answer { result: Ok(page.end(None)), rest: None },
-                Some(Err(status)) if page.n_parts == 0 => return Answer { result: Err(status), rest: None },
+                None => return Answer::whole(Ok(page.end(None))),
+                Some(Err(status)) if page.n_parts == 0 => return Answer::whole(Err(status)),
                 // The parts before it are told first.
                 Some(Err(status)) => {
                     parts = Box::pin(stream::iter([Err(status)]));
@@ -188,7 +223,7 @@ impl Owned {
             }
         }
         let handle = self.spool.begin(self.owner, R::OPERATION, parts).await;
-        Answer { result: handle.and_then(|handle| page.with_handle(&handle)), rest: None }
+        Answer::whole(handle.and_then(|handle| page.with_handle(&handle)))
     }
 
     /// Reads a page from a file.
@@ -203,7 +238,7 @@ impl Owned {
                     None => Ok(page.end(None)),
                 }
             });
-            Answer { result, rest: None }
+            Answer::whole(result)
         })
     }
 }
@@ -225,13 +260,11 @@ pub(super) async fn page_of(operation: Operation, first: Option<Vec<u8>>, mut pa
     }
     loop {
         match parts.next().await {
-            None => return Answer { result: Ok(page.end(None)), rest: None },
-            Some(Err(status)) => return Answer { result: Err(status), rest: None },
+            None => return Answer::whole(Ok(page.end(None))),
+            Some(Err(status)) => return Answer::whole(Err(status)),
             Some(Ok(part)) if page.bytes.len() >= PAGE_BYTES => {
-                return Answer {
-                    result: Ok(page.open()),
-                    rest: Some(Rest { operation, first: part, parts }),
-                };
+                let left = Left::Rest(Rest { operation, first: part, parts });
+                return Answer { result: Ok(page.open()), left: Some(left) };
             }
             Some(Ok(part)) => page.add_encoded(part),
         }

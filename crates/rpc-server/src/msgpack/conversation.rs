@@ -16,9 +16,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::time::{Instant, sleep_until};
 
 use super::Msgpack;
-use super::answer::{Answer, Ask, Owned, page_of};
-use super::kept::Kept;
+use super::answer::{Answer, Ask, Left, Owned, page_of};
+use super::kept::{Kept, Rest};
 use super::standing::Standing;
+use super::upload::Upload;
 use crate::metrics::{Protocol, REFUSED, Refusal};
 use crate::spool::Spool;
 use crate::tokens::Owner;
@@ -76,7 +77,8 @@ pub(super) struct Conversation<S> {
     running: FuturesUnordered<BoxFuture<'static, Ended>>,
     /// How to end what is asked, and the long answer that it asks for a page of.
     aborts: HashMap<u32, (AbortHandle, Option<String>)>,
-    kept: Kept,
+    kept: Kept<Rest>,
+    uploads: Kept<Upload>,
     standing: Standing,
     owner: Owner,
     output: Vec<u8>,
@@ -99,6 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         Self {
             scanner: Scanner::new(max_bytes),
             kept: Kept::new(settings.max_kept, settings.kept_life),
+            uploads: Kept::new(settings.max_kept, settings.kept_life),
             standing: Standing::new(settings.max_kept, settings.kept_life),
             owner: known.unwrap_or(Owner::Anybody),
             login_until: Instant::now() + settings.login,
@@ -168,7 +171,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             return Ok(());
         }
         let reads = self.running.len() < self.server.settings.max_in_flight;
-        let expiry = self.kept.next_expiry().into_iter().chain(self.standing.next_expiry()).min();
+        let expiries = [self.kept.next_expiry(), self.uploads.next_expiry(), self.standing.next_expiry()];
+        let expiry = expiries.into_iter().flatten().min();
         self.input.reserve(16 << 10);
         tokio::select! {
             Some(ended) = self.running.next() => self.finish(ended),
@@ -184,6 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             }
             () = sleep_until(expiry.unwrap_or(self.login_until)), if expiry.is_some() => {
                 self.kept.expire();
+                self.uploads.expire();
                 self.standing.expire();
             }
         }
@@ -236,6 +241,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             }
             Incoming::Request { msgid, .. } => Err(self.stranger(msgid, self.server.tokens.check(None))),
             Incoming::Cancel { msgid } => {
+                self.standing.forget(msgid);
+                self.kept.forget_left_by(msgid);
+                self.uploads.forget_left_by(msgid);
                 if let Some((abort, handle)) = self.aborts.remove(&msgid) {
                     abort.abort();
                     // Who takes the question for a page back wants no more of the answer.
@@ -244,6 +252,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 Ok(())
             }
             Incoming::Forget { handle } if self.is_known => {
+                self.kept.forget(&handle);
+                self.uploads.forget(&handle);
                 self.server.spool.forget(&self.owner, &handle);
                 Ok(())
             }
@@ -292,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         }
         let params = envelope::params(params);
         let handle = params.as_ref().ok().and_then(|params| params.extras.handle.clone());
-        match params.and_then(|params| self.answer(operation, params)) {
+        match params.and_then(|params| self.answer(msgid, operation, params)) {
             Ok(answer) => {
                 let (answer, abort) = futures_util::future::abortable(answer);
                 self.aborts.insert(msgid, (abort, handle));
@@ -303,7 +313,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     }
 
     /// Begins to answer, or to go on with an answer.
-    fn answer(&mut self, operation: Operation, params: Params) -> Result<BoxFuture<'static, Answer>, Status> {
+    fn answer(
+        &mut self,
+        msgid: u32,
+        operation: Operation,
+        params: Params,
+    ) -> Result<BoxFuture<'static, Answer>, Status> {
+        let extras = &params.extras;
+        if (extras.more || extras.upload.is_some()) && !operation.uploads() {
+            return Err(Status::invalid(format!("{} is not asked in parts", operation.key())));
+        }
+        if let Some(handle) = &extras.upload {
+            return Ok(self.uploads.take(handle, operation)?.go_on(params));
+        }
         let owned = Owned { spool: self.server.spool.clone(), owner: self.owner.clone() };
         if let Some(handle) = params.extras.handle.as_deref().filter(|handle| Spool::is_handle(handle)) {
             return Ok(owned.page(operation, handle.to_owned()));
@@ -314,17 +336,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         }
         let (operations, settings) = (self.server.operations.clone(), self.server.settings.clone());
         let standing = self.standing.clone();
-        Ok(operation.visit(Ask { operations, settings, params, standing, owned }))
+        Ok(operation.visit(Ask { msgid, operations, settings, params, standing, owned }))
     }
 
     fn finish(&mut self, (msgid, answer): Ended) {
         self.aborts.remove(&msgid);
-        let Some(Answer { result, rest }) = answer else { return };
+        let Some(Answer { result, left }) = answer else { return };
         let whole = result.and_then(|mut result| {
-            if let Some(rest) = rest {
-                let handle = self.kept.keep(rest)?;
-                envelope::encode(&handle, &mut result)?;
-            }
+            let handle = match left {
+                None => return Ok(result),
+                Some(Left::Rest(rest)) => self.kept.keep(msgid, rest)?,
+                Some(Left::Upload(upload)) => self.uploads.keep(msgid, upload)?,
+            };
+            envelope::encode(&handle, &mut result)?;
             Ok(result)
         });
         let max_bytes = self.server.settings.max_answer_bytes;

@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use hakata_rpc::{Call, Operation, Operations, Status, StreamRpc, UnaryRpc, Visitor};
+use hakata_rpc::{Call, Operation, Operations, Status, StreamRpc, UnaryRpc, UploadRpc, Visitor};
 use serde_json::Value;
 
 /// The parts of an answer, or its only one.
@@ -33,5 +33,11 @@ impl Visitor for Ask<'_> {
         let answers = R::invoke(self.to, Call::default(), request);
         let answers = answers.map(|part| part.map(|part| serde_json::to_value(part).unwrap()));
         Box::pin(answers.collect())
+    }
+
+    fn upload<R: UploadRpc>(self) -> Self::Output {
+        let request: R::Request = serde_json::from_value(self.request.clone()).unwrap();
+        let answer = R::invoke(self.to, Call::default(), request.into());
+        Box::pin(async move { vec![answer.await.map(|answer| serde_json::to_value(answer).unwrap())] })
     }
 }

@@ -1,11 +1,10 @@
-//! Archives, bundles and signatures: what git makes of the same, and what git says to ours.
+//! Archives and bundles: what git makes of the same, and what git says to ours.
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use hakata_names::ObjectFormat;
 use hakata_rpc::v1::{
-    ArchiveFormat, ArchiveRequest, CommitService, CreateBundleRequest, RepositoryKey, RepositoryService,
-    Revision, SignatureKind, SignatureRequest,
+    ArchiveFormat, ArchiveRequest, CreateBundleRequest, RepositoryKey, RepositoryService, Revision,
 };
 use hakata_rpc::{Answers, Call, Code, Status};
 
@@ -145,49 +144,4 @@ async fn bundles_of_nothing_are_refused() {
     let absent = "0123456789012345678901234567890123456789";
     assert_eq!(code(bundle(&world, &[], &[absent]).await), Code::NotFound);
     assert_eq!(code(bundle(&world, &["refs/heads/main"], &["main"]).await), Code::InvalidArgument);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn signatures_can_be_proved_by_who_has_the_key() {
-    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
-        let world = World::new().await;
-        world.import(format, SCRIPT);
-        let dir = tempfile::tempdir().unwrap();
-        let key_file = dir.path().join("key").display().to_string();
-        keygen(&["-q", "-t", "ed25519", "-N", "", "-f", &key_file], b"");
-        let sign = ["-c", "gpg.format=ssh", "-c", "user.name=A", "-c", "user.email=a@b", "-c"];
-        let signing = format!("user.signingkey={key_file}");
-        let commit =
-            [&sign[..], &[&signing, "commit-tree", "-S", "-p", "main", "-m", "signed", "main^{tree}"]];
-        let commit = world.git(&commit.concat());
-        world.git(&["update-ref", "refs/heads/main", commit.trim()]);
-        world.git(&[&sign[..], &[&signing, "tag", "-s", "-m", "signed", "signed", "main"]].concat());
-        world.create("tools", format).await;
-        let to = world.msgpack();
-        for (at, kind) in [("main", "commit"), ("signed", "tag")] {
-            let request = SignatureRequest { repository: key(), revision: Some(revision(at)) };
-            let found = CommitService::signature(&to, Call::default(), request).await.unwrap();
-            assert_eq!(found.kind(), SignatureKind::Ssh, "{kind}");
-            let file = dir.path().join(kind);
-            std::fs::write(&file, &found.signature).unwrap();
-            let file = file.display().to_string();
-            keygen(&["-q", "-Y", "check-novalidate", "-n", "git", "-s", &file], &found.payload);
-        }
-        let request = SignatureRequest { repository: key(), revision: Some(revision("v1")) };
-        let plain = CommitService::signature(&to, Call::default(), request).await.unwrap();
-        assert!(plain.kind() == SignatureKind::Unspecified && plain.signature.is_empty());
-    }
-}
-
-/// Runs ssh-keygen; the test fails if it does.
-fn keygen(args: &[&str], input: &[u8]) {
-    use std::io::Write;
-    let mut child = std::process::Command::new("ssh-keygen")
-        .args(args)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    assert!(child.wait().unwrap().success(), "ssh-keygen {args:?}");
 }

@@ -39,7 +39,7 @@ pub(crate) struct World {
     pub(crate) alice: UserId,
     /// A client's repository.
     pub(crate) client: tempfile::TempDir,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
     _database: TestDatabase,
 }
 
@@ -78,18 +78,7 @@ impl World {
         let (grpc_at, msgpack_at) = serve(local.clone(), tokens, settings, None, &tasks);
         let alice = user(&db, &repositories).await;
         let client = tempfile::tempdir().unwrap();
-        Self {
-            db,
-            repositories,
-            local,
-            grpc_at,
-            msgpack_at,
-            tasks,
-            alice,
-            client,
-            _data: data,
-            _database: database,
-        }
+        Self { db, repositories, local, grpc_at, msgpack_at, tasks, alice, client, data, _database: database }
     }
 
     pub(crate) fn grpc(&self) -> grpc::Grpc {
@@ -98,6 +87,11 @@ impl World {
 
     pub(crate) fn msgpack(&self) -> msgpack::Msgpack {
         msgpack::Msgpack::lazy(endpoint(self.msgpack_at), self.tasks.clone())
+    }
+
+    /// Checks that nothing is left of objects on their way.
+    pub(crate) fn has_no_quarantine(&self) {
+        assert_eq!(std::fs::read_dir(self.data.path().join("quarantine")).unwrap().count(), 0);
     }
 
     /// Makes a repository with what the client's refs point to.

@@ -48,7 +48,7 @@ impl Copies {
         let mut answers = Vec::new();
         for (id, to) in &self.ways {
             let request = CommitFilesRequest { repository: key(*id), ..request.clone() };
-            answers.push(to.commit_files(Call::default(), request).await);
+            answers.push(to.commit_files(Call::default(), request.into()).await);
         }
         assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{request:?}: {answers:?}");
         answers.swap_remove(0)
@@ -160,10 +160,10 @@ async fn an_empty_repository_gets_its_first_commit() {
     world.import(ObjectFormat::Sha256, b"");
     let id = world.create("empty", ObjectFormat::Sha256).await;
     let request = CommitFilesRequest { repository: key(id), ..commit(vec![put("README", "hello\n")]) };
-    let made = world.local.commit_files(Call::default(), request.clone()).await.unwrap();
+    let made = world.local.commit_files(Call::default(), request.clone().into()).await.unwrap();
     assert_eq!(git(&world, id, &["log", "--format=%H %P", "main"]).await, format!("{} \n", hex(&made.oid)));
     let other = CommitFilesRequest { ref_name: "refs/heads/other".into(), ..request };
-    let other = world.local.commit_files(Call::default(), other).await.unwrap_err();
+    let other = world.local.commit_files(Call::default(), other.into()).await.unwrap_err();
     assert_eq!(other.code, Code::NotFound, "a branch without a beginning is made once");
 }
 
@@ -226,8 +226,8 @@ async fn of_two_commits_on_one_tip_one_wins_and_the_other_is_told() {
         ..commit(vec![put("a", content)])
     };
     let (one, other) = tokio::join!(
-        to.commit_files(Call::default(), on_tip("one")),
-        to.commit_files(Call::default(), on_tip("other"))
+        to.commit_files(Call::default(), on_tip("one").into()),
+        to.commit_files(Call::default(), on_tip("other").into())
     );
     let mut both = [one, other];
     both.sort_by_key(Result::is_err);
@@ -250,12 +250,12 @@ async fn a_commit_that_is_repeated_under_its_name_is_made_once() {
             ..commit(vec![put("a", "x")])
         };
         let (first, second) = tokio::join!(
-            to.commit_files(call.clone(), request.clone()),
-            to.commit_files(call.clone(), request.clone())
+            to.commit_files(call.clone(), request.clone().into()),
+            to.commit_files(call.clone(), request.clone().into())
         );
         // A client that tries again says another time.
         let author = Some(Signature { time_s: 1_800_000_000, ..signature() });
-        let third = to.commit_files(call, CommitFilesRequest { author, ..request }).await;
+        let third = to.commit_files(call, CommitFilesRequest { author, ..request }.into()).await;
         assert_eq!((&first, &first), (&second, &third));
         assert!(first.is_ok(), "{first:?}");
         assert_eq!(git(&copies.world, *id, &["rev-list", "--count", "main"]).await, "2\n");
@@ -272,7 +272,7 @@ async fn what_was_prepared_is_committed_by_its_caller() {
             form: Form::Prepare.into(),
             ..commit(vec![put("a", "prepared")])
         };
-        let made = to.commit_files(Call::default(), request).await.unwrap();
+        let made = to.commit_files(Call::default(), request.into()).await.unwrap();
         assert_eq!(made.version, 0);
         assert_eq!(git(&copies.world, *id, &["rev-parse", "main"]).await, before, "preparing moves nothing");
 
@@ -344,8 +344,10 @@ async fn tags_with_a_message_are_objects_as_git_makes_them() {
             target: revision(target),
             message: message.into(),
             tagger: (!message.is_empty()).then(signature),
+            ..CreateTagRequest::default()
         };
         let made = to.create_tag(Call::default(), tag("refs/tags/v1", "main", "release ")).await.unwrap();
+        let made = made.r#ref.unwrap();
         assert_eq!(hex(&made.peeled_oid), main.trim());
         let person = "A U Thor <a@example.org> 1700000000 +0900";
         let text = format!("object {main}type commit\ntag v1\ntagger {person}\n\nrelease\n");
@@ -355,6 +357,7 @@ async fn tags_with_a_message_are_objects_as_git_makes_them() {
         to.create_tag(Call::default(), tag("refs/tags/nested", "v1", "again")).await.unwrap();
         to.create_tag(Call::default(), tag("refs/tags/tree", "main^{tree}", "a tree")).await.unwrap();
         let light = to.create_tag(Call::default(), tag("refs/tags/light", "main", "")).await.unwrap();
+        let light = light.r#ref.unwrap();
         assert_eq!((hex(&light.target_oid), light.peeled_oid.len()), (main.trim().to_owned(), 0));
         let listed = git(
             &copies.world,

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hakata_names::ObjectFormat;
 use hakata_rpc::v1::{
-    CheckMergeRequest, FastForward, Form, GetRefRequest, MergeOutcome, MergeRequest, MergeService,
-    MergeState, RepositoryKey, Revision, Signature,
+    CheckMergeRequest, CreatePullRefsRequest, DeleteBranchRequest, FastForward, Form, GetRefRequest,
+    MergeOutcome, MergePullRequestRequest, MergeRequest, MergeService, MergeState, RepositoryKey, Revision,
+    Signature,
 };
-use hakata_rpc::{Call, Code, Operation, Operations, Status, StreamRpc, UnaryRpc, Visitor};
+use hakata_rpc::{Call, Code, Operation, Operations, Status, StreamRpc, UnaryRpc, UploadRpc, Visitor};
 
 use crate::fixture::World;
 
@@ -253,6 +254,59 @@ async fn a_merge_that_is_repeated_under_its_name_is_made_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_merge_that_had_nothing_to_do_is_answered_so_again() {
+    let world = world(ObjectFormat::Sha1, &["one", "two", "three"]).await;
+    let ways: [(&str, Arc<dyn Operations>); 3] =
+        [("one", world.local.clone()), ("two", Arc::new(world.grpc())), ("three", Arc::new(world.msgpack()))];
+    for (name, to) in &ways {
+        let named = |key: &str| Call { idempotency_key: Some(key.to_owned()), ..Call::default() };
+        let before = tip(&**to, name, "refs/heads/main").await;
+        let first = to.merge(named("1"), merge(name, "main")).await.unwrap();
+        assert_eq!((first.outcome(), &first.oid, first.version), (MergeOutcome::UpToDate, &before, 0));
+        let moved = to.merge(named("2"), merge(name, "topic")).await.unwrap();
+        assert_ne!(moved.oid, before);
+        assert_eq!(to.merge(named("1"), merge(name, "main")).await.unwrap(), first, "{name}");
+        // Under that name it would be another merge by now.
+        assert_eq!(to.merge(named("1"), merge(name, "rival")).await.unwrap(), first, "{name}");
+        let elsewhere = MergeRequest { ref_name: "refs/heads/old".into(), ..merge(name, "topic") };
+        let elsewhere = to.merge(named("1"), elsewhere).await.unwrap_err();
+        assert_eq!(elsewhere.code, Code::InvalidArgument, "{elsewhere}");
+
+        // A pull request that is merged already, whose branch goes.
+        let pull = CreatePullRefsRequest {
+            repository: key(name),
+            number: 1,
+            head: revision("topic"),
+            base: revision("old"),
+            ..CreatePullRefsRequest::default()
+        };
+        to.create_pull_refs(Call::default(), pull).await.unwrap();
+        let request = MergePullRequestRequest {
+            repository: key(name),
+            number: 1,
+            ref_name: "refs/heads/main".into(),
+            message: "again".into(),
+            author: person(100),
+            delete_ref_name: "refs/heads/topic".into(),
+            ..MergePullRequestRequest::default()
+        };
+        let first = to.merge_pull_request(named("3"), request.clone()).await.unwrap();
+        assert_eq!((first.outcome(), &first.oid), (MergeOutcome::UpToDate, &moved.oid));
+        assert!(first.version > moved.version, "its branch went");
+        assert_eq!(to.merge_pull_request(named("3"), request).await.unwrap(), first, "{name}");
+
+        // What came of a name is told even when the branch is gone.
+        let gone = DeleteBranchRequest {
+            repository: key(name),
+            ref_name: "refs/heads/main".into(),
+            ..DeleteBranchRequest::default()
+        };
+        to.delete_branch(Call::default(), gone).await.unwrap();
+        assert_eq!(to.merge(named("2"), merge(name, "topic")).await.unwrap(), moved, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_prepared_merge_moves_nothing() {
     let world = world(ObjectFormat::Sha1, &["tools"]).await;
     let to = world.grpc();
@@ -282,6 +336,10 @@ impl Visitor for Tell<'_> {
 
     fn stream<R: StreamRpc>(self) -> Self::Output {
         unreachable!("merges answer once")
+    }
+
+    fn upload<R: UploadRpc>(self) -> Self::Output {
+        unreachable!("merges are asked once")
     }
 }
 

@@ -96,7 +96,7 @@ impl<R: StreamRpc> Progress<R> {
 
     /// Prepares to ask for what is missing, if the answer had begun and says how.
     fn can_go_on(&mut self) -> bool {
-        let reads = R::OPERATION.reads() && !R::is_limited(&self.request) && self.answers.is_some();
+        let reads = R::OPERATION.reads() && self.answers.is_some();
         let Some(cursor) = self.cursor.clone().filter(|_| reads) else { return false };
         self.n_breaks += 1;
         if self.n_breaks > self.state.settings.max_attempts {

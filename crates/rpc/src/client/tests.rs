@@ -8,12 +8,14 @@ use hakata_runtime::tasks::Tasks;
 use prost::Message;
 
 use super::{Client, Ends, Settings};
-use crate::call::{Answers, Call, Pending};
+use crate::call::{Answers, Call, Pending, Requests};
 use crate::metrics::{Comparison, SHADOWS};
-use crate::operation::{StreamRpc, Transport, UnaryRpc};
+use crate::operation::{StreamRpc, Transport, UnaryRpc, UploadRpc};
 use crate::route::{Canary, Route, Routes};
 use crate::status::{Code, Status};
-use crate::v1::{self, BlobService, CommitService, MergeBaseRequest, SizesRequest};
+use crate::v1::{
+    self, BlobService, CommitFilesRequest, CommitService, MergeBaseRequest, MergeService, SizesRequest,
+};
 use crate::v1::{GetRefRequest, ListTagsRequest, Operation, Operations, RefService, UpdateRefsRequest};
 
 /// Answers everything with nothing, or refuses the first calls.
@@ -23,6 +25,7 @@ struct Stub {
     n_broken: u32,
     wrong: bool,
     calls: std::sync::Mutex<Vec<Call>>,
+    n_parts: std::sync::Mutex<Vec<usize>>,
 }
 
 impl Stub {
@@ -45,6 +48,17 @@ impl Transport for Arc<Stub> {
     fn stream<R: StreamRpc>(&self, _call: Call, _request: R::Request) -> Answers<R::Response> {
         let next = self.next().map(|()| R::Response::default());
         Box::pin(futures_util::stream::iter([next]))
+    }
+
+    /// Breaks behind the second part, the first times; knows the answer by the first part after that.
+    fn upload<R: UploadRpc>(&self, call: Call, request: Requests<R::Request>) -> Pending<R::Response> {
+        self.calls.lock().unwrap().push(call);
+        let stub = self.clone();
+        Box::pin(async move {
+            let n_parts = request.take(2).count().await;
+            stub.n_parts.lock().unwrap().push(n_parts);
+            stub.next().map(|()| R::Response::default())
+        })
     }
 }
 
@@ -124,11 +138,16 @@ async fn an_answer_that_breaks_off_is_taken_up_behind_its_last_part() {
             };
             Box::pin(futures_util::stream::iter(parts))
         }
+        fn upload<R: UploadRpc>(&self, _call: Call, _request: Requests<R::Request>) -> Pending<R::Response> {
+            Box::pin(async { Ok(R::Response::default()) })
+        }
     }
     let breaks = Arc::new(Breaks(std::sync::Mutex::default()));
     let ends = Ends { local: Some(Arc::new(breaks.clone())), ..Ends::default() };
     let client = Client::new(ends, &Routes::default(), Settings::default(), Tasks::new()).unwrap();
-    let parts: Vec<_> = client.list_tags(Call::default(), ListTagsRequest::default()).collect().await;
+    // What is still wanted of a limit is in the cursor.
+    let request = ListTagsRequest { limit: 3, ..ListTagsRequest::default() };
+    let parts: Vec<_> = client.list_tags(Call::default(), request).collect().await;
     let cursors: Vec<_> = parts.into_iter().map(|part| part.unwrap().cursor).collect();
     assert_eq!(cursors, ["1", "2", ""]);
     assert_eq!(*breaks.0.lock().unwrap(), ["", "2"]);
@@ -156,6 +175,9 @@ async fn a_second_route_is_compared() {
         }
         fn stream<R: StreamRpc>(&self, _call: Call, _request: R::Request) -> Answers<R::Response> {
             Box::pin(futures_util::stream::empty())
+        }
+        fn upload<R: UploadRpc>(&self, _call: Call, _request: Requests<R::Request>) -> Pending<R::Response> {
+            Box::pin(async { Ok(R::Response::default()) })
         }
     }
     let routes = Routes {
@@ -185,4 +207,33 @@ async fn routes_change_while_calls_are_made() {
     let routes = Routes { canary: BTreeMap::from([("ref".to_owned(), canary)]), ..Routes::default() };
     assert!(client.set_routes(&routes).is_ok());
     assert!(client.get_ref(Call::default(), GetRefRequest::default()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_in_parts_is_said_once_and_its_first_part_again() {
+    let parts =
+        |n: usize| Requests::new(futures_util::stream::iter(vec![Ok(CommitFilesRequest::default()); n]));
+    // Nothing but the first part was to be said: it is the whole.
+    let stub = Arc::new(Stub { n_broken: 2, ..Stub::default() });
+    let answer = client(&stub, &Routes::default()).commit_files(Call::default(), parts(1)).await;
+    assert!(answer.is_ok());
+    assert_eq!(*stub.n_parts.lock().unwrap(), [1, 1, 1]);
+
+    // The rest went with the first attempt; who has the answer gives it by the name.
+    let stub = Arc::new(Stub { n_broken: 1, ..Stub::default() });
+    let answer = client(&stub, &Routes::default()).commit_files(Call::default(), parts(3)).await;
+    assert!(answer.is_ok());
+    assert_eq!(*stub.n_parts.lock().unwrap(), [2, 1]);
+    let keys: Vec<_> = stub.calls.lock().unwrap().iter().map(|call| call.idempotency_key.clone()).collect();
+    assert!(keys[0].is_some() && keys[0] == keys[1], "{keys:?}");
+
+    // Who has none refuses: that says nothing of the whole.
+    let stub = Arc::new(Stub { n_broken: 1, wrong: true, ..Stub::default() });
+    let answer = client(&stub, &Routes::default()).commit_files(Call::default(), parts(3)).await;
+    assert_eq!(answer.map_err(|status| status.code), Err(Code::Unavailable));
+
+    let stub = Arc::new(Stub::default());
+    let broken = Requests::new(futures_util::stream::iter([Err(Status::not_found("my own"))]));
+    let answer = client(&stub, &Routes::default()).commit_files(Call::default(), broken).await;
+    assert_eq!(answer.map_err(|status| status.message), Err("my own".to_owned()));
 }

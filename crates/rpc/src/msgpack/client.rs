@@ -7,11 +7,12 @@ use hakata_runtime::tasks::Tasks;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use tokio::time::Instant;
 
-use super::connection::Connection;
+use super::connection::{Connection, Reply};
 use super::envelope::Extras;
-use crate::call::{Answers, Call, Pending};
+use super::upload::Upload;
+use crate::call::{Answers, Call, Pending, Requests};
 use crate::endpoint::Endpoint;
-use crate::operation::{StreamRpc, Transport, UnaryRpc};
+use crate::operation::{StreamRpc, Transport, UnaryRpc, UploadRpc};
 use crate::status::{Code, Status};
 
 /// Carries operations to a server; cheap to clone.
@@ -54,14 +55,14 @@ impl Msgpack {
         Self(Arc::new(Pool { endpoint, tasks, places, next: Mutex::default() }))
     }
 
-    /// Asks one question and reads its answer, on a connection that was used before or on any.
-    async fn ask<T: DeserializeOwned>(
+    /// Asks one question and reads its answer, on a connection that was used before or on any; tells its number too.
+    pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         method: &'static str,
         request: &(impl serde::Serialize + Sync),
         (extras, deadline): (&Extras, Option<Instant>),
         on: &mut Option<Arc<Connection>>,
-    ) -> Result<T, Status> {
+    ) -> Result<(T, u32), Status> {
         let asked = async {
             if on.is_none() {
                 *on = Some(self.0.connection().await?);
@@ -71,12 +72,13 @@ impl Msgpack {
                 None => Err(Status::unreached("there is no connection")),
             }
         };
-        let answer = match deadline {
+        let Reply { msgid, result } = match deadline {
             Some(deadline) => tokio::time::timeout_at(deadline, asked).await.map_err(|_| late())?,
             None => asked.await,
         }?;
-        rmp_serde::from_slice(&answer)
-            .map_err(|error| Status::new(Code::Unknown, format!("reading the server's answer: {error}")))
+        let read = rmp_serde::from_slice(&result);
+        let wrong = |error| Status::new(Code::Unknown, format!("reading the server's answer: {error}"));
+        Ok((read.map_err(wrong)?, msgid))
     }
 }
 
@@ -111,12 +113,13 @@ impl Transport for Msgpack {
         let client = self.clone();
         Box::pin(async move {
             let extras = Extras::from(&call);
-            client.ask(R::OPERATION.key(), &request, (&extras, call.deadline), &mut None).await
+            let asked = (&extras, call.deadline);
+            client.ask(R::OPERATION.key(), &request, asked, &mut None).await.map(|(answer, _)| answer)
         })
     }
 
     fn stream<R: StreamRpc>(&self, call: Call, request: R::Request) -> Answers<R::Response> {
-        let next = Next { client: self.clone(), call, request, on: None, handle: None };
+        let next = Next { client: self.clone(), call, request, on: None, handle: None, answered: None };
         let pages = stream::unfold(Some(next), |next| async move {
             let mut next = next?;
             let page = next.page::<R>().await;
@@ -130,6 +133,11 @@ impl Transport for Msgpack {
             Err(status) => stream::iter([Err(status)]).right_stream(),
         }))
     }
+
+    fn upload<R: UploadRpc>(&self, call: Call, request: Requests<R::Request>) -> Pending<R::Response> {
+        let upload = Upload::new(self.clone(), call);
+        Box::pin(async move { upload.send::<R>(request).await })
+    }
 }
 
 /// The page that is to be asked for.
@@ -140,6 +148,20 @@ struct Next<Q> {
     /// What waits under a handle waits on the connection that it was answered on.
     on: Option<Arc<Connection>>,
     handle: Option<String>,
+    /// The number of the request behind whose page the answer stands.
+    answered: Option<u32>,
+}
+
+/// Whoever asks for no further page lets the server go on with something else.
+impl<Q> Drop for Next<Q> {
+    fn drop(&mut self) {
+        let Some(connection) = &self.on else { return };
+        match (&self.handle, self.answered) {
+            (Some(handle), _) => connection.forget(handle),
+            (None, Some(msgid)) => connection.take_back(msgid),
+            (None, None) => {}
+        }
+    }
 }
 
 impl<Q: serde::Serialize + Sync> Next<Q> {
@@ -147,16 +169,18 @@ impl<Q: serde::Serialize + Sync> Next<Q> {
     async fn page<R: StreamRpc<Request = Q>>(&mut self) -> Result<(Vec<R::Response>, bool), Status> {
         let mut extras = Extras::from(&self.call);
         extras.handle = self.handle.take();
+        self.answered = None;
         let asked = (&extras, self.call.deadline);
         // Where the last page came from its answer stands; another connection would have it begin anew.
         if extras.handle.is_none() && !self.on.as_ref().is_some_and(|on| on.is_open()) {
             self.on = None;
         }
-        let page: Page<R::Response> =
+        let (page, msgid): (Page<R::Response>, u32) =
             self.client.ask(R::OPERATION.key(), &self.request, asked, &mut self.on).await?;
         let mut more = false;
         if let Some(Raw(cursor)) = page.cursor.filter(|cursor| !cursor.0.is_empty()) {
             R::resume(&mut self.request, cursor);
+            self.answered = Some(msgid);
             more = true;
         }
         if page.handle.is_some() {

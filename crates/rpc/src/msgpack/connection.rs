@@ -43,6 +43,13 @@ struct State {
     callers: HashMap<u32, oneshot::Sender<Result<Bytes, Status>>>,
 }
 
+/// An answer, and the number of its request.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) msgid: u32,
+    pub(super) result: Bytes,
+}
+
 /// A caller's place among those that wait; dropping it takes the request back.
 struct Place<'a> {
     connection: &'a Connection,
@@ -52,8 +59,7 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if self.connection.waiting.lock().callers.remove(&self.msgid).is_some() {
-            // The server works for nobody; if it cannot be told now, it finds out when it answers.
-            let _ = self.connection.requests.try_send(envelope::cancel(self.msgid));
+            self.connection.take_back(self.msgid);
         }
     }
 }
@@ -77,6 +83,17 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Tells the server that it works for nobody: on a request, or on what its answer left waiting. If it cannot be told
+    /// now, it finds out when it answers, or by its clock.
+    pub(super) fn take_back(&self, msgid: u32) {
+        let _ = self.requests.try_send(envelope::cancel(msgid));
+    }
+
+    /// Tells the server that nobody asks for a handle any more.
+    pub(super) fn forget(&self, handle: &str) {
+        let _ = self.requests.try_send(envelope::forget(handle));
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.waiting.lock().broken.is_none()
     }
@@ -87,16 +104,17 @@ impl Connection {
         method: &'static str,
         request: &(impl serde::Serialize + Sync),
         extras: &Extras,
-    ) -> Result<Bytes, Status> {
+    ) -> Result<Reply, Status> {
         let body = envelope::params_of(request, extras)?;
         self.send(method, |msgid| envelope::request(msgid, method, &body)).await
     }
 
-    async fn send(&self, method: &'static str, encode: impl FnOnce(u32) -> Vec<u8>) -> Result<Bytes, Status> {
+    async fn send(&self, method: &'static str, encode: impl FnOnce(u32) -> Vec<u8>) -> Result<Reply, Status> {
         let (place, answer) = self.place()?;
         let lost = || Status::unreached(format!("the connection broke before {method} was answered"));
         self.requests.send(encode(place.msgid)).await.map_err(|_| lost())?;
-        answer.await.unwrap_or_else(|_| Err(lost()))
+        let result = answer.await.unwrap_or_else(|_| Err(lost()))?;
+        Ok(Reply { msgid: place.msgid, result })
     }
 
     fn place(&self) -> Result<(Place<'_>, oneshot::Receiver<Result<Bytes, Status>>), Status> {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rmp::Marker;
-use rmp::decode::{RmpRead, read_array_len, read_int, read_map_len, read_marker, read_nil};
+use rmp::decode::{RmpRead, read_array_len, read_bool, read_int, read_map_len, read_marker, read_nil};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -31,12 +31,12 @@ pub enum Incoming {
         /// The parameters, encoded.
         params: Bytes,
     },
-    /// It wants no answer any more.
+    /// It wants no answer any more, or no more of one that goes on by its cursor.
     Cancel {
         /// The caller's number for the request.
         msgid: u32,
     },
-    /// It wants no more of an answer that waits under a handle.
+    /// It wants no more of what waits under a handle.
     Forget {
         /// The handle.
         handle: String,
@@ -79,6 +79,10 @@ pub struct Extras {
     request_id: Option<String>,
     /// The handle of an answer to go on with.
     pub handle: Option<String>,
+    /// The handle of a request whose next part this is.
+    pub upload: Option<String>,
+    /// Whether further parts of the request follow.
+    pub more: bool,
 }
 
 impl Extras {
@@ -138,13 +142,26 @@ fn only_number(mut params: &[u8]) -> Option<u32> {
     (n == 1).then(|| read_int(&mut params).ok()).flatten()
 }
 
-/// Encodes `[2, "cancel", [msgid]]`.
+/// Encodes `[2, "cancel", [msgid]]`: the request is taken back, or what its answer left waiting for the next page.
 pub fn cancel(msgid: u32) -> Vec<u8> {
-    let mut out = vec![0x93, 2];
+    let mut out = cancelling();
+    number(msgid, &mut out);
+    out
+}
+
+/// Encodes `[2, "cancel", [handle]]`.
+pub fn forget(handle: &str) -> Vec<u8> {
+    let mut out = cancelling();
     // Writing into memory does not fail.
+    let _ = rmp::encode::write_str(&mut out, handle);
+    out
+}
+
+/// Encodes the beginning of a notification with one parameter.
+fn cancelling() -> Vec<u8> {
+    let mut out = vec![0x93, 2];
     let _ = rmp::encode::write_str(&mut out, CANCEL);
     out.push(0x91);
-    number(msgid, &mut out);
     out
 }
 
@@ -217,6 +234,8 @@ fn extra(extras: &mut Extras, key: &str, mut value: &[u8]) -> Result<(), Status>
         "_idempotency_key" => extras.idempotency_key = Some(text(&mut value).ok_or_else(wrong)?),
         "_request_id" => extras.request_id = Some(text(&mut value).ok_or_else(wrong)?),
         "_handle" => extras.handle = Some(text(&mut value).ok_or_else(wrong)?),
+        "_upload" => extras.upload = Some(text(&mut value).ok_or_else(wrong)?),
+        "_more" => extras.more = read_bool(&mut value).map_err(|_| wrong())?,
         _ => return Err(Status::invalid(format!("there is no parameter {key}"))),
     }
     Ok(())
@@ -345,7 +364,7 @@ pub fn auth(msgid: u32, token: &str) -> Vec<u8> {
 }
 
 fn write_extras(extras: &Extras, out: &mut Vec<u8>) -> Result<u32, rmp::encode::ValueWriteError> {
-    use rmp::encode::{write_sint, write_str, write_uint};
+    use rmp::encode::{write_bool, write_sint, write_str, write_uint};
     let mut n = 0;
     if let Some(actor) = extras.actor {
         write_str(out, "_actor")?;
@@ -361,6 +380,7 @@ fn write_extras(extras: &Extras, out: &mut Vec<u8>) -> Result<u32, rmp::encode::
         ("_idempotency_key", &extras.idempotency_key),
         ("_request_id", &extras.request_id),
         ("_handle", &extras.handle),
+        ("_upload", &extras.upload),
     ];
     for (name, text) in texts {
         if let Some(text) = text {
@@ -368,6 +388,11 @@ fn write_extras(extras: &Extras, out: &mut Vec<u8>) -> Result<u32, rmp::encode::
             write_str(out, text)?;
             n += 1;
         }
+    }
+    if extras.more {
+        write_str(out, "_more")?;
+        write_bool(out, true).map_err(rmp::encode::ValueWriteError::InvalidMarkerWrite)?;
+        n += 1;
     }
     Ok(n)
 }
@@ -392,6 +417,8 @@ impl From<&Call> for Extras {
             idempotency_key: call.idempotency_key.clone(),
             request_id: call.request_id.clone(),
             handle: None,
+            upload: None,
+            more: false,
         }
     }
 }

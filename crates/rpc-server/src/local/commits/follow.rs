@@ -8,16 +8,13 @@ use super::super::{Opened, counted, cut, file_path, status};
 use super::{PART_COMMITS, read};
 use crate::parts::Parts;
 
-/// Commits that a listing follows a file through at most.
-const MAX_FOLLOWED: usize = 10_000;
-
 impl Opened {
-    /// Lists the commits that changed a file. The cursor is how many were listed, and the commit that it began with.
+    /// Lists the commits that changed a file, `limit` of them and `most` over all parts. The cursor is how many were listed, and the commit that it began with.
     pub(super) async fn follow(
         &self,
         history: &History,
         cursor: &[u8],
-        limit: usize,
+        (limit, most): (usize, usize),
         parts: Parts<ListCommitsResponse>,
     ) -> Result<(), Status> {
         let [path] = &history.paths[..] else {
@@ -33,7 +30,7 @@ impl Opened {
             },
         };
         let first = usize::try_from(skip).unwrap_or(usize::MAX);
-        let wanted = limit.min(MAX_FOLLOWED.saturating_sub(first));
+        let wanted = limit.min(most.saturating_sub(first));
         let found =
             self.objects().follow(tip, &path, first, wanted.saturating_add(1), &self.allowance()).await;
         let found = found.map_err(|error| status(&error))?;

@@ -4,9 +4,11 @@ use bytes::Bytes;
 use hakata_git::objects::View;
 use hakata_git::write::{NewCommit, NewObjects, Signer, clean_message};
 use hakata_names::{Oid, RefName, RefUpdate};
+use hakata_repository::Repository;
 use hakata_rpc::v1::{Form, MadeCommit, Moved, RepositoryKey, Revision, Signature};
 use hakata_rpc::{Call, Code, Status};
 
+use super::super::contents::Contents;
 use super::super::made::{form, signer};
 use super::super::messages::optional;
 use super::super::repositories::branch;
@@ -96,17 +98,19 @@ impl Words {
 }
 
 impl Local {
-    /// Makes the tree that `edit` makes of the branch's, a commit of it, and commits or prepares that.
-    pub(super) async fn commit_to<F>(
+    /// Makes the tree that an edit makes of the branch's, a commit of it, and commits or prepares that. `prepare` fetches
+    /// what the edit needs, once it is clear that the commit has to be made.
+    pub(super) async fn commit_to<P, F>(
         &self,
         key: Option<&RepositoryKey>,
         branch: Branch,
         words: Words,
         empty: Empty,
         call: Call,
-        edit: F,
+        prepare: P,
     ) -> Result<MadeCommit, Status>
     where
+        P: AsyncFnOnce(Repository) -> Result<(F, Contents), Status>,
         F: FnOnce(&View, &mut NewObjects, Option<Oid>) -> Result<Oid, Status> + Send + 'static,
     {
         let opened = self.open(key, &call).await?;
@@ -115,7 +119,7 @@ impl Local {
         {
             return Ok(made);
         }
-        let made = self.make_on(&opened, &branch, words, empty, &call, edit).await;
+        let made = self.make_on(&opened, &branch, words, empty, &call, prepare).await;
         match made {
             // Its own repetition may have been faster.
             Err(error) if branch.form == Form::Commit && call.idempotency_key.is_some() => {
@@ -125,20 +129,25 @@ impl Local {
         }
     }
 
-    async fn make_on<F>(
+    async fn make_on<P, F>(
         &self,
         opened: &Opened,
         branch: &Branch,
         words: Words,
         empty: Empty,
         call: &Call,
-        edit: F,
+        prepare: P,
     ) -> Result<MadeCommit, Status>
     where
+        P: AsyncFnOnce(Repository) -> Result<(F, Contents), Status>,
         F: FnOnce(&View, &mut NewObjects, Option<Oid>) -> Result<Oid, Status> + Send + 'static,
     {
         let Place { tip, parent } = branch.place(opened).await?;
+        let (edit, Contents { blobs, room, .. }) = prepare(opened.repository.clone()).await?;
         let mut objects = self.new_objects(opened.repository.format());
+        if let Some(blobs) = blobs {
+            objects = objects.with_long(blobs);
+        }
         let work = move |view: &View| {
             let tree = parent.map(|parent| view.tree_of(&parent)).transpose()?;
             let commit = edit(view, &mut objects, tree).and_then(|edited| {
@@ -155,6 +164,8 @@ impl Local {
         let made = opened.objects().read_within(&opened.allowance(), work).await;
         let (objects, oid) = made.map_err(|error| status(&error))??;
         let update = RefUpdate { name: branch.name.clone(), old: tip, new: Some(oid) };
-        self.deliver(&opened.repository, update, oid, objects, branch.form, call).await
+        let delivered = self.deliver(&opened.repository, update, oid, objects, branch.form, call).await;
+        drop(room);
+        delivered
     }
 }

@@ -1,13 +1,13 @@
 //! From commits that were made to a branch that shows them.
 
 use hakata_git::merge::Replay;
-use hakata_git::write::{Bounds, NewObjects};
-use hakata_names::{Oid, RefUpdate};
-use hakata_repository::{Atomicity, ReceiveLimits};
-use hakata_rpc::v1::{Form, MadeCommit, MergeOutcome, MergeResponse};
+use hakata_git::write::NewObjects;
+use hakata_names::{Oid, RefName, RefUpdate};
+use hakata_repository::{Atomicity, ReceiveLimits, Repository, no_rows};
+use hakata_rpc::v1::{Form, MergeOutcome, MergeResponse};
 use hakata_rpc::{Call, Status};
 
-use super::super::made::{refusals, staged_message};
+use super::super::made::{Left, checked_key, refusals, staged_message};
 use super::super::messages::oid_bytes;
 use super::super::refs::refused;
 use super::super::{Local, status};
@@ -41,19 +41,29 @@ impl Local {
         further: Vec<RefUpdate>,
         (form, call): (Form, Call),
     ) -> Result<MergeResponse, Status> {
-        let Target { opened, name, oid: old } = target;
-        let has_moved = made.oid != old;
+        let has_moved = made.oid != target.oid;
+        let update = RefUpdate { name: target.name.clone(), old: Some(target.oid), new: Some(made.oid) };
+        let updates: Vec<_> = has_moved.then_some(update).into_iter().chain(further).collect();
         let outcome = if has_moved { MergeOutcome::Moved } else { MergeOutcome::UpToDate };
         let mut answer =
             MergeResponse { outcome: outcome.into(), oid: oid_bytes(&made.oid), ..MergeResponse::default() };
-        let update = RefUpdate { name, old: Some(old), new: Some(made.oid) };
-        let updates: Vec<_> = has_moved.then_some(update).into_iter().chain(further).collect();
-        if updates.is_empty() {
-            return Ok(answer);
-        }
+        let Target { opened, name, oid: old } = target;
         let repository = opened.repository.clone();
         drop(opened);
-        let objects = made.objects.unwrap_or_else(|| NewObjects::new(repository.format(), Bounds::default()));
+        let key = checked_key(&call)?.filter(|_| form == Form::Commit);
+        if updates.is_empty() {
+            if let Some(key) = key
+                && !repository.keep_unmoved(key, &name, &old).await.map_err(|error| status(&error))?
+            {
+                // Its own repetition was faster, and may have moved something.
+                return self
+                    .merged_before(&repository, &name, (form, &call))
+                    .await
+                    .map(|kept| kept.unwrap_or(answer));
+            }
+            return Ok(answer);
+        }
+        let objects = made.objects.unwrap_or_else(|| self.new_objects(repository.format()));
         let received = repository.make(updates.clone(), objects, &ReceiveLimits::default()).await;
         let received = received.map_err(|error| status(&error))?;
         let intent = self.intent(&repository, Atomicity::Whole, &call).await?;
@@ -63,8 +73,17 @@ impl Local {
             answer.staged = Some(staged_message(&staged));
             return Ok(answer);
         }
-        let committed = self.commit_received(&repository, received, intent).await?;
+        let mut prepared = received.prepare(intent);
+        if !has_moved {
+            prepared = prepared.unmoved(old);
+        }
+        let committed = repository.commit(prepared, no_rows).await.map_err(|error| status(&error))?;
         refused(&refusals(&committed), &updates)?;
+        if key.is_some() {
+            // What is kept counts: another call of the same name may have been faster.
+            let kept = self.merged_before(&repository, &name, (form, &call)).await?;
+            return Ok(kept.unwrap_or(answer));
+        }
         answer.version = committed.version.unwrap_or(0);
         Ok(answer)
     }
@@ -72,15 +91,17 @@ impl Local {
     /// Finds what a call of the same name did before: repeated on what came of it, it would do something else.
     pub(in super::super) async fn merged_before(
         &self,
-        target: &Target,
-        call: &Call,
+        repository: &Repository,
+        name: &RefName,
+        (form, call): (Form, &Call),
     ) -> Result<Option<MergeResponse>, Status> {
-        let before = self.made_before(&target.opened.repository, &target.name, call).await?;
-        Ok(before.map(|MadeCommit { oid, version, .. }| MergeResponse {
-            outcome: MergeOutcome::Moved.into(),
-            oid,
-            version,
-            staged: None,
+        if form == Form::Prepare {
+            return Ok(None);
+        }
+        let left = self.left_before(repository, name, call).await?;
+        Ok(left.map(|Left { oid, version, has_moved }| {
+            let outcome = if has_moved { MergeOutcome::Moved } else { MergeOutcome::UpToDate };
+            MergeResponse { outcome: outcome.into(), oid: oid_bytes(&oid), version, staged: None }
         }))
     }
 }

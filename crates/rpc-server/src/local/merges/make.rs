@@ -11,10 +11,9 @@ use super::super::{Local, status};
 use super::check::{Relation, relation};
 use super::conflicts::not_made;
 use super::land::Made;
-use super::target::Target;
-
-/// Commits that one rebase takes over, or one call picks, at most.
-pub(super) const MAX_COMMITS: usize = 1_000;
+use super::target::{Receiver, Target};
+use crate::metrics::Limit;
+use crate::settings::at_most;
 
 /// What is offered to a branch.
 pub(in super::super) struct Offer {
@@ -44,29 +43,39 @@ pub(in super::super) enum Way {
     FastForward,
 }
 
+/// How much one merge may make.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Most {
+    commits: usize,
+    bounds: Bounds,
+}
+
 impl Local {
+    pub(in super::super) fn most(&self) -> Most {
+        Most { commits: self.0.settings.limits.commits, bounds: self.bounds() }
+    }
+
     /// Merges what is offered into a branch, and moves it.
     pub(super) async fn merge_into(
         &self,
-        target: Target,
-        expected: &[u8],
-        head: &Offer,
+        base: Receiver,
+        head: Offer,
         way: Way,
         (form, call): (Form, Call),
     ) -> Result<MergeResponse, Status> {
-        if let Some(answer) = self.merged_before(&target, &call).await? {
-            return Ok(answer);
-        }
-        let target = target.at(expected)?;
-        let head = target.offered(head.revision.as_ref(), &head.expected).await?;
-        let made = target.merged(head, way).await?;
-        self.land(target, made, Vec::new(), (form, call)).await
+        let how = (form, call.clone());
+        let merging = async |target: Target| {
+            let head = target.offered(head.revision.as_ref(), &head.expected).await?;
+            let made = target.merged(head, way, self.most()).await?;
+            self.land(target, made, Vec::new(), how).await
+        };
+        self.once(base, (form, &call), merging).await
     }
 }
 
 impl Target {
     /// Makes what merges a head.
-    pub(in super::super) async fn merged(&self, head: Oid, way: Way) -> Result<Made, Status> {
+    pub(in super::super) async fn merged(&self, head: Oid, way: Way, most: Most) -> Result<Made, Status> {
         let base = self.oid;
         let (relation, _) = self.opened.read(move |view| relation(view, &base, &head)).await?;
         let allows_unrelated = matches!(way, Way::Merge { allow_unrelated: true, .. });
@@ -89,21 +98,22 @@ impl Target {
         }
         match way {
             Way::Merge { message, author, committer, .. } => {
-                self.committed(head, &[head], &message, (author, committer)).await
+                self.committed(head, &[head], &message, (author, committer), most.bounds).await
             }
             Way::Squash { message, author, committer } => {
-                self.committed(head, &[], &message, (author, committer)).await
+                self.committed(head, &[], &message, (author, committer), most.bounds).await
             }
-            Way::Rebase { refuse_merges, committer } => self.rebased(head, refuse_merges, committer).await,
+            Way::Rebase { refuse_merges, committer } => {
+                self.rebased(head, refuse_merges, committer, most).await
+            }
             Way::FastForward => Ok(Made::existing(head)),
         }
     }
 
     /// Begins to make commits on top of the branch.
-    pub(super) async fn replay(&self, committer: Signer) -> Result<Replay, Status> {
+    pub(super) async fn replay(&self, committer: Signer, bounds: Bounds) -> Result<Replay, Status> {
         let allowance = self.opened.allowance();
-        let started =
-            Replay::start(self.opened.objects(), self.oid, committer, Bounds::default(), &allowance);
+        let started = Replay::start(self.opened.objects(), self.oid, committer, bounds, &allowance);
         started.await.map_err(not_made)
     }
 
@@ -114,24 +124,32 @@ impl Target {
         further: &[Oid],
         message: &[u8],
         (author, committer): (Signer, Signer),
+        bounds: Bounds,
     ) -> Result<Made, Status> {
         let message = clean_message(message);
         if message.is_empty() {
             return Err(Status::invalid("the request has no message"));
         }
-        let mut replay = self.replay(committer).await?;
+        let mut replay = self.replay(committer, bounds).await?;
         let tree = replay.merge(head).await.map_err(not_made)?;
         replay.commit(tree, further, author, message).await.map_err(not_made)?;
         Ok(Made::commits(replay))
     }
 
     /// Puts the commits of a head on top of the branch.
-    async fn rebased(&self, head: Oid, refuse_merges: bool, committer: Signer) -> Result<Made, Status> {
+    async fn rebased(
+        &self,
+        head: Oid,
+        refuse_merges: bool,
+        committer: Signer,
+        most: Most,
+    ) -> Result<Made, Status> {
         let merges = if refuse_merges { MergesOnTheWay::Refuse } else { MergesOnTheWay::Flatten };
         let (objects, allowance) = (self.opened.objects(), self.opened.allowance());
-        let series = objects.rebase_series(self.oid, head, merges, MAX_COMMITS, &allowance).await;
+        let series = objects.rebase_series(self.oid, head, merges, most.commits, &allowance).await;
         let series = series.map_err(|error| status(&error))?;
-        let mut replay = self.replay(committer).await?;
+        at_most(Limit::Commits, series.len(), most.commits)?;
+        let mut replay = self.replay(committer, most.bounds).await?;
         for commit in series {
             replay.rebase(commit).await.map_err(not_made)?;
         }

@@ -10,9 +10,10 @@ use super::super::Local;
 use super::super::made::form;
 use super::conflicts::not_made;
 use super::land::Made;
-use super::make::MAX_COMMITS;
 use super::people::{committer, signer};
-use super::target::Target;
+use super::target::{Receiver, Target};
+use crate::metrics::Limit;
+use crate::settings::at_most;
 
 impl Local {
     pub(super) async fn cherry_pick(
@@ -27,18 +28,17 @@ impl Local {
             EmptyPick::Keep => EmptyPicks::Keep,
         };
         let committer = committer(request.committer, None)?;
-        let target = Target::find(self, request.repository.as_ref(), &request.ref_name, &call).await?;
-        if let Some(answer) = self.merged_before(&target, &call).await? {
-            return Ok(answer);
-        }
-        let target = target.at(&request.expected_oid)?;
-        let commits = picked(&target, &request.commits).await?;
-        let mut replay = target.replay(committer).await?;
-        for commit in commits {
-            replay.pick(commit, mainline(request.mainline), empty).await.map_err(not_made)?;
-        }
-        let made = Made::commits(replay);
-        self.land(target, made, Vec::new(), (form, call)).await
+        let (commits, how) = (request.commits, (form, call.clone()));
+        let picking = async |target: Target| {
+            let commits = self.picked(&target, &commits).await?;
+            let mut replay = target.replay(committer, self.bounds()).await?;
+            for commit in commits {
+                replay.pick(commit, mainline(request.mainline), empty).await.map_err(not_made)?;
+            }
+            self.land(target, Made::commits(replay), Vec::new(), how).await
+        };
+        let base = Receiver::of(request.repository, request.ref_name, request.expected_oid);
+        self.once(base, (form, &call), picking).await
     }
 
     pub(super) async fn revert(&self, request: RevertRequest, call: Call) -> Result<MergeResponse, Status> {
@@ -50,28 +50,30 @@ impl Local {
             return Err(Status::invalid("a message is for one commit"));
         }
         let message = (!message.is_empty()).then_some(message);
-        let target = Target::find(self, request.repository.as_ref(), &request.ref_name, &call).await?;
-        if let Some(answer) = self.merged_before(&target, &call).await? {
-            return Ok(answer);
-        }
-        let target = target.at(&request.expected_oid)?;
-        let commits = picked(&target, &request.commits).await?;
-        let mut replay = target.replay(committer).await?;
-        for commit in commits {
-            let reverted = replay.revert(commit, mainline(request.mainline), author.clone(), message.clone());
-            reverted.await.map_err(not_made)?;
-        }
-        let made = Made::commits(replay);
-        self.land(target, made, Vec::new(), (form, call)).await
+        let (commits, how) = (request.commits, (form, call.clone()));
+        let reverting = async |target: Target| {
+            let commits = self.picked(&target, &commits).await?;
+            let mut replay = target.replay(committer, self.bounds()).await?;
+            for commit in commits {
+                let mainline = mainline(request.mainline);
+                let reverted = replay.revert(commit, mainline, author.clone(), message.clone());
+                reverted.await.map_err(not_made)?;
+            }
+            self.land(target, Made::commits(replay), Vec::new(), how).await
+        };
+        let base = Receiver::of(request.repository, request.ref_name, request.expected_oid);
+        self.once(base, (form, &call), reverting).await
     }
 }
 
-/// Finds the commits that a request names.
-async fn picked(target: &Target, revisions: &[Revision]) -> Result<Vec<Oid>, Status> {
-    match revisions.len() {
-        0 => Err(Status::invalid("the request names no commits")),
-        1..=MAX_COMMITS => target.opened.commits(revisions).await,
-        _ => Err(Status::invalid(format!("more than {MAX_COMMITS} commits"))),
+impl Local {
+    /// Finds the commits that a request names.
+    async fn picked(&self, target: &Target, revisions: &[Revision]) -> Result<Vec<Oid>, Status> {
+        if revisions.is_empty() {
+            return Err(Status::invalid("the request names no commits"));
+        }
+        at_most(Limit::Commits, revisions.len(), self.0.settings.limits.commits)?;
+        target.opened.commits(revisions).await
     }
 }
 

@@ -15,15 +15,13 @@ use super::super::messages::optional;
 use super::super::{file_path, status};
 use super::{conflicting, edit_status, write_status};
 
-/// The longest file that lines are replaced in.
-const MAX_FILE_BYTES: u64 = 16 << 20;
-
-/// Applies suggestions to a tree; answers the new one.
+/// Applies suggestions to files of a tree, none longer than so many bytes; answers the new tree.
 pub(super) fn apply(
     view: &View,
     objects: &mut NewObjects,
     tree: Option<Oid>,
     suggestions: Vec<Suggestion>,
+    max_file_bytes: u64,
 ) -> Result<Oid, Status> {
     let mut by_path: BTreeMap<TreePath, Vec<Replacement>> = BTreeMap::new();
     for suggestion in suggestions {
@@ -43,7 +41,7 @@ pub(super) fn apply(
             conflicts.push(conflict(&path, Obstacle::NoFile, Some(entry.oid)));
             continue;
         }
-        let content = view.read_blob(&entry.oid, MAX_FILE_BYTES).map_err(|error| status(&error))?;
+        let content = view.read_blob(&entry.oid, max_file_bytes).map_err(|error| status(&error))?;
         match replace_lines(&content, &replacements) {
             Ok(content) => {
                 let blob = objects.blob(content).map_err(write_status)?;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hakata_names::{Oid, RefName};
-use hakata_rpc::v1::{Moved, RepositoryKey, Revision};
+use hakata_rpc::v1::{Form, MergeResponse, Moved, RepositoryKey, Revision};
 use hakata_rpc::{Call, Status};
 
 use super::super::messages::{oid_bytes, optional};
@@ -16,28 +16,57 @@ pub(in super::super) struct Target {
     pub(in super::super) oid: Oid,
 }
 
+/// The branch that a request names, and where its caller thinks it is; empty means anywhere.
+pub(in super::super) struct Receiver {
+    repository: Option<RepositoryKey>,
+    ref_name: Bytes,
+    expected: Bytes,
+}
+
+impl Receiver {
+    pub(in super::super) fn of(repository: Option<RepositoryKey>, ref_name: Bytes, expected: Bytes) -> Self {
+        Self { repository, ref_name, expected }
+    }
+}
+
+impl Local {
+    /// Does what moves a branch, unless a call of the same name did it before: then that one's answer comes again,
+    /// wherever the branch is by now.
+    pub(in super::super) async fn once<F>(
+        &self,
+        receiver: Receiver,
+        (form, call): (Form, &Call),
+        work: F,
+    ) -> Result<MergeResponse, Status>
+    where
+        F: AsyncFnOnce(Target) -> Result<MergeResponse, Status>,
+    {
+        let name = branch(&receiver.ref_name)?;
+        let opened = self.open(receiver.repository.as_ref(), call).await?;
+        let repository = opened.repository.clone();
+        if let Some(answer) = self.merged_before(&repository, &name, (form, call)).await? {
+            return Ok(answer);
+        }
+        let done = match Target::find(opened, name.clone(), &receiver.expected) {
+            Ok(target) => work(target).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            // Its own repetition may have been faster.
+            Err(error) => self.merged_before(&repository, &name, (form, call)).await?.ok_or(error),
+            done => done,
+        }
+    }
+}
+
 impl Target {
-    /// Finds a branch.
-    pub(in super::super) async fn find(
-        local: &Local,
-        key: Option<&RepositoryKey>,
-        name: &[u8],
-        call: &Call,
-    ) -> Result<Self, Status> {
-        let name = branch(name)?;
-        let opened = local.open(key, call).await?;
+    /// Finds a branch, which must be where the caller thinks.
+    fn find(opened: Opened, name: RefName, expected: &[u8]) -> Result<Self, Status> {
         let found = opened.repository.snapshot().find(&name).map(|found| found.oid);
         let oid = found.ok_or_else(|| Status::not_found(format!("there is no {name}")))?;
-        Ok(Self { opened, name, oid })
-    }
-
-    /// Checks that it is where the caller thinks.
-    pub(in super::super) fn at(self, expected: &[u8]) -> Result<Self, Status> {
-        match optional_oid(expected, self.opened.repository.format())? {
-            Some(expected) if expected != self.oid => {
-                Err(moved(self.name.as_bytes(), &expected, Some(&self.oid)))
-            }
-            _ => Ok(self),
+        match optional_oid(expected, opened.repository.format())? {
+            Some(expected) if expected != oid => Err(moved(name.as_bytes(), &expected, Some(&oid))),
+            _ => Ok(Self { opened, name, oid }),
         }
     }
 

@@ -54,6 +54,11 @@ impl Pull {
         self.name("head")
     }
 
+    /// Names the ref that keeps the head of a version.
+    pub(super) fn head_of(self, version: &Version) -> Result<RefName, Status> {
+        self.name(&format!("{}/head", version.number))
+    }
+
     /// Lists the versions, the oldest first; none if there is no such pull request.
     pub(super) fn versions(self, snapshot: &RefSnapshot) -> Vec<Version> {
         let prefix = self.prefix();
@@ -79,7 +84,7 @@ impl Pull {
         let number = version.number;
         Ok(vec![
             RefUpdate { name: self.head()?, old: before, new: Some(version.head) },
-            RefUpdate { name: self.name(&format!("{number}/head"))?, old: None, new: Some(version.head) },
+            RefUpdate { name: self.head_of(version)?, old: None, new: Some(version.head) },
             RefUpdate { name: self.name(&format!("{number}/base"))?, old: None, new: Some(version.base) },
         ])
     }

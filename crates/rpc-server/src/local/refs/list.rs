@@ -6,8 +6,8 @@ use hakata_git::refs::Ref as GitRef;
 use hakata_rpc::v1::{RefEntry, RefOrder, RepositoryKey, Tip};
 use hakata_rpc::{Answers, Call, Status};
 
-use super::super::Local;
 use super::super::messages::{oid_bytes, reference, signature};
+use super::super::{Local, counted, uncounted};
 use super::PART_REFS;
 use crate::parts::parts;
 
@@ -17,8 +17,14 @@ pub(super) struct Question {
     pub(super) patterns: Vec<Bytes>,
     pub(super) order: i32,
     pub(super) with_tips: bool,
-    pub(super) limit: usize,
+    pub(super) limit: u32,
     pub(super) cursor: Bytes,
+}
+
+/// Where a list goes on, and how many are still wanted.
+struct Place {
+    left: usize,
+    cursor: Bytes,
 }
 
 /// A list, and for each entry the cursor behind it.
@@ -41,8 +47,10 @@ impl Local {
         F: Fn(Vec<RefEntry>, Bytes) -> T + Send + 'static,
     {
         parts(|parts| async move {
-            let Listed { entries, cursors } = self.list_refs(key.as_ref(), &call, question).await?;
-            for (entries, cursor) in chunks(entries, &cursors) {
+            let (left, cursor) = uncounted(question.limit, &question.cursor)?;
+            let place = Place { left, cursor: question.cursor.slice_ref(cursor) };
+            let Listed { entries, cursors } = self.list_refs(key.as_ref(), &call, question, place).await?;
+            for (entries, cursor) in chunks(entries, &cursors, left) {
                 parts.give(part(entries, cursor)).await?;
             }
             Ok(())
@@ -55,6 +63,7 @@ impl Local {
         key: Option<&RepositoryKey>,
         call: &Call,
         question: Question,
+        place: Place,
     ) -> Result<Listed, Status> {
         let newest = match RefOrder::try_from(question.order) {
             Ok(RefOrder::Newest) => true,
@@ -64,14 +73,13 @@ impl Local {
         if !newest && !question.with_tips {
             let repository = self.repository(key).await?;
             let found = repository.snapshot().iter().filter(|found| question.takes(found));
-            let found =
-                found.filter(|found| found.name.as_bytes() > &question.cursor[..]).take(question.limit);
+            let found = found.filter(|found| found.name.as_bytes() > &place.cursor[..]).take(place.left);
             let entries: Vec<_> = found.map(|found| entry(found, None)).collect();
             return Ok(Listed { cursors: cursors_by_name(&entries), entries });
         }
         let opened = self.open(key, call).await?;
         let snapshot = opened.repository.snapshot().clone();
-        opened.read(move |view| question.read(view, snapshot.iter(), newest)).await
+        opened.read(move |view| question.read(view, snapshot.iter(), newest, &place)).await
     }
 }
 
@@ -86,10 +94,11 @@ impl Question {
         view: &View,
         refs: impl Iterator<Item = &'a GitRef>,
         newest: bool,
+        place: &Place,
     ) -> Result<Listed, ReadError> {
         let refs = refs.filter(|found| self.takes(found));
         if !newest {
-            let refs = refs.filter(|found| found.name.as_bytes() > &self.cursor[..]).take(self.limit);
+            let refs = refs.filter(|found| found.name.as_bytes() > &place.cursor[..]).take(place.left);
             let entries: Result<Vec<_>, ReadError> =
                 refs.map(|found| Ok(entry(found, tip(view, found)?))).collect();
             let entries = entries?;
@@ -97,27 +106,33 @@ impl Question {
         }
         let mut dated = Vec::new();
         for found in refs {
-            let tip = tip(view, found)?;
-            let cursor = dated_cursor(tip.as_ref().map_or(i64::MIN, date), found.name.as_bytes());
-            if cursor > self.cursor {
-                dated.push((cursor, entry(found, tip.filter(|_| self.with_tips))));
+            let cursor = dated_cursor(created(view, found)?, found.name.as_bytes());
+            if cursor > place.cursor {
+                dated.push((cursor, found));
             }
         }
         dated.sort_by(|(one, _), (other, _)| one.cmp(other));
-        dated.truncate(self.limit);
+        dated.truncate(place.left);
+        let tip = |found| if self.with_tips { tip(view, found) } else { Ok(None) };
+        let dated = dated.into_iter().map(|(cursor, found)| Ok((cursor, entry(found, tip(found)?))));
+        let dated = dated.collect::<Result<Vec<_>, ReadError>>()?;
         let (cursors, entries) = dated.into_iter().unzip();
         Ok(Listed { entries, cursors })
     }
 }
 
-/// Cuts a list into parts.
-fn chunks(entries: Vec<RefEntry>, cursors: &[Bytes]) -> impl Iterator<Item = (Vec<RefEntry>, Bytes)> {
+/// Cuts a list, of which so many were wanted, into parts.
+fn chunks(
+    entries: Vec<RefEntry>,
+    cursors: &[Bytes],
+    left: usize,
+) -> impl Iterator<Item = (Vec<RefEntry>, Bytes)> {
     let n = entries.len();
     let mut entries = entries.into_iter();
     let firsts = (0..n).step_by(PART_REFS);
     firsts.map(move |first| {
         let last = (first + PART_REFS).min(n);
-        let cursor = if last == n { Bytes::new() } else { cursors[last - 1].clone() };
+        let cursor = if last == n { Bytes::new() } else { counted(left - last, &cursors[last - 1]) };
         (entries.by_ref().take(PART_REFS).collect(), cursor)
     })
 }
@@ -137,10 +152,16 @@ fn dated_cursor(date: i64, name: &[u8]) -> Bytes {
     [&reversed.to_be_bytes(), name].concat().into()
 }
 
-/// The date that orders a ref: of its tag object, else of its commit.
-fn date(tip: &Tip) -> i64 {
-    let by = tip.tagger.as_ref().or(tip.committer.as_ref());
-    by.map_or(i64::MIN, |by| by.time_s)
+/// The date that orders a ref: of its tag object, whatever that is of, else of its commit. What says none is from 1970, as
+/// for git. Source: git-for-each-ref(1), `creatordate`.
+fn created(view: &View, found: &GitRef) -> Result<i64, ReadError> {
+    let is_commit = |oid| view.header(oid).map(|header| header.is_some_and(|h| h.kind == Kind::Commit));
+    let by = match found.peeled {
+        Some(_) => view.read_tag(&found.oid)?.tagger,
+        None if is_commit(&found.oid)? => Some(view.read_commit(&found.oid)?.committer),
+        None => None,
+    };
+    Ok(by.and_then(|by| by.time).unwrap_or(0).max(0))
 }
 
 /// Reads the commit at the end of a ref, and who made its tag object.

@@ -4,68 +4,142 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use hakata_git::write::NewObjects;
-use hakata_names::{ObjectFormat, Oid, RefName, RefUpdate};
+use hakata_names::{Oid, RefName, RefUpdate};
 use hakata_repository::{
     Atomicity, Committed, Prepared, Push, ReceiveLimits, RefRefusal, Repository, Staged, no_rows,
 };
-use hakata_rpc::v1::{Moved, Ref, RefMove, RefMoved, RepositoryKey, UpdateRefsRequest, UpdateRefsResponse};
+use hakata_rpc::v1::{
+    Form, MadeRef, Moved, Ref, RefMove, RefMoved, RepositoryKey, Staged as StagedMessage, UpdateRefsRequest,
+    UpdateRefsResponse,
+};
 use hakata_rpc::{Call, Code, Status};
 
-use super::super::made::{refusals, staged};
-use super::super::messages::{oid_bytes, optional, reference};
+use super::super::made::{refusals, staged, staged_message, used_otherwise};
+use super::super::messages::{oid_bytes, optional};
 use super::super::{Local, Opened, optional_oid, ref_name, status};
-
-/// Refs that one call moves at most.
-const MAX_MOVES: usize = 50_000;
+use crate::metrics::Limit;
+use crate::settings::at_most;
 
 impl Local {
-    /// Makes a ref that does not exist yet, to an object that is here or among those that were made.
-    pub(super) async fn create(
+    /// Makes a ref that does not exist yet, to an object that is here or among those that `target` makes; or prepares that.
+    pub(super) async fn create<F>(
         &self,
-        opened: Opened,
+        key: Option<&RepositoryKey>,
         name: RefName,
-        target: Oid,
-        objects: NewObjects,
-        call: Call,
-    ) -> Result<Ref, Status> {
-        let updates = vec![RefUpdate { name: name.clone(), old: None, new: Some(target) }];
-        let repository = opened.repository.clone();
-        drop(opened);
-        let intent = self.intent(&repository, Atomicity::Whole, &call).await?;
-        let received = repository.make(updates.clone(), objects, &ReceiveLimits::default()).await;
-        let received = received.map_err(|error| status(&error))?;
-        let committed = self.commit_received(&repository, received, intent).await?;
-        refused(&refusals(&committed), &updates)?;
-        let reopened = repository.reopened().await.map_err(|error| status(&error))?;
-        let found = reopened.snapshot().find(&name).map(reference);
-        Ok(found.unwrap_or_else(|| Ref {
-            name: Bytes::copy_from_slice(name.as_bytes()),
-            target_oid: oid_bytes(&target),
-            peeled_oid: Bytes::new(),
-        }))
+        target: F,
+        (form, call): (Form, &Call),
+    ) -> Result<MadeRef, Status>
+    where
+        F: AsyncFnOnce(&Opened) -> Result<(Oid, NewObjects), Status>,
+    {
+        let opened = self.open(key, call).await?;
+        if let Some(made) = self.ref_before(&opened, &name, (form, call)).await? {
+            return Ok(made);
+        }
+        let made = match target(&opened).await {
+            Ok((target, objects)) => self.create_at(&opened, &name, target, objects, (form, call)).await,
+            Err(error) => Err(error),
+        };
+        match made {
+            // Its own repetition may have been faster.
+            Err(error) => self.ref_before(&opened, &name, (form, call)).await?.ok_or(error),
+            made => made,
+        }
     }
 
-    /// Removes a ref; answers the version that this made.
+    async fn create_at(
+        &self,
+        opened: &Opened,
+        name: &RefName,
+        target: Oid,
+        objects: NewObjects,
+        (form, call): (Form, &Call),
+    ) -> Result<MadeRef, Status> {
+        let updates = vec![RefUpdate { name: name.clone(), old: None, new: Some(target) }];
+        let repository = &opened.repository;
+        let intent = self.intent(repository, Atomicity::Whole, call).await?;
+        let received = repository.make(updates.clone(), objects, &ReceiveLimits::default()).await;
+        let received = received.map_err(|error| status(&error))?;
+        let peeled = received.peeled(&target);
+        let made = Ref {
+            name: Bytes::copy_from_slice(name.as_bytes()),
+            target_oid: oid_bytes(&target),
+            peeled_oid: optional(peeled.as_ref()),
+        };
+        if form == Form::Prepare {
+            refused(received.refusals(), &updates)?;
+            let staged = repository.stage(received.prepare(intent)).await.map_err(|error| status(&error))?;
+            return Ok(MadeRef { r#ref: Some(made), version: 0, staged: Some(staged_message(&staged)) });
+        }
+        let committed = self.commit_received(repository, received, intent).await?;
+        refused(&refusals(&committed), &updates)?;
+        if call.idempotency_key.is_some() {
+            // What is kept counts: another call of the same name may have been faster.
+            let kept = self.ref_before(opened, name, (form, call)).await?;
+            return kept.ok_or_else(|| Status::new(Code::Aborted, "the ref was made otherwise meanwhile"));
+        }
+        Ok(MadeRef { r#ref: Some(made), version: committed.version.unwrap_or(0), staged: None })
+    }
+
+    /// Finds what a call of the same name made.
+    async fn ref_before(
+        &self,
+        opened: &Opened,
+        name: &RefName,
+        (form, call): (Form, &Call),
+    ) -> Result<Option<MadeRef>, Status> {
+        if form == Form::Prepare {
+            return Ok(None);
+        }
+        let Some(left) = self.left_before(&opened.repository, name, call).await? else { return Ok(None) };
+        // It is in the newest objects, unless it was removed since.
+        let reopened = opened.repository.reopened().await.map_err(|error| status(&error))?;
+        let readable = reopened.readable().await.map_err(|error| status(&error))?;
+        let oid = left.oid;
+        let peeled =
+            readable.objects().read(move |view| Ok(view.peel(&oid)?.filter(|peeled| *peeled != oid)));
+        let peeled = peeled.await.map_err(|error| status(&error))?;
+        let made = Ref {
+            name: Bytes::copy_from_slice(name.as_bytes()),
+            target_oid: oid_bytes(&oid),
+            peeled_oid: optional(peeled.as_ref()),
+        };
+        Ok(Some(MadeRef { r#ref: Some(made), version: left.version, staged: None }))
+    }
+
+    /// Removes a ref, or prepares that; answers the version that this made.
     pub(super) async fn delete(
         &self,
         key: Option<&RepositoryKey>,
         name: RefName,
         expected: &[u8],
-        call: Call,
-    ) -> Result<i64, Status> {
+        (form, call): (Form, &Call),
+    ) -> Result<(i64, Option<StagedMessage>), Status> {
         let repository = self.repository(key).await?;
+        let before = async || match (form, self.answer_kept(&repository, call).await?) {
+            (Form::Prepare, _) | (_, None) => Ok(None),
+            (_, Some(kept)) if kept.committed.refs.iter().all(|(about, _)| *about == name) => {
+                Ok(Some((kept.committed.version.unwrap_or(0), None)))
+            }
+            _ => Err(used_otherwise()),
+        };
+        if let Some(done) = before().await? {
+            return Ok(done);
+        }
         let found = repository.snapshot().find(&name).map(|found| found.oid);
-        let absent = Status::not_found(format!("there is no {name}"));
-        // The ref may be gone because this very change removed it: its answer is kept under the caller's key, and
-        // without one the commit refuses whatever is expected of an absent ref.
-        let nowhere = || call.idempotency_key.as_ref().and_then(|_| nowhere(repository.format()));
-        let old = optional_oid(expected, repository.format())?.filter(|_| found.is_some());
-        let old = old.or(found).or_else(nowhere).ok_or_else(|| absent.clone())?;
-        let update = RefUpdate { name, old: Some(old), new: None };
-        let committed = self.commit(&repository, vec![update.clone()], Atomicity::Whole, &call).await?;
-        let refused = refused(&refusals(&committed), &[update]);
-        refused.map_err(|status| if found.is_none() { absent } else { status })?;
-        Ok(committed.version.unwrap_or_else(|| repository.version()))
+        let old = optional_oid(expected, repository.format())?.or(found);
+        let update = match (found, old) {
+            (Some(_), Some(old)) => RefUpdate { name: name.clone(), old: Some(old), new: None },
+            _ => return before().await?.ok_or_else(|| Status::not_found(format!("there is no {name}"))),
+        };
+        if form == Form::Prepare {
+            return Ok((0, Some(self.staged(&repository, vec![update], call).await?)));
+        }
+        let committed = self.commit(&repository, vec![update.clone()], Atomicity::Whole, call).await?;
+        match refused(&refusals(&committed), &[update]) {
+            Err(error) => before().await?.ok_or(error),
+            Ok(()) => Ok((committed.version.unwrap_or_else(|| repository.version()), None)),
+        }
     }
 
     pub(super) async fn update_refs(
@@ -73,9 +147,7 @@ impl Local {
         request: UpdateRefsRequest,
         call: Call,
     ) -> Result<UpdateRefsResponse, Status> {
-        if request.moves.len() > MAX_MOVES {
-            return Err(Status::invalid(format!("more than {MAX_MOVES} refs")));
-        }
+        at_most(Limit::Refs, request.moves.len(), self.0.settings.limits.refs)?;
         let repository = self.repository(request.repository.as_ref()).await?;
         let atomicity = if request.atomic { Atomicity::Whole } else { Atomicity::Each };
         let (committed, updates) = match &request.staged {
@@ -111,7 +183,7 @@ impl Local {
         call: &Call,
     ) -> Result<Committed, Status> {
         if let Some(kept) = self.answer_kept(repository, call).await? {
-            return Ok(kept);
+            return Ok(kept.committed);
         }
         let intent = self.intent(repository, atomicity, call).await?;
         let committed = match repository.adopt(staged, &ReceiveLimits::default()).await {
@@ -119,9 +191,29 @@ impl Local {
             Err(error) => Err(status(&error)),
         };
         match committed {
-            Err(error) => self.answer_kept(repository, call).await?.ok_or(error),
+            Err(error) => match self.answer_kept(repository, call).await? {
+                Some(kept) => Ok(kept.committed),
+                None => Err(error),
+            },
             committed => committed,
         }
+    }
+
+    /// Proves that new targets are complete, and keeps the moves for their caller to commit.
+    pub(in super::super) async fn staged(
+        &self,
+        repository: &Repository,
+        updates: Vec<RefUpdate>,
+        call: &Call,
+    ) -> Result<StagedMessage, Status> {
+        let intent = self.intent(repository, Atomicity::Whole, call).await?;
+        let push = Push { updates: updates.clone(), shallow: Vec::new() };
+        let received =
+            repository.receive(push, None::<&mut tokio::io::Empty>, &ReceiveLimits::default()).await;
+        let received = received.map_err(|error| status(&error))?;
+        refused(received.refusals(), &updates)?;
+        let staged = repository.stage(received.prepare(intent)).await.map_err(|error| status(&error))?;
+        Ok(staged_message(&staged))
     }
 
     /// Proves that new targets are complete, and commits.
@@ -149,11 +241,6 @@ impl Local {
         let row = self.0.repositories.find_by_id(repository.id()).await.map_err(|error| status(&error))?;
         row.map(|row| row.policy_version).ok_or_else(|| Status::not_found("there is no such repository"))
     }
-}
-
-/// An oid that no object has.
-fn nowhere(format: ObjectFormat) -> Option<Oid> {
-    Oid::from_bytes(&vec![0xff; format.oid_len()]).ok()
 }
 
 /// Reads moves, each of another ref.

@@ -9,10 +9,9 @@ use hakata_rpc::v1::{
 };
 
 use super::super::{Opened, ref_name, status, tree_path, tree_paths};
+use crate::metrics::Limit;
 use crate::parts::Parts;
-
-/// Refs and revisions that one bundle is asked for by name.
-const MAX_NAMES: usize = 10_000;
+use crate::settings::at_most;
 
 impl Opened {
     pub(super) async fn archive(
@@ -38,14 +37,14 @@ impl Opened {
         Ok(())
     }
 
+    /// Gives a bundle of at most so many names.
     pub(super) async fn bundle(
         &self,
         request: CreateBundleRequest,
+        most: usize,
         parts: Parts<CreateBundleResponse>,
     ) -> Result<(), Status> {
-        if request.ref_names.len() > MAX_NAMES || request.excluded.len() > MAX_NAMES {
-            return Err(Status::invalid(format!("a bundle is of up to {MAX_NAMES} names")));
-        }
+        at_most(Limit::Names, request.ref_names.len() + request.excluded.len(), most)?;
         let refs = self.bundled(&request.ref_names)?;
         if refs.is_empty() {
             return Err(Status::invalid("the repository has nothing to be bundled"));

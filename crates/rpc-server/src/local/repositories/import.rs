@@ -1,11 +1,12 @@
 //! Repositories of other hosts, brought in.
 
 use hakata_git::remote::{FetchError, Remote};
-use hakata_repository::{Import, ImportError, Imported, Progress};
+use hakata_repository::{Committed, Import, ImportError, Imported, Progress};
 use hakata_rpc::v1::{ImportRequest, ImportResponse, ImportStage};
 use hakata_rpc::{Call, Code, Status};
 use tokio::sync::watch;
 
+use super::super::made::checked_key;
 use super::super::refs::actor;
 use super::super::{Local, status};
 use crate::addresses::allowed;
@@ -21,6 +22,9 @@ impl Local {
         let settings = &self.0.settings;
         let source = allowed(&request.url, &settings.import_from)?;
         let repository = self.repository(request.repository.as_ref()).await?;
+        if let Some(kept) = self.answer_kept(&repository, &call).await? {
+            return parts.give(done_before(&kept.committed)).await;
+        }
         if !repository.snapshot().is_empty() {
             return Err(Status::new(Code::FailedPrecondition, "the repository is not empty"));
         }
@@ -30,7 +34,8 @@ impl Local {
             resolved: address.map(|address| (source.host, source.port, address)),
             max_bytes: settings.max_import_bytes,
         };
-        let import = Import { actor: actor(&call), ..Import::new("") };
+        let idempotency_key = checked_key(&call)?.map(str::to_owned);
+        let import = Import { actor: actor(&call), idempotency_key, ..Import::new("") };
         // Who reads slowly misses progress, and holds nothing up; who leaves ends the import.
         let (tell, mut told) = watch::channel(None);
         let importing = repository.import_from(&remote, &import, move |progress| {
@@ -69,6 +74,16 @@ fn done(imported: &Imported) -> ImportResponse {
         n_objects: imported.n_objects.into(),
         n_refs: imported.committed.n_accepted() as u64,
         version: imported.committed.version.unwrap_or(0),
+    }
+}
+
+/// What is known of an import that a call of the same name made: how much came is not kept.
+fn done_before(committed: &Committed) -> ImportResponse {
+    ImportResponse {
+        stage: ImportStage::Done.into(),
+        n_refs: committed.n_accepted() as u64,
+        version: committed.version.unwrap_or(0),
+        ..ImportResponse::default()
     }
 }
 

@@ -1,22 +1,22 @@
 //! Repositories begin and end. Who may do so, and how much, is judged by the caller.
 
 use hakata_names::{ObjectFormat, RepositoryPath};
-use hakata_repository::{Fork, ForkError, LifeError, NewRepository, RepositoryState, Visibility, no_rows};
+use hakata_repository::{
+    Fork, ForkError, Forked, LifeError, NewRepository, RepositoryState, Visibility, no_rows,
+};
 use hakata_rpc::v1::{
     CreateRepositoryRequest, DeleteRepositoryRequest, DeleteRepositoryResponse, ForkRequest, ForkResponse,
     Repository as Message,
 };
 use hakata_rpc::{Call, Code, Status};
 
+use super::super::made::checked_key;
 use super::super::refs::actor;
 use super::super::{Local, path, status};
 use super::branch;
 
 /// The branch that `HEAD` points to where nobody says otherwise.
 const DEFAULT_REF: &[u8] = b"refs/heads/main";
-
-/// The longest name of a change, in bytes; rows keep a word more.
-const MAX_KEY: usize = 180;
 
 /// The longest line about a repository, in bytes.
 const MAX_DESCRIPTION: usize = 1_000;
@@ -37,7 +37,7 @@ impl Local {
         let new = NewRepository {
             object_format,
             default_ref: branch(default_ref)?,
-            ..self.newborn(&path, request.description, call.idempotency_key).await?
+            ..self.newborn(&path, request.description, &call).await?
         };
         let made = self.0.repositories.create(&new, no_rows).await.map_err(|error| life(&path, &error))?;
         let row = self.0.repositories.find_by_id(made).await.map_err(|error| status(&error))?;
@@ -49,14 +49,14 @@ impl Local {
         call: Call,
         request: DeleteRepositoryRequest,
     ) -> Result<DeleteRepositoryResponse, Status> {
-        let key = checked(call.idempotency_key)?;
-        if let Some(key) = &key
+        let key = checked_key(&call)?;
+        if let Some(key) = key
             && self.0.repositories.is_deleted(key).await.map_err(|error| status(&error))?
         {
             return Ok(DeleteRepositoryResponse {});
         }
         let row = self.row(request.repository.as_ref()).await?;
-        let deleted = self.0.repositories.delete(row.id, row.state, no_rows, key.as_deref()).await;
+        let deleted = self.0.repositories.delete(row.id, row.state, no_rows, key).await;
         deleted.map_err(|error| life(&row.path(), &error))?;
         Ok(DeleteRepositoryResponse {})
     }
@@ -67,16 +67,26 @@ impl Local {
         request: ForkRequest,
     ) -> Result<ForkResponse, Status> {
         let path = path(&request.path)?;
+        if let Some(key) = checked_key(&call)?
+            && let Some(forked) =
+                self.0.repositories.find_forked(key).await.map_err(|error| status(&error))?
+        {
+            return self.forked(forked).await;
+        }
         let source = self.repository(request.repository.as_ref()).await?;
         let fork = Fork {
             actor: actor(&call),
-            new: self.newborn(&path, request.description, call.idempotency_key).await?,
+            new: self.newborn(&path, request.description, &call).await?,
             prefixes: request.ref_prefixes.iter().map(|prefix| prefix.to_vec()).collect(),
         };
         let forked = source.fork(&fork, no_rows).await.map_err(|error| match error {
             ForkError::Taken(_) => taken(&path),
             error => status(&error),
         })?;
+        self.forked(forked).await
+    }
+
+    async fn forked(&self, forked: Forked) -> Result<ForkResponse, Status> {
         let row = self.0.repositories.find_by_id(forked.id).await.map_err(|error| status(&error))?;
         let row = row.ok_or_else(|| Status::not_found("the repository was deleted"))?;
         Ok(ForkResponse {
@@ -91,7 +101,7 @@ impl Local {
         &self,
         path: &RepositoryPath,
         description: String,
-        idempotency_key: Option<String>,
+        call: &Call,
     ) -> Result<NewRepository, Status> {
         if description.len() > MAX_DESCRIPTION {
             return Err(Status::invalid(format!("the description is longer than {MAX_DESCRIPTION} bytes")));
@@ -105,18 +115,8 @@ impl Local {
             state: RepositoryState::Active,
             visibility: Visibility::Private,
             description,
-            idempotency_key: checked(idempotency_key)?,
+            idempotency_key: checked_key(call)?.map(str::to_owned),
         })
-    }
-}
-
-/// Checks the name of a change.
-fn checked(key: Option<String>) -> Result<Option<String>, Status> {
-    match key {
-        Some(key) if key.len() > MAX_KEY => {
-            Err(Status::invalid(format!("the idempotency key is longer than {MAX_KEY} bytes")))
-        }
-        key => Ok(key),
     }
 }
 

@@ -30,6 +30,16 @@ fn a_request_is_read_as_it_was_written() -> Result<(), Box<dyn std::error::Error
 }
 
 #[test]
+fn a_part_of_a_request_says_where_it_goes_and_whether_more_follow() -> Result<(), Status> {
+    let extras = Extras { upload: Some("h".to_owned()), more: true, ..Extras::default() };
+    let read = params(&params_of(&asked(), &extras)?)?;
+    assert_eq!((read.extras, decode::<GetRefRequest>(&read.request)?), (extras, asked()));
+    assert!(params(b"\x81\xa5_more\x01").is_err(), "a number is no truth");
+    assert_eq!(incoming(&super::forget("h").into()), Ok(Incoming::Forget { handle: "h".to_owned() }));
+    Ok(())
+}
+
+#[test]
 fn parameters_are_one_map_or_none() {
     for none in [&b"\x90"[..], b"\x91\x80", b"\x80"] {
         assert_eq!(params(none).map(|params| params.request), Ok(vec![0x80]), "{none:x?}");
