@@ -1,5 +1,6 @@
 //! Users: making, finding, ranking, disabling them.
 
+use hakata_mail::Address;
 use hakata_names::{OwnerName, UserId};
 use hakata_runtime::secret::Secret;
 use hakata_store::OwnerState;
@@ -8,10 +9,8 @@ use hakata_store::users::{self, NewUser, User};
 use serde_json::json;
 
 use crate::keys::PublicKey;
+use crate::mail::{AccountChange, Addressees, Matter, Notices, Reason};
 use crate::{Actor, Error, Forge, Kind, keys, reserved};
-
-/// Most bytes of an e-mail address. Source: RFC 5321, path limit.
-const MAX_EMAIL_BYTES: usize = 254;
 
 /// A user to be made, whole or not at all.
 #[derive(Debug, Default)]
@@ -32,11 +31,9 @@ pub(crate) fn check_owner_name(name: &OwnerName) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks an address as far as can be seen from here.
-fn check_email(email: &str) -> Result<(), Error> {
-    let bad = |c: char| c.is_control() || c.is_whitespace();
-    let shaped = email.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.len() > 1);
-    if !shaped || email.len() > MAX_EMAIL_BYTES || email.contains(bad) {
+/// Checks an address as far as can be seen from here: a letter could be sent there.
+pub(crate) fn check_email(email: &str) -> Result<(), Error> {
+    if email.parse::<Address>().is_err() {
         return Err(Error::new(Kind::Invalid, "this is not an e-mail address"));
     }
     Ok(())
@@ -165,9 +162,13 @@ impl Forge {
     ) -> Result<(), Error> {
         let audit = self.audit(actor, action, &user.owner.name, change.detail()).await?;
         let id = user.id;
+        let notices = match change.news() {
+            Some(news) => self.account_notices(actor, id, news).await?,
+            None => Notices::default(),
+        };
         let _changing = self.changing_policy();
         let write = self.db().transaction(|tx| {
-            let (change, audit) = (change.clone(), audit.clone());
+            let (change, audit, notices) = (change.clone(), audit.clone(), &notices);
             Box::pin(async move {
                 let had_admins = if change.may_cost_an_admin() {
                     users::lock_admins(tx).await?;
@@ -184,11 +185,24 @@ impl Forge {
                     return Err(Error::new(Kind::Conflict, "this is the last administrator who can sign in")
                         .with_hint("make another one first: hakata user admin NAME"));
                 }
+                notices.write(tx).await?;
                 audit.write(tx).await.map_err(Error::from)
             })
         });
         write.await?;
+        notices.count();
         Ok(())
+    }
+
+    /// Prepares what a user is told of a change of their own account.
+    pub(crate) async fn account_notices(
+        &self,
+        actor: &Actor,
+        user: UserId,
+        change: AccountChange,
+    ) -> Result<Notices, Error> {
+        let to = Addressees::about(None, actor).and([user], Reason::Security);
+        self.notices(&Matter::Account { change }, None, to).await
     }
 }
 
@@ -207,6 +221,15 @@ impl Change {
             Self::Password(_) => false,
             Self::Admin(is_admin) => !is_admin,
             Self::State(state) => *state != OwnerState::Active,
+        }
+    }
+
+    /// What the user is told of it; whoever is disabled or enabled hears it from whoever does so.
+    fn news(&self) -> Option<AccountChange> {
+        match self {
+            Self::Password(hash) => Some(AccountChange::Password { is_set: hash.is_some() }),
+            Self::Admin(is_admin) => Some(AccountChange::Admin { is_admin: *is_admin }),
+            Self::State(_) => None,
         }
     }
 

@@ -11,6 +11,8 @@ mod groups;
 mod hook_command;
 mod hooks;
 mod import;
+mod mail;
+mod mail_command;
 mod outcome;
 mod queue;
 mod repositories;
@@ -26,6 +28,7 @@ pub use command::{
 };
 pub use hook_command::HookCommand;
 pub use import::{ImportTree, MissingOwners};
+pub use mail_command::{LanguageWish, MailCommand};
 pub use outcome::{Cell, Outcome, Report, Row, Table};
 pub use queue::{QueueCommand, Which};
 

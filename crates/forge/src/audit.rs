@@ -8,6 +8,7 @@ use hakata_store::audits::{self, Audit};
 use hakata_store::{Conn, StoreError};
 use serde_json::Value;
 
+use crate::mail::Notices;
 use crate::{Actor, Error, Forge};
 
 /// One line of the audit, ready to be written with the change that it is about.
@@ -22,10 +23,18 @@ impl Entry {
 
     /// Hands the line to a change that writes it in its own transaction.
     pub(crate) fn rows(self) -> impl Rows + Clone {
-        let line = Arc::new(self);
+        self.rows_with(Notices::default())
+    }
+
+    /// Hands the line to a change that writes it in its own transaction, and what readers are told of it.
+    pub(crate) fn rows_with(self, notices: Notices) -> impl Rows + Clone {
+        let written = Arc::new((self, notices));
         move |conn: &mut Conn, _: &Committed| {
-            let line = line.clone();
-            Box::pin(async move { line.write(conn).await })
+            let written = written.clone();
+            Box::pin(async move {
+                written.0.write(conn).await?;
+                written.1.write(conn).await
+            })
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hakata_git::Git;
+use hakata_mail::Mailer;
 use hakata_names::RepositoryId;
 use hakata_repository::Repositories;
 use hakata_runtime::blocking::Blocking;
@@ -53,6 +54,8 @@ pub(crate) struct Inner {
     pub(crate) authenticator: Authenticator,
     pub(crate) pushes: Keyed<RepositoryId>,
     pub(crate) turns: Keyed<Client>,
+    /// `None`: mail is off.
+    pub(crate) mailer: Option<Mailer>,
 }
 
 impl Forge {
@@ -64,6 +67,7 @@ impl Forge {
             authenticator: Authenticator::new(&parts, &settings),
             pushes: Keyed::new("pushes", bounds, settings.pushes_per_repository),
             turns: Keyed::new("client_transfers", TURNS, settings.transfers_per_client),
+            mailer: settings.mail.mailer(),
             parts,
             settings,
         };

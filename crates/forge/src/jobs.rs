@@ -13,13 +13,17 @@
 mod administer;
 mod commits;
 mod kind;
+mod outgoing;
 mod queue;
+mod relay;
 mod usage;
 
 pub use hakata_store::JobState;
 pub use hakata_store::jobs::Job;
 pub use kind::{Kind, Rules};
+pub use outgoing::{Outgoing, UntoldEvents};
 pub use queue::{Claimed, Heard, Listener, Queue, Settled, Waiting};
+pub use relay::{ClaimedTold, Named, Unconfirmed};
 
 use std::time::Duration;
 

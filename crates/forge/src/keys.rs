@@ -14,6 +14,7 @@ use serde_json::json;
 pub use public_key::{KeyAlgorithm, ParseKeyError, PublicKey, fingerprint};
 
 use crate::access::{Grant, Maintain};
+use crate::mail::{AccountChange, Notices};
 use crate::{Actor, Error, Forge, Kind};
 
 /// Most keys of one user or repository.
@@ -101,15 +102,24 @@ impl Forge {
         let detail =
             json!({ "key": key.id.to_string(), "fingerprint": key.fingerprint, "can_write": key.can_write });
         let audit = self.audit(actor, "key.add", subject(key.holder), detail).await?;
+        let notices = match key.holder {
+            KeyHolder::User(user) => {
+                let (title, fingerprint) = (key.title.clone(), key.fingerprint.clone());
+                self.account_notices(actor, user, AccountChange::Key { title, fingerprint }).await?
+            }
+            KeyHolder::Repository(_) => Notices::default(),
+        };
         let _changing = self.changing_keys();
         let add = self.db().transaction(|tx| {
-            let (key, audit) = (key.clone(), audit.clone());
+            let (key, audit, notices) = (key.clone(), audit.clone(), &notices);
             Box::pin(async move {
                 insert(tx, &key).await?;
+                notices.write(tx).await?;
                 audit.write(tx).await.map_err(Error::from)
             })
         });
         add.await?;
+        notices.count();
         Ok(key)
     }
 

@@ -44,6 +44,8 @@ mod audit;
 
 pub mod webhooks;
 
+pub mod mail;
+
 pub mod admin;
 pub mod personal;
 
@@ -56,7 +58,7 @@ pub use access::{Act, Grant, Maintain, Own, Read, Write};
 pub use actor::{Actor, Via};
 pub use error::{Error, Kind};
 pub use forge::{Forge, Parts};
-pub use hakata_store::{Role, Visibility};
+pub use hakata_store::{Digest, NoticeState, Role, Visibility, WatchLevel};
 pub use metrics::metrics;
 pub use reserved::RESERVED_OWNER_NAMES;
 pub use scopes::{ParseScopesError, Scope, Scopes};

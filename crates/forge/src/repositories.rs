@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::access::{Grant, Own};
 use crate::hosting::Wish;
+use crate::mail::{Addressees, Matter, Notices, RepositoryChange};
 use crate::{Actor, Error, Forge, Kind, Read};
 
 /// A change of a repository's row.
@@ -24,7 +25,7 @@ enum Change {
     Quota(Option<i64>),
     State { from: RepositoryState, to: RepositoryState, now: i64 },
     Collaborator { user: UserId, role: Option<Role> },
-    Move { owner: Option<OwnerId>, to: RepositoryPath },
+    Move { owner: Option<OwnerId>, to: RepositoryPath, notices: Notices },
 }
 
 impl Forge {
@@ -90,9 +91,21 @@ impl Forge {
     /// Deletes a repository: it is gone for everybody; its bytes go after the restore period.
     pub(crate) async fn delete_repository(&self, grant: &Grant<Own>) -> Result<(), Error> {
         let audit = self.audit(grant.actor(), "repo.delete", grant.path(), json!({})).await?;
+        let notices =
+            self.notices_of(grant, RepositoryChange::Deleted { path: grant.path().clone() }).await?;
         let _changing = self.changing_policy();
         let state = grant.facts().state;
-        Ok(self.repositories().delete(grant.repository(), state, audit.rows(), None).await?)
+        let rows = audit.rows_with(notices.clone());
+        self.repositories().delete(grant.repository(), state, rows, None).await?;
+        notices.count();
+        Ok(())
+    }
+
+    /// Prepares what those whom a repository concerns are told of a change of it.
+    async fn notices_of(&self, grant: &Grant<Own>, change: RepositoryChange) -> Result<Notices, Error> {
+        let id = grant.repository();
+        let to = self.all_concerned(Addressees::about(Some(id), grant.actor()), id).await?;
+        self.notices(&Matter::Repository { change }, None, to).await
     }
 
     /// Makes a repository read-only, or takes that back.
@@ -153,7 +166,12 @@ impl Forge {
             }
         };
         let detail = json!({ "to": to.to_string() });
-        self.change(grant, "repo.rename", detail, Change::Move { owner, to: to.clone() }).await
+        let moved = RepositoryChange::Moved { from: grant.path().clone(), to: to.clone() };
+        let notices = self.notices_of(grant, moved).await?;
+        let change = Change::Move { owner, to: to.clone(), notices: notices.clone() };
+        self.change(grant, "repo.rename", detail, change).await?;
+        notices.count();
+        Ok(())
     }
 
     async fn change(
@@ -194,12 +212,13 @@ async fn apply(conn: &mut Conn, id: RepositoryId, change: Change) -> Result<(), 
             }
             true
         }
-        Change::Move { owner, to } => {
+        Change::Move { owner, to, notices } => {
             // The new name first: a transfer looks for the name in the new place.
             rows::rename(conn, id, &to.name).await?.map_err(|_| taken(&to))?;
             if let Some(owner) = owner {
                 rows::transfer(conn, id, owner).await?.map_err(|_| taken(&to))?;
             }
+            notices.write(conn).await?;
             true
         }
     };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hakata_names::ObjectFormat;
 use hakata_runtime::units::ByteSize;
 
+use crate::mail::MailSettings;
 use crate::webhooks::WebhookSettings;
 
 /// Limits and defaults of the forge; every field has a key in the configuration.
@@ -45,6 +46,8 @@ pub struct Settings {
     pub import_root: Option<PathBuf>,
     /// Webhooks.
     pub webhooks: WebhookSettings,
+    /// Mail.
+    pub mail: MailSettings,
 }
 
 impl Default for Settings {
@@ -67,6 +70,7 @@ impl Default for Settings {
             push_to_create: true,
             import_root: None,
             webhooks: WebhookSettings::default(),
+            mail: MailSettings::default(),
         }
     }
 }

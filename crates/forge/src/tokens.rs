@@ -7,6 +7,7 @@ use serde_json::json;
 use std::time::Duration;
 
 use crate::auth::token;
+use crate::mail::AccountChange;
 use crate::{Actor, Error, Forge, Kind, Scopes};
 
 /// Most tokens of one user, ended ones not counted.
@@ -63,14 +64,18 @@ impl Forge {
         let detail =
             json!({ "token": row.id.to_string(), "scopes": row.scopes, "expires_at": row.expires_at });
         let audit = self.audit(actor, "token.new", format!("user:{user}"), detail).await?;
+        let change = AccountChange::Token { name: row.name.clone(), scopes: row.scopes.clone() };
+        let notices = self.account_notices(actor, user, change).await?;
         let insert = self.db().transaction(|tx| {
-            let (row, audit) = (row.clone(), audit.clone());
+            let (row, audit, notices) = (row.clone(), audit.clone(), &notices);
             Box::pin(async move {
                 rows::insert(tx, &row).await?.map_err(Error::internal)?;
+                notices.write(tx).await?;
                 audit.write(tx).await.map_err(Error::from)
             })
         });
         insert.await?;
+        notices.count();
         Ok(Made { row, text: made.text })
     }
 

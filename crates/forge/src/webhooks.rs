@@ -30,8 +30,11 @@ mod words;
 mod tests;
 
 pub use deliver::Courier;
+pub(crate) use fan_out::is_news;
 pub use hooks::Place;
 pub(crate) use hooks::{Shown, Wish};
+pub(crate) use news::Moved;
+pub(crate) use read::{Span, moved};
 pub use settings::WebhookSettings;
 pub use words::{ContentType, EventKind, Format};
 

@@ -64,6 +64,8 @@ ids! {
     WebhookId,
     /// Identifies what a webhook was told, or is to be told, once.
     DeliveryId,
+    /// Identifies what one user is told by mail, once.
+    NoticeId,
 }
 
 impl UserId {

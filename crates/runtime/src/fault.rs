@@ -30,6 +30,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("import.pack", "the pack of an import is kept, no ref points into it"),
     ("stage.kept", "the pack of a prepared change is durable in row or blob, and nobody was told of it"),
     ("adopt.pack", "the pack of a prepared change is in a quarantine again and still staged"),
+    ("mail.taken", "the mail server took a letter, and no row says so yet"),
     ("id.received", "bytes of a memcached client were read and nothing is answered"),
 ];
 

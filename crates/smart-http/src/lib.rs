@@ -12,6 +12,8 @@
 //!
 //! [`BareHttp`] is the same for a folder of plain repositories, with git's own paths, statuses and fields.
 //!
+//! [`MutePage`] is the page behind the link in letters by which a reader leaves; it is here until there is a web.
+//!
 //! An error that comes before the first byte of an answer becomes a status, by one table; a later one cuts
 //! the answer. When a client leaves, its conversation is dropped and the git behind it ends.
 //!
@@ -47,6 +49,8 @@ mod archive;
 
 mod bare;
 
+mod mute;
+
 mod answer;
 mod refusal;
 
@@ -55,5 +59,6 @@ mod settings;
 
 pub use bare::BareHttp;
 pub use metrics::metrics;
+pub use mute::MutePage;
 pub use settings::Settings;
 pub use smart_http::SmartHttp;

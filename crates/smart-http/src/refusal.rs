@@ -29,6 +29,11 @@ impl Refusal {
         Self { status, field: None, text: format!("{text}\n") }
     }
 
+    /// Refuses a method; `allow` lists those that are right.
+    pub(crate) fn method(allow: &'static str) -> Self {
+        Self::from(&RouteError::Method { allow })
+    }
+
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.field = Some((name, value));
         self

@@ -3,11 +3,12 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use hakata_names::{RepositoryId, RepositoryPath};
+use hakata_names::{RepositoryId, RepositoryPath, UserId};
+use hakata_store::repositories;
 
 use super::policy::ActKind;
 use super::{Asker, Facts, Verdict, decide};
-use crate::{Actor, Error, Forge, Kind, Role};
+use crate::{Actor, Error, Forge, Kind, Role, Scopes};
 
 mod sealed {
     pub trait Sealed {}
@@ -95,6 +96,28 @@ impl Forge {
     pub async fn grant<A: Act>(&self, actor: &Actor, path: &RepositoryPath) -> Result<Grant<A>, Error> {
         let facts = self.facts(actor, path).await?;
         grant_from(actor, facts)
+    }
+}
+
+impl Forge {
+    /// Decides whether a user may read a repository now, signed in as themselves.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(crate) async fn may_read(
+        &self,
+        user: UserId,
+        is_admin: bool,
+        id: RepositoryId,
+    ) -> Result<bool, Error> {
+        let mut conn = self.db().read().await?;
+        let Some(standing) = repositories::find_standing_by_id(&mut conn, id, Some(user)).await? else {
+            return Ok(false);
+        };
+        let facts = Facts::new(&standing, Some(user));
+        let role = if is_admin { Some(Role::Owner) } else { facts.role };
+        let asker = Asker::User { role, scopes: Scopes::ALL };
+        Ok(decide(asker, facts.visibility, facts.state, ActKind::Read) == Verdict::Allow)
     }
 }
 

@@ -8,7 +8,7 @@ use hakata_runtime::units::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::queue::QueueCommand;
-use super::{HookCommand, ImportTree, words};
+use super::{HookCommand, ImportTree, MailCommand, words};
 use crate::{Role, Scopes, Visibility};
 
 /// One administrative command, as the command line and the local socket send it.
@@ -36,6 +36,8 @@ pub enum Command {
     Queue(QueueCommand),
     /// `hakata hook …`.
     Hook(HookCommand),
+    /// `hakata mail …`.
+    Mail(MailCommand),
     /// `hakata doctor`: looks at everything that is cheap to look at.
     Doctor,
 }

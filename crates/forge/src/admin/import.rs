@@ -118,6 +118,7 @@ async fn fill(
         actor: actor.user(),
         reason: source.reason,
         quota: quota(forge, actor, source.reason, opened.id()).await?,
+        idempotency_key: None,
     };
     let _changing = forge.changing_policy();
     let imported = opened.import(&wanted, tell).await?;

@@ -40,6 +40,8 @@ kinds! {
     FanOut = "fan_out",
     /// Tries one delivery of a webhook.
     Webhook = "webhook",
+    /// Sends a letter about a notice, or about all that are held for a digest.
+    Mail = "mail",
 }
 
 impl std::fmt::Display for Kind {
@@ -106,6 +108,15 @@ impl Kind {
                 attempts: 1_000,
                 longest_pause: Duration::from_secs(6 * 60 * 60),
                 time: Duration::from_secs(2 * 60),
+                per_target: 4,
+                per_repository: usize::MAX,
+                ..Rules::USUAL
+            },
+            // `mail.retry_for` says when trying ends.
+            Self::Mail => Rules {
+                attempts: 1_000,
+                first_pause: Duration::from_secs(10),
+                longest_pause: Duration::from_secs(2 * 60 * 60),
                 per_target: 4,
                 per_repository: usize::MAX,
                 ..Rules::USUAL

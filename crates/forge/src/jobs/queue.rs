@@ -19,7 +19,7 @@ const MAX_WHY: usize = 4_096;
 /// The queue in the hands of one worker, under whose name it claims. Clones are the same worker.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    forge: Forge,
+    pub(super) forge: Forge,
     by: Arc<str>,
     lease: Duration,
 }
@@ -109,23 +109,13 @@ impl Queue {
         Ok(claimed.await?.into_iter().map(|job| Claimed { kind, job }).collect())
     }
 
-    /// Claims the job that a message named, under the same limits; `None` when that cannot be just now.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn claim_one(
+    pub(super) fn wish(
         &self,
         kind: Kind,
         rules: &Rules,
         limit: usize,
-        id: JobId,
-    ) -> Result<Option<Claimed>, Error> {
-        let (claim, wanted) = self.wish(kind, rules, limit, 1);
-        let claimed = self.forge.db().transaction(|tx| Box::pin(jobs::claim_one(tx, claim, wanted, id)));
-        Ok(claimed.await?.map(|job| Claimed { kind, job }))
-    }
-
-    fn wish(&self, kind: Kind, rules: &Rules, limit: usize, most: usize) -> (Claim<'_>, Wanted<'static>) {
+        most: usize,
+    ) -> (Claim<'_>, Wanted<'static>) {
         let now = self.now();
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let limits = Limits {
@@ -226,6 +216,14 @@ impl Queue {
         self.forge.prune_webhook_deliveries().await
     }
 
+    /// Forgets what readers were told by mail long ago.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn prune_notices(&self) -> Result<u64, Error> {
+        self.forge.prune_notices().await
+    }
+
     /// Lists the kinds of which a job's time has come, whether or not a limit lets it run.
     ///
     /// # Errors
@@ -290,7 +288,7 @@ impl Queue {
         self.forge.db().is_sole_owner()
     }
 
-    fn now(&self) -> i64 {
+    pub(super) fn now(&self) -> i64 {
         self.forge.clock().now_ms()
     }
 }
@@ -315,11 +313,11 @@ impl Listener {
     }
 }
 
-fn known(kinds: &[String]) -> Vec<Kind> {
+pub(super) fn known(kinds: &[String]) -> Vec<Kind> {
     kinds.iter().filter_map(|kind| Kind::parse(kind)).collect()
 }
 
-fn millis(duration: Duration) -> i64 {
+pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 

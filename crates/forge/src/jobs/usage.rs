@@ -6,6 +6,7 @@ use hakata_store::repositories::{self, Recounted, Usage};
 use hakata_store::{Conn, StoreError};
 use serde_json::json;
 
+use crate::mail::{Addressees, Matter, Notices, Reason};
 use crate::{Error, Forge};
 
 /// Percentages of a quota that somebody is told of, once each time they are reached.
@@ -30,21 +31,71 @@ impl Forge {
         let default = i64::try_from(self.settings().repository_quota.bytes()).unwrap_or(i64::MAX);
         let event_ids: Vec<EventId> = self.ids().next_many(2).await?;
         let (at, event_ids) = (self.clock().now_ms(), &event_ids);
-        let counted = self.db().transaction(|tx| {
-            Box::pin(async move {
-                let Some(counted) = repositories::recount(tx, id).await? else { return Ok(None) };
-                tell(tx, id, counted, default, at, event_ids).await?;
-                Ok::<_, StoreError>(Some(counted))
-            })
-        });
-        let Some(counted) = counted.await? else { return Ok(()) };
-        for (of, usage) in [("repository", counted.repository), ("owner", counted.owner)] {
-            if usage.was_bytes != usage.used_bytes {
-                let (was, is) = (usage.was_bytes, usage.used_bytes);
-                tracing::warn!(repository.id = id.get(), of, was, is, "a size was wrong and is corrected");
+        // Prepared only where somebody is to be told, which is rare.
+        let mut prepared = self.has_no_mail().then(Prepared::default);
+        loop {
+            let notices = prepared.as_ref();
+            let counted = self.db().transaction(|tx| {
+                Box::pin(async move {
+                    let Some(counted) = repositories::recount(tx, id).await? else { return Ok(None) };
+                    let told = tell(tx, id, counted, default, at, event_ids, notices).await?;
+                    Ok::<_, StoreError>(Some((counted, told)))
+                })
+            });
+            let Some((counted, told)) = counted.await? else { return Ok(()) };
+            for (of, usage) in [("repository", counted.repository), ("owner", counted.owner)] {
+                if usage.was_bytes != usage.used_bytes {
+                    let (was, is) = (usage.was_bytes, usage.used_bytes);
+                    tracing::warn!(
+                        repository.id = id.get(),
+                        of,
+                        was,
+                        is,
+                        "a size was wrong and is corrected"
+                    );
+                }
+            }
+            match told {
+                Told::Everybody(written) => {
+                    written.iter().for_each(Notices::count);
+                    return Ok(());
+                }
+                Told::Unprepared => prepared = Some(self.prepare_quota_notices(id).await?),
             }
         }
-        Ok(())
+    }
+
+    /// Prepares what those who answer for a repository are told, but for the numbers.
+    async fn prepare_quota_notices(&self, id: RepositoryId) -> Result<Prepared, Error> {
+        let keepers = self.keepers_of_repository(id).await?;
+        let matter = Reached { of: "repository", level: 0, used_bytes: 0, limit_bytes: 0 }.matter();
+        let prepare = async || {
+            let to = Addressees::by(Some(id), None).and(keepers.iter().copied(), Reason::Owner);
+            self.notices(&matter, None, to).await
+        };
+        Ok(Prepared { repository: prepare().await?, owner: prepare().await? })
+    }
+}
+
+/// Notices about both quotas, whose numbers are filled in when they are known.
+#[derive(Debug, Default)]
+struct Prepared {
+    repository: Notices,
+    owner: Notices,
+}
+
+/// How far telling of a count came.
+enum Told {
+    /// Everybody is told; what was written for readers.
+    Everybody(Vec<Notices>),
+    /// Nothing was written: there is somebody to tell, for whom nothing is prepared.
+    Unprepared,
+}
+
+impl Reached {
+    fn matter(self) -> Matter {
+        let Self { of, level, used_bytes, limit_bytes } = self;
+        Matter::Quota { of: of.to_owned(), percent: level, used_bytes, limit_bytes }
     }
 }
 
@@ -56,11 +107,14 @@ async fn tell(
     default: i64,
     at: i64,
     event_ids: &[EventId],
-) -> Result<(), StoreError> {
+    prepared: Option<&Prepared>,
+) -> Result<Told, StoreError> {
     let levels = (level(counted.repository, Some(default)), level(counted.owner, None));
     if levels == (counted.repository.level, counted.owner.level) {
-        return Ok(());
+        return Ok(Told::Everybody(Vec::new()));
     }
+    let Some(prepared) = prepared else { return Ok(Told::Unprepared) };
+    let mut written = Vec::new();
     repositories::set_quota_levels(conn, id, counted.owner_id, levels).await?;
     let risen = |of, usage: Usage, level, default: Option<i64>| {
         let limit_bytes = usage.quota_bytes.or(default)?;
@@ -84,8 +138,12 @@ async fn tell(
             payload: payload.to_string(),
         };
         events::append(conn, &event).await?;
+        let notices = if of == "owner" { &prepared.owner } else { &prepared.repository };
+        let notices = notices.about(&reached.matter(), &format!("quota:{}", event.id));
+        notices.write(conn).await?;
+        written.push(notices);
     }
-    Ok(())
+    Ok(Told::Everybody(written))
 }
 
 /// The greatest percentage to tell of that is reached; 0: none.

@@ -9,7 +9,7 @@ use super::deliver::Courier;
 use super::news::{About, News};
 use super::payload::payload;
 use super::person::Person;
-use super::{ContentType, EventKind, Format, read};
+use super::{ContentType, EventKind, Format, Moved, Span, moved};
 use crate::{Error, Kind};
 
 impl Courier {
@@ -24,12 +24,14 @@ impl Courier {
         repository: Option<Repository>,
     ) -> Result<Vec<u8>, Error> {
         let settings = &self.forge.settings().webhooks;
-        let moved = match (&delivery.ref_name, &repository) {
-            (Some(name), Some(row)) => {
-                let reading =
-                    read::moved(&*self.operations, settings, delivery, name.clone(), &row.default_ref);
+        let what = match (&delivery.ref_name, &repository) {
+            (Some(name), Some(row)) if delivery.kind == EventKind::Push.as_str() => {
+                let (old, new) = (delivery.old, delivery.new);
+                let span = Span { repository: row.id, name: name.clone(), old, new };
+                let reading = moved(&*self.operations, settings, span, &row.default_ref);
                 Some(reading.await.map_err(unreadable)?)
             }
+            (Some(name), Some(_)) => Some(Moved::bare(name.clone(), delivery.old, delivery.new)),
             _ => None,
         };
         let about = match repository {
@@ -48,7 +50,7 @@ impl Courier {
             repository: about,
             sender: self.forge.person(delivery.actor).await?,
             at: delivery.at,
-            moved,
+            moved: what,
         };
         let format = Format::parse(&webhook.format).unwrap_or(Format::Gitea);
         let json = payload(format, &news).to_string();

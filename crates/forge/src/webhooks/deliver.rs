@@ -19,6 +19,7 @@ use super::headers::{Try, headers};
 use super::outcome::{Meaning, complaint, meaning};
 use super::{lane, record};
 use crate::jobs::Outcome;
+use crate::mail::{Addressees, Matter, Notices, Reason};
 use crate::{Error, Forge};
 
 static ATTEMPTS: CounterFamily<End> =
@@ -292,15 +293,42 @@ impl Courier {
             _ => return Ok(()),
         };
         let reason = why.value();
-        if !webhooks::pause(&mut self.forge.db().write().await?, webhook.id, now, reason).await? {
+        let notices = self.notices_of_pause(webhook, reason).await?;
+        let paused = self.forge.db().transaction(|tx| {
+            let notices = &notices;
+            Box::pin(async move {
+                if !webhooks::pause(tx, webhook.id, now, reason).await? {
+                    return Ok(false);
+                }
+                notices.write(tx).await?;
+                Ok::<_, StoreError>(true)
+            })
+        });
+        if !paused.await? {
             return Ok(());
         }
+        notices.count();
         PAUSED.get(why).inc();
         tracing::warn!(webhook.id = webhook.id.get(), reason, "paused a webhook");
         let detail = serde_json::json!({ "reason": reason });
         let subject = format!("webhook {}", webhook.id);
         self.forge.audit_alone(&crate::Actor::System, None, "webhook.pause", &subject, detail).await;
         Ok(())
+    }
+}
+
+impl Courier {
+    /// Prepares what those who answer for a webhook are told of its pause.
+    async fn notices_of_pause(&self, webhook: &Webhook, why: &str) -> Result<Notices, Error> {
+        let keepers = match (webhook.repository, webhook.owner) {
+            (Some(repository), _) => self.forge.keepers_of_repository(repository).await?,
+            (None, Some(owner)) => self.forge.keepers_of(owner).await?,
+            (None, None) => self.forge.keepers_of_all().await?,
+        };
+        let host = Target::parse(&webhook.url).map(|target| target.authority()).unwrap_or_default();
+        let matter = Matter::Webhook { id: webhook.id.get(), host, why: why.to_owned() };
+        let to = Addressees::by(webhook.repository, None).and(keepers, Reason::Owner);
+        self.forge.notices(&matter, None, to).await
     }
 }
 

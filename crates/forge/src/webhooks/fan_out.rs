@@ -11,6 +11,7 @@ use hakata_store::webhooks::{self, Webhook, cursor};
 use hakata_store::{DeliveryState, StoreError, events, repositories};
 
 use super::{EventKind, Format, lane};
+use crate::mail::Notices;
 use crate::{Error, Forge};
 
 static RECORDED: CounterFamily<EventKind> =
@@ -35,8 +36,16 @@ struct Change {
     moves: Vec<LoggedMove>,
 }
 
+/// Who is told of a change, and what.
+struct Told<'a> {
+    hooks: &'a [Webhook],
+    planned: Vec<Delivery>,
+    /// For those who watch the repository.
+    notices: Notices,
+}
+
 impl Forge {
-    /// Turns the events of a repository behind its cursor into deliveries and their jobs. May run any number of times,
+    /// Turns the events of a repository behind its cursor into deliveries, notices and their jobs. May run any number of times,
     /// also at once: each event is turned by whoever moves the cursor over it.
     ///
     /// # Errors
@@ -52,7 +61,8 @@ impl Forge {
                 return Ok(());
             }
             let hooks = webhooks::list_about(&mut self.db().read().await?, repository).await?;
-            if hooks.is_empty() {
+            let watchers = self.watchers(repository).await?;
+            if hooks.is_empty() && watchers.is_empty() {
                 cursor::advance(&mut self.db().write().await?, repository, from, head).await?;
                 continue;
             }
@@ -63,8 +73,10 @@ impl Forge {
                 continue;
             };
             let planned = plan(repository, &hooks, &change, self.clock().now_ms());
+            let notices = self.push_notices(repository, &change.moves, &watchers).await?;
             // Lost to somebody who does the same: the next round sees how far they are.
-            self.record(repository, from, change.version, &hooks, planned).await?;
+            let told = Told { hooks: &hooks, planned, notices };
+            self.record(repository, from, change.version, told).await?;
         }
     }
 
@@ -97,15 +109,15 @@ impl Forge {
         repository: RepositoryId,
         from: i64,
         to: i64,
-        hooks: &[Webhook],
-        mut planned: Vec<Delivery>,
+        told: Told<'_>,
     ) -> Result<(), Error> {
+        let Told { hooks, mut planned, notices } = told;
         let ids: Vec<DeliveryId> = self.ids().next_many(planned.len()).await?;
         let jobs: Vec<JobId> = self.ids().next_many(planned.len()).await?;
         for (delivery, id) in planned.iter_mut().zip(ids) {
             delivery.id = id;
         }
-        let (planned, jobs) = (&planned, &jobs);
+        let (planned, jobs, notices_of) = (&planned, &jobs, &notices);
         let recorded = self.db().transaction(|tx| {
             Box::pin(async move {
                 if !cursor::advance(tx, repository, from, to).await? {
@@ -132,10 +144,12 @@ impl Forge {
                         lane::enqueue(tx, *job, hook, delivery, delivery.created_at).await?;
                     }
                 }
+                notices_of.write(tx).await?;
                 Ok(true)
             })
         });
         if recorded.await? {
+            notices.count();
             for kind in planned.iter().filter_map(|delivery| EventKind::parse(&delivery.kind)) {
                 RECORDED.get(kind).inc();
             }
@@ -180,7 +194,7 @@ fn plan(repository: RepositoryId, hooks: &[Webhook], change: &Change, now: i64) 
 }
 
 /// Tells whether moves for a reason are news: what an import brings happened long ago.
-fn is_news(reason: &str) -> bool {
+pub(crate) fn is_news(reason: &str) -> bool {
     ![Reason::Import, Reason::Recover].iter().any(|old| old.name() == reason)
 }
 

@@ -41,40 +41,40 @@ pub(super) struct About {
 
 /// A ref that moved, and the commits that it moved over.
 #[derive(Debug)]
-pub(super) struct Moved {
-    pub(super) name: RefName,
-    pub(super) old: Option<Oid>,
-    pub(super) new: Option<Oid>,
+pub(crate) struct Moved {
+    pub(crate) name: RefName,
+    pub(crate) old: Option<Oid>,
+    pub(crate) new: Option<Oid>,
     /// Whether the old tip cannot be reached from the new one.
-    pub(super) is_forced: bool,
+    pub(crate) is_forced: bool,
     /// The newest first, as many as are listed.
-    pub(super) commits: Vec<Commit>,
+    pub(crate) commits: Vec<Commit>,
     /// How many there are.
-    pub(super) n_commits: u64,
+    pub(crate) n_commits: u64,
     /// The commit that the ref names now.
-    pub(super) head: Option<Commit>,
+    pub(crate) head: Option<Commit>,
 }
 
 /// A commit as payloads tell it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Commit {
-    pub(super) oid: String,
-    pub(super) tree: String,
-    pub(super) message: String,
-    pub(super) author: Author,
-    pub(super) committer: Author,
-    pub(super) added: Vec<String>,
-    pub(super) removed: Vec<String>,
-    pub(super) modified: Vec<String>,
+pub(crate) struct Commit {
+    pub(crate) oid: String,
+    pub(crate) tree: String,
+    pub(crate) message: String,
+    pub(crate) author: Author,
+    pub(crate) committer: Author,
+    pub(crate) added: Vec<String>,
+    pub(crate) removed: Vec<String>,
+    pub(crate) modified: Vec<String>,
 }
 
 /// Who wrote a commit, in the commit's own words.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Author {
-    pub(super) name: String,
-    pub(super) email: String,
+pub(crate) struct Author {
+    pub(crate) name: String,
+    pub(crate) email: String,
     /// RFC 3339, with the author's offset.
-    pub(super) time: String,
+    pub(crate) time: String,
 }
 
 impl About {
@@ -125,23 +125,28 @@ impl About {
 }
 
 impl Moved {
-    pub(super) fn full_ref(&self) -> String {
+    /// Makes a move whose commits were not read.
+    pub(crate) fn bare(name: RefName, old: Option<Oid>, new: Option<Oid>) -> Self {
+        Self { name, old, new, is_forced: false, commits: Vec::new(), n_commits: 0, head: None }
+    }
+
+    pub(crate) fn full_ref(&self) -> String {
         text(self.name.as_bytes())
     }
 
-    pub(super) fn short_ref(&self) -> String {
+    pub(crate) fn short_ref(&self) -> String {
         text(self.name.short())
     }
 
     /// `branch` or `tag`.
-    pub(super) fn ref_type(&self) -> &'static str {
+    pub(crate) fn ref_type(&self) -> &'static str {
         if self.name.tag().is_some() { "tag" } else { "branch" }
     }
 }
 
 impl Commit {
     /// Takes a commit of the contract, without its paths.
-    pub(super) fn of(commit: &v1::Commit) -> Self {
+    pub(crate) fn of(commit: &v1::Commit) -> Self {
         Self {
             oid: hex(&commit.oid),
             tree: hex(&commit.tree_oid),
@@ -153,7 +158,7 @@ impl Commit {
     }
 
     /// The first line of the message.
-    pub(super) fn subject(&self) -> &str {
+    pub(crate) fn subject(&self) -> &str {
         self.message.lines().next().unwrap_or_default()
     }
 }

@@ -9,12 +9,12 @@ use crate::{Error, Forge};
 
 /// Who did something, or owns something. Nobody's address for mail is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Person {
+pub(crate) struct Person {
     /// 0 for nobody in particular.
-    pub(super) id: i64,
-    pub(super) login: String,
-    pub(super) full_name: String,
-    pub(super) is_group: bool,
+    pub(crate) id: i64,
+    pub(crate) login: String,
+    pub(crate) full_name: String,
+    pub(crate) is_group: bool,
 }
 
 impl Person {
@@ -43,7 +43,7 @@ impl Person {
 
 impl Forge {
     /// Finds who moved a ref.
-    pub(super) async fn person(&self, id: Option<UserId>) -> Result<Person, Error> {
+    pub(crate) async fn person(&self, id: Option<UserId>) -> Result<Person, Error> {
         let Some(id) = id else { return Ok(Person::nobody()) };
         let user = users::find(&mut self.db().read().await?, id).await?;
         Ok(user.map_or_else(Person::nobody, |user| Person::of(&user.owner)))

@@ -10,14 +10,22 @@ use hakata_rpc::v1::{
     GetCommitRequest, History, ListCommitsRequest, RepositoryKey, Revision,
 };
 use hakata_rpc::{Call, Code, Operations, Status};
-use hakata_store::webhooks::deliveries::Delivery;
 use tokio::time::Instant;
 
+use super::WebhookSettings;
 use super::news::{Commit, Moved, text};
-use super::{EventKind, WebhookSettings};
 
 /// How long all questions for one body may take together.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A move of a ref of one repository.
+#[derive(Debug)]
+pub(crate) struct Span {
+    pub(crate) repository: RepositoryId,
+    pub(crate) name: RefName,
+    pub(crate) old: Option<Oid>,
+    pub(crate) new: Option<Oid>,
+}
 
 /// What is asked of one repository.
 struct Reader<'a> {
@@ -31,25 +39,20 @@ struct Reader<'a> {
 ///
 /// # Errors
 /// When the repository cannot be read now.
-pub(super) async fn moved(
+pub(crate) async fn moved(
     operations: &dyn Operations,
     settings: &WebhookSettings,
-    delivery: &Delivery,
-    name: RefName,
+    span: Span,
     default_ref: &RefName,
 ) -> Result<Moved, Status> {
-    let (old, new) = (delivery.old, delivery.new);
-    let mut moved = Moved { name, old, new, is_forced: false, commits: Vec::new(), n_commits: 0, head: None };
-    let (Some(repository), Some(tip), EventKind::Push) =
-        (delivery.repository, new, EventKind::parse(&delivery.kind).unwrap_or(EventKind::Ping))
-    else {
-        return Ok(moved);
-    };
+    let Span { repository, name, old, new } = span;
+    let mut moved = Moved::bare(name, old, new);
+    let Some(tip) = new else { return Ok(moved) };
     let call = Call { deadline: Some(Instant::now() + PATIENCE), ..Call::default() };
     let reader = Reader { operations, repository, call, settings };
     match reader.fill(&mut moved, tip, default_ref).await {
         Err(status) if status.code == Code::NotFound => {
-            tracing::info!(repository.id = repository.get(), "what a webhook is told of is there no more");
+            tracing::info!(repository.id = repository.get(), "what others are told of is there no more");
             Ok(moved)
         }
         Err(status) => Err(status),
