@@ -2,7 +2,8 @@
 //!
 //! A [`Sandbox`] is a temporary directory with people in it, each with a home, a key and a token; a [`Server`]
 //! is a running `hakata`; a [`scenario`] is a text file that uses both. Nothing here is part of the product,
-//! and nothing here knows how the product works inside, but for the proof that a crash leaves nothing behind.
+//! and nothing here knows how the product works inside, but for the proofs that a crash leaves nothing behind and loses
+//! no row.
 //!
 //! Waiting is always for a condition, with a deadline; ports are chosen by the system; a failed run keeps its
 //! directory and names it.
@@ -11,6 +12,7 @@ mod database;
 mod fake_clock;
 mod faults;
 mod id_server;
+mod mail_server;
 mod people;
 mod process;
 mod program;
@@ -26,8 +28,9 @@ pub mod scenario;
 
 pub use database::{Database, Engine};
 pub use fake_clock::FakeClock;
-pub use faults::crash_points;
+pub use faults::{crash_points, merge_points};
 pub use id_server::{IdNode, IdServer};
+pub use mail_server::MailServer;
 pub use people::Person;
 pub use process::Process;
 pub use program::{Output, run, run_with_input, wait_until};

@@ -3,12 +3,16 @@
 mod crash;
 mod drain;
 mod leftovers;
+mod merges;
 mod race;
+mod rows;
 mod soak;
 mod stall;
+mod whole;
 
 pub use crash::{Crash, Crashed, crash};
 pub use drain::{Drain, drain};
+pub use merges::{Merged, Merges, merges};
 pub use race::{Race, race};
 pub use soak::{Soak, Soaked, soak};
 pub use stall::{Stall, stall};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::{Process, Sandbox, wait_until};
 
@@ -38,6 +39,10 @@ pub struct Server {
     pub ssh: String,
     /// Address of the listener for metrics and health.
     pub admin: String,
+    /// Address of the repository service over gRPC; empty if it is off.
+    pub rpc_grpc: String,
+    /// Address of the repository service over MessagePack-RPC; empty if it is off.
+    pub rpc_msgpack: String,
 }
 
 impl Server {
@@ -49,12 +54,25 @@ impl Server {
         Self::start_at(sandbox, options, ["127.0.0.1:0"; 3])
     }
 
-    /// Starts a server again on the addresses of an earlier one.
+    /// Starts a server again on the addresses of an earlier one. One that is to kill itself may have done so before it
+    /// was ready.
     ///
     /// # Errors
     /// As [`Server::start`].
     pub fn start_again(&self, sandbox: &Sandbox, options: &ServerOptions) -> Result<Self> {
-        Self::start_at(sandbox, options, [&self.http, &self.ssh, &self.admin])
+        let mut again = Self::start_at(sandbox, options, [&self.http, &self.ssh, &self.admin])?;
+        if again.http.is_empty() {
+            for (address, former) in [
+                (&mut again.http, &self.http),
+                (&mut again.ssh, &self.ssh),
+                (&mut again.admin, &self.admin),
+                (&mut again.rpc_grpc, &self.rpc_grpc),
+                (&mut again.rpc_msgpack, &self.rpc_msgpack),
+            ] {
+                address.clone_from(former);
+            }
+        }
+        Ok(again)
     }
 
     fn start_at(sandbox: &Sandbox, options: &ServerOptions, addresses: [&str; 3]) -> Result<Self> {
@@ -69,12 +87,23 @@ impl Server {
         let log = sandbox.path().join("server.log");
         let mut process = Process::spawn(&mut command, &log).context("starting the server")?;
         let started = wait_until("a ready server", START_LIMIT, || ready.exists() || process.has_ended());
-        if started.is_err() || !ready.exists() {
-            bail!("the server did not start:\n{}", sandbox.log());
-        }
-        let addresses: serde_json::Value = serde_json::from_slice(&std::fs::read(&ready)?)?;
+        let addresses: serde_json::Value = match std::fs::read(&ready) {
+            Ok(told) => serde_json::from_slice(&told)?,
+            // It met its fault point on the way.
+            Err(_) if options.fault.is_some() && process.has_ended() && process.wait()?.is_none() => {
+                json!({})
+            }
+            Err(_) => bail!("the server did not start: {started:?}\n{}", sandbox.log()),
+        };
         let address = |key: &str| addresses[key].as_str().unwrap_or_default().to_owned();
-        Ok(Self { process, http: address("http"), ssh: address("ssh"), admin: address("admin") })
+        Ok(Self {
+            process,
+            http: address("http"),
+            ssh: address("ssh"),
+            admin: address("admin"),
+            rpc_grpc: address("rpc_grpc"),
+            rpc_msgpack: address("rpc_msgpack"),
+        })
     }
 
     /// The server's process id.

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::leftovers::{Leftovers, sweeping};
+use super::whole;
 use crate::{Person, Sandbox, Server, ServerOptions, run};
 
 /// How much of the crash proof to run.
@@ -131,7 +132,8 @@ impl<'a> Run<'a> {
         let found = self.server_tip()?;
         ensure!(!acknowledged || found == new, "an acknowledged push is lost: {found}, not {new}");
         ensure!(found == old || found == new, "main is {found}, neither {old} nor {new}: {}", push.stderr);
-        self.check_repository()?;
+        whole::clone(self.sandbox, &self.alice, &self.url("http"))?;
+        whole::check(self.sandbox, &self.options, &self.alice, "alice/tools")?;
         // A server that sweeps what is a second old is not for pushing to.
         self.server.kill()?;
         self.server = self.server.start_again(self.sandbox, &self.options)?;
@@ -156,27 +158,6 @@ impl<'a> Run<'a> {
         self.server = self.server.start_again(self.sandbox, &options)?;
         let is_swept = self.leftovers.wait_until_swept(&mut self.server)?;
         ensure!(is_swept, "a server that sweeps ended by itself");
-        Ok(())
-    }
-
-    /// fsck of the repository as a clone sees it and as it lies on disk.
-    fn check_repository(&self) -> Result<()> {
-        let clone = self.sandbox.work().join("check.git");
-        let _ = std::fs::remove_dir_all(&clone);
-        let url = self.url("http");
-        run(&mut self.alice.git(2, &["clone", "--quiet", "--mirror", &url, "check.git"]))?
-            .expect_success("git clone")?;
-        let fsck = ["fsck", "--full", "--strict", "--no-dangling", "--no-progress"];
-        run(&mut self.alice.git(2, &[&["-C", "check.git"][..], &fsck].concat()))?
-            .expect_success("fsck of the clone")?;
-        let verify = ["repo", "verify", "alice/tools"];
-        run(self.sandbox.hakata(&verify).envs(self.options.environment()))?
-            .expect_success("hakata repo verify")?;
-        let path =
-            run(self.sandbox.hakata(&["repo", "path", "alice/tools"]).envs(self.options.environment()))?;
-        let path = path.expect_success("hakata repo path")?.stdout.trim().to_owned();
-        run(&mut self.alice.git(2, &[&["-C", &path][..], &fsck].concat()))?
-            .expect_success("fsck of the cache")?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! What a killed server leaves behind, and that a sweep leaves nothing of it.
 //!
-//! The one place of this crate that looks at rows and files of the product: from outside nobody sees them.
+//! Beside [`Rows`] the one place of this crate that looks at rows and files of the product: from outside nobody sees
+//! them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,8 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use hakata_names::PackId;
 use hakata_store::page::PageSize;
-use hakata_store::{Conn, Db, PackState, Settings, packs};
+use hakata_store::{Conn, PackState, packs};
 
+use super::rows::Rows;
 use crate::{Sandbox, Server, ServerOptions, wait_until};
 
 /// How long a sweep may keep us waiting: the age of what it takes, and the time to the next one.
@@ -18,8 +20,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Rows and files of one installation.
 pub(super) struct Leftovers {
     data: PathBuf,
-    url: String,
-    runtime: tokio::runtime::Runtime,
+    rows: Rows,
 }
 
 /// The options of a server that sweeps as early as it can be told to.
@@ -34,12 +35,7 @@ pub(super) fn sweeping(options: &ServerOptions) -> ServerOptions {
 impl Leftovers {
     /// Looks at the installation of a sandbox.
     pub(super) fn of(sandbox: &Sandbox, options: &ServerOptions) -> Result<Self> {
-        let data = sandbox.data();
-        let url = options.settings.iter().find(|(key, _)| key == "database.url");
-        let url =
-            url.map_or_else(|| data.join("hakata.db").display().to_string(), |(_, value)| value.clone());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        Ok(Self { data, url, runtime: runtime.context("starting a runtime")? })
+        Ok(Self { data: sandbox.data(), rows: Rows::of(sandbox, options)? })
     }
 
     /// Waits until nothing is left, or until the server has ended; true for the former.
@@ -60,17 +56,11 @@ impl Leftovers {
         for place in ["quarantine", "scratch", "blobs/tmp"] {
             left.extend(short_lived(&self.data.join(place))?);
         }
-        self.runtime.block_on(async {
-            let settings = Settings { max_connections: 1, ..Settings::new(&self.url) };
-            let db = Db::open(&settings).await.context("opening the server's database")?;
-            let rows = self.rows(&mut db.read().await?, &mut left).await;
-            db.close().await;
-            rows
-        })?;
+        self.rows.read(async |conn| self.find_rows(conn, &mut left).await)?;
         Ok(left)
     }
 
-    async fn rows(&self, conn: &mut Conn, left: &mut Vec<String>) -> Result<()> {
+    async fn find_rows(&self, conn: &mut Conn, left: &mut Vec<String>) -> Result<()> {
         let mut rows = packs::staged_older_than(conn, i64::MAX, PageSize::MAX).await?;
         rows.extend(packs::dead_before(conn, i64::MAX, PageSize::MAX).await?);
         left.extend(rows.iter().map(|row| format!("row of pack {}: {:?}", row.id, row.state)));

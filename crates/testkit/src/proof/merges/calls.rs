@@ -1,0 +1,110 @@
+//! Operations asked by name and JSON, under keys.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use hakata_rpc::grpc::Grpc;
+use hakata_rpc::msgpack::Msgpack;
+use hakata_rpc::{
+    Call, Endpoint, Operation, Operations, Pending, Requests, Status, StreamRpc, UnaryRpc, UploadRpc, Visitor,
+};
+use hakata_runtime::tasks::Tasks;
+use serde_json::Value;
+
+use crate::Server;
+
+/// What callers show.
+pub(super) const TOKEN: &str = "a-token-of-the-proof";
+
+/// A change that was asked for under a key.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) operation: &'static str,
+    pub(super) request: Value,
+    pub(super) key: String,
+    pub(super) adds: Adds,
+    pub(super) outcome: Outcome,
+}
+
+/// What a change adds, all of it or nothing.
+#[derive(Clone, Debug)]
+pub(super) enum Adds {
+    /// Commits to a branch: their subjects, which nothing else in the branch has.
+    Commits { branch: String, subjects: Vec<String> },
+    /// A repository.
+    Repository { path: String },
+}
+
+/// What its caller knows of a change.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Outcome {
+    /// The connection broke before an answer came.
+    Unknown,
+    /// It happened.
+    Acknowledged(Value),
+    /// It did not happen, and the caller was told so.
+    Refused,
+}
+
+/// Asks for a change over one connection of the one or the other protocol, once.
+pub(super) type To = Arc<dyn Operations>;
+
+/// Makes a client of each protocol: even numbers speak gRPC. Within the runtime that it is used in.
+pub(super) fn client(server: &Server, number: usize, tasks: &Tasks) -> Result<To> {
+    let to = |address: &str| Endpoint { n_connections: 1, ..Endpoint::new(address).with_token(TOKEN) };
+    if number.is_multiple_of(2) {
+        return Ok(Arc::new(Grpc::lazy(&to(&server.rpc_grpc)).context("making a client")?));
+    }
+    Ok(Arc::new(Msgpack::lazy(to(&server.rpc_msgpack), tasks.clone())))
+}
+
+/// Asks and waits for the answer.
+pub(super) async fn ask(
+    to: &dyn Operations,
+    operation: &str,
+    request: &Value,
+    key: Option<&str>,
+) -> Result<Value, Status> {
+    let operation = Operation::find(operation).ok_or_else(|| Status::invalid("no such operation"))?;
+    let call = Call { idempotency_key: key.map(str::to_owned), ..Call::default() };
+    operation.visit(Ask { to, call, request }).await
+}
+
+struct Ask<'a> {
+    to: &'a dyn Operations,
+    call: Call,
+    request: &'a Value,
+}
+
+impl Visitor for Ask<'_> {
+    type Output = Pending<Value>;
+
+    fn unary<R: UnaryRpc>(self) -> Self::Output {
+        match serde_json::from_value(self.request.clone()) {
+            Ok(request) => read(R::invoke(self.to, self.call, request)),
+            Err(error) => refused(error.to_string()),
+        }
+    }
+
+    fn upload<R: UploadRpc>(self) -> Self::Output {
+        match serde_json::from_value::<R::Request>(self.request.clone()) {
+            Ok(request) => read(R::invoke(self.to, self.call, Requests::from(request))),
+            Err(error) => refused(error.to_string()),
+        }
+    }
+
+    fn stream<R: StreamRpc>(self) -> Self::Output {
+        refused("it has no single answer".to_owned())
+    }
+}
+
+fn read<T: serde::Serialize + 'static>(answer: Pending<T>) -> Pending<Value> {
+    Box::pin(async move {
+        let answer = answer.await?;
+        serde_json::to_value(answer).map_err(|error| Status::invalid(error.to_string()))
+    })
+}
+
+fn refused(why: String) -> Pending<Value> {
+    Box::pin(async move { Err(Status::invalid(why)) })
+}
