@@ -7,6 +7,7 @@ mod id;
 mod import;
 mod input;
 mod listen_on;
+mod mail;
 mod queue;
 mod repositories;
 mod rpc;
@@ -19,12 +20,14 @@ pub(crate) use hooks::HookCommand;
 pub(crate) use id::{IdArgs, IdCommand, with_two_hyphens};
 pub(crate) use input::public_keys;
 pub(crate) use listen_on::ListenOn;
+pub(crate) use mail::MailCommand;
 pub(crate) use queue::QueueCommand;
 pub(crate) use repositories::RepoCommand;
 pub(crate) use rpc::{CallArgs, RouteName, RpcArgs, RpcCommand};
 pub(crate) use tools::{ConfigCommand, Page, Shell, completion, man, version};
 
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// A self-hosted Git hosting system in one program.
@@ -105,6 +108,9 @@ pub(crate) enum Command {
     /// Manages webhooks
     #[command(subcommand)]
     Hook(HookCommand),
+    /// Looks after mail
+    #[command(subcommand)]
+    Mail(MailCommand),
     /// Checks, shows, explains or writes the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -125,6 +131,12 @@ pub(crate) enum Command {
     Reference {
         /// The page
         page: Page,
+    },
+    /// Waits for the death of the server that started this, and kills its git processes
+    #[command(hide = true)]
+    Warden {
+        /// What these have in their environment
+        mark: OsString,
     },
 }
 

@@ -128,6 +128,14 @@ pub(crate) async fn open_database(settings: &hakata_store::Settings) -> Result<D
     Ok(db)
 }
 
+/// Lets a process of ours end the git processes of this one, should it be killed. Without it the next start does so.
+pub(crate) fn start_warden(git: &Git) {
+    let started = std::env::current_exe().and_then(|program| git.start_warden(&program));
+    if let Err(error) = started {
+        tracing::warn!(%error, "git processes would outlive this server if it were killed, until its next start");
+    }
+}
+
 /// Tells whether the database answers, for the readiness check.
 pub(crate) async fn ping(db: Db) -> Result<(), String> {
     db.ping().await.map_err(|error| chain(&error))
@@ -146,6 +154,7 @@ pub(crate) fn register_metrics() {
     all.extend(hakata_smart_http::metrics());
     all.extend(hakata_ssh::metrics());
     all.extend(hakata_worker::metrics());
+    all.extend(hakata_mail::metrics());
     all.extend(hakata_rpc::metrics());
     all.extend(hakata_rpc_server::metrics());
     metrics::register(&all);

@@ -8,6 +8,8 @@ pub(crate) mod environment;
 mod id;
 mod jobs;
 mod keys;
+mod mail;
+mod rabbitmq;
 mod raw;
 mod routes;
 mod rpc;

@@ -56,6 +56,10 @@ fn run(command: Command, place: &Place) -> Result<Answer, Failure> {
         Command::Man { dir } => return cli::man(&dir),
         Command::Version => return Ok(cli::version()),
         Command::Reference { page } => return Ok(page.print()),
+        Command::Warden { mark } => {
+            hakata_git::watch(&mark);
+            return Ok(Answer::Silent);
+        }
         Command::Doctor => admin::Command::Doctor,
         Command::Hook(command) => command.into_command()?,
         Command::User(command) => command.into_command()?,
@@ -64,6 +68,7 @@ fn run(command: Command, place: &Place) -> Result<Answer, Failure> {
         Command::Repo(command) => command.into_command()?,
         Command::Group(command) => command.into_command(),
         Command::Queue(command) => command.into_command(),
+        Command::Mail(command) => command.into_command(),
     };
     administer::run(command, place)
 }

@@ -8,7 +8,10 @@ use crate::data_dir::Lock;
 use crate::output::{Answer, Exit, Failure};
 use crate::rpc_client::{self, Follow};
 use futures_util::StreamExt;
-use hakata_rpc::{Call, Code, Operation, Operations, Route, Routes, Status, StreamRpc, UnaryRpc, Visitor};
+use hakata_rpc::{
+    Call, Code, Operation, Operations, Requests, Route, Routes, Status, StreamRpc, UnaryRpc, UploadRpc,
+    Visitor,
+};
 use hakata_runtime::tasks::Tasks;
 use hakata_runtime::thread::Thread;
 use serde::Serialize;
@@ -215,10 +218,23 @@ impl Visitor for Print<'_> {
             Ok(())
         }))
     }
+
+    fn upload<R: UploadRpc>(self) -> Self::Output {
+        let parts: Result<Vec<R::Request>, _> =
+            serde_json::Deserializer::from_str(self.request).into_iter().collect();
+        let parts = parts.map_err(|error| malformed(&error))?;
+        let requests = Requests::new(futures_util::stream::iter(parts.into_iter().map(Ok)));
+        let answer = R::invoke(&*self.to, self.call, requests);
+        Ok(Box::pin(async move { print(&answer.await.map_err(|status| refused(&status))?) }))
+    }
 }
 
 fn read<T: serde::de::DeserializeOwned>(request: &str) -> Result<T, Failure> {
-    serde_json::from_str(request).map_err(|error| Failure::usage(format!("reading the request: {error}")))
+    serde_json::from_str(request).map_err(|error| malformed(&error))
+}
+
+fn malformed(error: &serde_json::Error) -> Failure {
+    Failure::usage(format!("reading the request: {error}"))
 }
 
 fn print(part: &impl Serialize) -> Result<(), Failure> {

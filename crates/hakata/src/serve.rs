@@ -116,6 +116,7 @@ async fn serve(mut start: Start, log: &Log) -> Result<Answer, Failure> {
     let (faces, tasks) = (Tasks::new(), Tasks::new());
     let shutdown = Shutdown::new(faces.clone(), start.settings.server.drain);
     let engines = Engines::start(&start.settings, &tasks).await?;
+    compose::start_warden(&engines.git);
     let mut handed_over = HandedOver::receive()?;
     let listeners =
         Listeners::bind(&start.settings, &start.listen, &start.dir, &engines, &mut handed_over).await?;
@@ -133,9 +134,10 @@ async fn serve(mut start: Start, log: &Log) -> Result<Answer, Failure> {
         None => None,
     };
     rpc.serve(&start.settings, &engines, &faces, &shutdown);
-    let worker = jobs::start(&start.settings, &engines, &faces)?;
+    let jobs = jobs::start(&start.settings, &engines, &faces)?;
     listeners.serve(&start.settings, &engines, &faces, &tasks, &shutdown, ids.as_ref());
-    let status = Arc::new(Status::new(&start.dir, &addresses, &engines, &faces, &shutdown));
+    let status =
+        Arc::new(Status::new(&start.dir, &addresses, &engines, jobs.broker.clone(), &faces, &shutdown));
     let socket = answer_commands(&mut start, &engines, &faces, status)?;
     let ready = start.ready_file.as_deref().map(|path| ReadyFile::write(path, &addresses)).transpose();
     let ready = ready.map_err(|error| Failure::failed("writing the ready file", &error))?;
@@ -151,9 +153,7 @@ async fn serve(mut start: Start, log: &Log) -> Result<Answer, Failure> {
     if let Some(ids) = ids {
         ids.stop().await;
     }
-    if let Some(worker) = worker {
-        worker.stop().await;
-    }
+    jobs.stop().await;
     engines.stop().await;
     tasks.drain(AFTERWARDS).await;
     drop(socket);

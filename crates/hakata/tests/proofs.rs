@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hakata_testkit::proof::{Crash, Drain, Race, Soak, Stall, crash, drain, race, soak, stall};
+use hakata_testkit::proof::{
+    Crash, Drain, Merges, Race, Soak, Stall, crash, drain, merges, race, soak, stall,
+};
 use hakata_testkit::{ServerOptions, crash_points};
 
 fn binary() -> &'static Path {
@@ -17,6 +19,21 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed_at_any_step() {
     let proof = Crash { points, n_pushes, options: ServerOptions::default(), progress: |_| {} };
     let crashed = crash(binary(), &proof).expect("the proof holds");
     assert!(crashed.n_sweeps_killed > 0, "some leftovers were swept, and a sweep was killed: {crashed:?}");
+}
+
+#[test]
+fn no_merge_is_lost_or_made_twice_when_the_server_is_killed() {
+    let points = ["commit.before_commit", "commit.after_commit", "push.blob_put"];
+    let proof = Merges {
+        points: points.map(str::to_owned).to_vec(),
+        n_kills: 6,
+        n_writers: 4,
+        options: ServerOptions::default(),
+        progress: |_| {},
+    };
+    let merged = merges(binary(), &proof).expect("the proof holds");
+    assert!(merged.n_acknowledged > 0 && merged.n_unanswered > 0, "changes met kills: {merged:?}");
+    assert!(!merged.points.is_empty(), "kills happened inside of changes: {merged:?}");
 }
 
 #[test]

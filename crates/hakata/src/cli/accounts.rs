@@ -1,5 +1,6 @@
 //! `user`, `key`, `token` and `group`: their flags, and the administrative commands that they stand for.
 
+use crate::cli::mail::{MailWish, Watch};
 use crate::cli::{input, words};
 use crate::output::Failure;
 use clap::{Args, Subcommand};
@@ -44,6 +45,15 @@ pub(crate) enum UserCommand {
         /// Takes the password away: keys and tokens remain
         #[arg(long, conflicts_with = "password_stdin")]
         remove: bool,
+    },
+    /// Shows or changes what mail an account gets, and where
+    Mail(MailWish),
+    /// Sets how much an account wants to hear of a repository
+    Watch(Watch),
+    /// Lists the repositories that an account chose something for
+    Watches {
+        /// The account's name
+        name: OwnerName,
     },
 }
 
@@ -188,6 +198,11 @@ impl UserCommand {
     pub(crate) fn into_command(self) -> Result<admin::Command, Failure> {
         let command = match self {
             Self::Add(add) => return add.into_command(),
+            Self::Mail(wish) => return Ok(wish.into_command()),
+            Self::Watch(watch) => return Ok(watch.into_command()),
+            Self::Watches { name: user } => {
+                return Ok(admin::Command::Mail(admin::MailCommand::Watches { user }));
+            }
             Self::List => admin::UserCommand::List,
             Self::Admin { name, revoke } => admin::UserCommand::Admin { name, admin: !revoke },
             Self::Disable { name } => admin::UserCommand::Disable { name },

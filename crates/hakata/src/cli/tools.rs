@@ -50,6 +50,8 @@ pub(crate) enum Page {
     Configuration,
     /// metrics.md
     Metrics,
+    /// rpc-operations.md
+    Operations,
 }
 
 impl Page {
@@ -58,6 +60,7 @@ impl Page {
         Answer::Raw(match self {
             Self::Configuration => config::reference(),
             Self::Metrics => reference::metrics_page(),
+            Self::Operations => reference::operations_page(),
         })
     }
 }

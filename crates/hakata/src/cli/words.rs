@@ -1,9 +1,11 @@
 //! Words of closed sets, as values of flags.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use hakata_forge::admin::LanguageWish;
 use hakata_forge::jobs::{JobState, Kind};
+use hakata_forge::mail::Language;
 use hakata_forge::webhooks::{ContentType, EventKind, Format};
-use hakata_forge::{Role, Visibility};
+use hakata_forge::{Digest, NoticeState, Role, Visibility, WatchLevel};
 
 /// Reads a role.
 pub(crate) fn role() -> impl TypedValueParser<Value = Role> {
@@ -53,6 +55,44 @@ pub(crate) fn event() -> impl TypedValueParser<Value = EventKind> {
     let events = EventKind::ALL.iter().filter(|kind| **kind != EventKind::Ping);
     let words = PossibleValuesParser::new(events.map(|kind| kind.as_str()));
     words.map(|word| EventKind::parse(&word).expect("the words are those of the events"))
+}
+
+/// Reads a state of notices.
+pub(crate) fn notice_state() -> impl TypedValueParser<Value = NoticeState> {
+    let states = [
+        NoticeState::Waiting,
+        NoticeState::Held,
+        NoticeState::Sent,
+        NoticeState::Failed,
+        NoticeState::Dropped,
+    ];
+    let words = PossibleValuesParser::new(states.map(NoticeState::as_str));
+    words.map(|word| NoticeState::parse(&word).expect("the words are those of the states"))
+}
+
+/// Reads how notices are collected.
+pub(crate) fn digest() -> impl TypedValueParser<Value = Digest> {
+    let words = PossibleValuesParser::new([Digest::Off, Digest::Hourly, Digest::Daily].map(Digest::as_str));
+    words.map(|word| Digest::parse(&word).expect("the words are those of digests"))
+}
+
+/// Reads how much somebody wants to hear.
+pub(crate) fn watch_level() -> impl TypedValueParser<Value = WatchLevel> {
+    let levels = [WatchLevel::Watching, WatchLevel::Participating, WatchLevel::Ignoring];
+    let words = PossibleValuesParser::new(levels.map(WatchLevel::as_str));
+    words.map(|word| WatchLevel::parse(&word).expect("the words are those of the levels"))
+}
+
+/// Reads a language, or the installation's.
+pub(crate) fn language() -> impl TypedValueParser<Value = LanguageWish> {
+    let words = Language::ALL.map(Language::as_str).into_iter().chain(["default"]);
+    PossibleValuesParser::new(words.collect::<Vec<_>>())
+        .map(|word| Language::parse(&word).map_or(LanguageWish::Default, LanguageWish::One))
+}
+
+/// Reads a switch.
+pub(crate) fn on_or_off() -> impl TypedValueParser<Value = bool> {
+    PossibleValuesParser::new(["on", "off"]).map(|word| word == "on")
 }
 
 /// The least role that may do something; `None` is nobody.

@@ -66,7 +66,9 @@ pub(crate) fn check(values: &Values) -> Result<(), Vec<Problem>> {
     crate::config::id::check(values, &mut refuse);
     crate::config::rpc::check(values, &mut refuse);
     crate::config::jobs::check(values, &mut refuse);
+    crate::config::rabbitmq::check(values, &mut refuse);
     crate::config::webhooks::check(values, &mut refuse);
+    crate::config::mail::check(values, &mut refuse);
     crate::config::rpc_client::check(values, &mut problems);
     match problems.is_empty() {
         true => Ok(()),
@@ -143,10 +145,19 @@ mod tests {
             flag("repositories.sweep_every", "0s"),
             flag("egress.allow", "10.0.0.0/8,10.0.0.0/33"),
             flag("egress.ports", "https"),
+            flag("mail.transport", "smtp"),
+            flag("mail.from", "nobody"),
+            flag("mail.host", ""),
+            flag("mail.user", "hakata"),
+            flag("mail.tls", "none"),
+            flag("mail.timeout", "1h"),
+            flag("rabbitmq.url", "http://broker"),
+            flag("rabbitmq.prefix", "a b"),
+            flag("rabbitmq.heartbeat", "10ms"),
         ];
         let values = Values::read(&Sources { flags, ..Sources::default() }).unwrap();
         let problems = check(&values).unwrap_err();
-        assert_eq!(problems.len(), 14, "{problems:?}");
+        assert_eq!(problems.len(), 22, "{problems:?}");
         assert!(problems.iter().all(|problem| problem.to_string().starts_with("flag --set: ")));
         check(&Values::read(&Sources::default()).unwrap()).unwrap();
     }

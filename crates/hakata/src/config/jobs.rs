@@ -18,6 +18,7 @@ pub(super) fn new(values: &Values) -> Settings {
             Kind::DiskUsage => "jobs.disk_usage",
             Kind::FanOut => "jobs.fan_out",
             Kind::Webhook => "jobs.webhook",
+            Kind::Mail => "jobs.mail",
         };
         (*kind, values.count(key))
     };

@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) works: bool,
     /// Jobs.
     pub(crate) jobs: hakata_worker::Settings,
+    /// The broker that names jobs to workers; without a URL there is none.
+    pub(crate) rabbitmq: hakata_worker::rabbit::Settings,
     /// The way to URLs of strangers.
     pub(crate) egress: hakata_egress::Settings,
     /// The id server.
@@ -130,9 +132,10 @@ impl Settings {
             blobs: data.join(values.get("storage.blobs").text()),
             git: git(values, data),
             repository: repository(values, data),
-            forge: forge(values),
+            forge: forge(values, data),
             works: values.flag("jobs.run"),
             jobs: jobs::new(values),
+            rabbitmq: crate::config::rabbitmq::new(values),
             egress: crate::config::webhooks::egress(values),
             id: Id::new(values),
             rpc: Rpc::new(values),
@@ -311,7 +314,7 @@ pub(super) fn push_url(values: &Values) -> String {
     http().or_else(ssh).unwrap_or_else(|| "the server".to_owned())
 }
 
-fn forge(values: &Values) -> hakata_forge::Settings {
+fn forge(values: &Values, data: &Path) -> hakata_forge::Settings {
     let format = ObjectFormat::from_name(values.get("repositories.object_format").text());
     hakata_forge::Settings {
         max_pack: values.size("limits.pack_size"),
@@ -331,6 +334,7 @@ fn forge(values: &Values) -> hakata_forge::Settings {
         push_to_create: values.flag("repositories.push_to_create"),
         import_root: values.some_text("repositories.import_root").map(PathBuf::from),
         webhooks: crate::config::webhooks::webhooks(values),
+        mail: crate::config::mail::mail(values, data),
     }
 }
 
@@ -341,7 +345,7 @@ impl Values {
         self.count_or(name, 0)
     }
 
-    fn count_or(&self, name: &'static str, auto: usize) -> usize {
+    pub(super) fn count_or(&self, name: &'static str, auto: usize) -> usize {
         match self.get(name) {
             Value::Count(Some(count)) => usize::try_from(*count).unwrap_or(usize::MAX),
             _ => auto,
@@ -416,6 +420,7 @@ mod tests {
         for key in keys::all().filter(is_alone) {
             let other = match key.kind {
                 Kind::Text if key.name == "rpc.import_from" => "https://other/",
+                Kind::Text if key.name == "mail.from" => "other@example.org",
                 Kind::Text => "ssh://other",
                 Kind::Path => "/other",
                 Kind::Address => "127.9.9.9:99",
@@ -455,7 +460,9 @@ mod tests {
         let values = Values::read(&Sources::default()).unwrap();
         let ours = Settings::new(&values, Path::new("/data"));
         let same = |ours: String, theirs: String| assert_eq!(ours, theirs, "the table and the crate agree");
-        same(format!("{:?}", ours.forge), format!("{:?}", hakata_forge::Settings::default()));
+        let mail = hakata_forge::mail::MailSettings { folder: "/data/mail".into(), ..Default::default() };
+        let forge = hakata_forge::Settings { mail, ..Default::default() };
+        same(format!("{:?}", ours.forge), format!("{forge:?}"));
         same(format!("{:?}", ours.ssh), format!("{:?}", hakata_ssh::Settings::default()));
         same(format!("{:?}", ours.smart_http), format!("{:?}", hakata_smart_http::Settings::default()));
         let secret_prefix = hakata_forge::auth::TOKEN_PREFIX;

@@ -89,6 +89,7 @@ async fn open_folder(args: &BareArgs, settings: &Settings, engines: &Tasks) -> R
         Failure::failed("looking for git", &error)
             .with_hint("install git 2.41 or newer, or name one: --set git.binary=PATH")
     })?;
+    compose::start_warden(&git);
     let of_root = RootSettings {
         variables: environment::of_git(),
         export_all: args.export_all,

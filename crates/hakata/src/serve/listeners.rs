@@ -13,7 +13,7 @@ use hakata_service::http::{Body, RequestFacts, Server};
 use hakata_service::listener::{self, Address, BindError, Connections, Inherited, Listener};
 use hakata_service::shutdown::Shutdown;
 use hakata_service::tls::Tls;
-use hakata_smart_http::SmartHttp;
+use hakata_smart_http::{MutePage, SmartHttp};
 use hakata_ssh::HostKeys;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -94,7 +94,8 @@ impl Listeners {
     ) {
         if let Some((listener, tls)) = self.http {
             let git = Arc::new(SmartHttp::new(engines.forge.clone(), settings.smart_http.clone()));
-            let handler = move |request, facts| respond(git.clone(), request, facts);
+            let mute = Arc::new(MutePage::new(engines.forge.clone()));
+            let handler = move |request, facts| respond(git.clone(), mute.clone(), request, facts);
             let mut server = Server::new("http", settings.http.clone(), handler);
             if let Some(tls) = tls {
                 server = server.with_tls(tls.clone());
@@ -200,8 +201,17 @@ async fn host_keys(dir: &DataDir, engines: &Engines) -> Result<HostKeys, Failure
     opened.map_err(|error| Failure::failed("opening the host keys", &error))
 }
 
-/// Answers Git, and says at the root what this is.
-async fn respond(git: Arc<SmartHttp>, request: Request<Body>, facts: RequestFacts) -> Response<Body> {
+/// Answers Git and the links of letters, and says at the root what this is.
+async fn respond(
+    git: Arc<SmartHttp>,
+    mute: Arc<MutePage>,
+    request: Request<Body>,
+    facts: RequestFacts,
+) -> Response<Body> {
+    let request = match mute.respond(request, &facts).await {
+        Ok(response) => return response,
+        Err(request) => request,
+    };
     let is_root = request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
     match git.respond(request, &facts).await {
         Some(response) => response,

@@ -65,9 +65,7 @@ impl Rpc {
                 let grpc = grpc.clone();
                 async move { grpc.respond(request).await }
             };
-            let max_body_bytes =
-                u64::try_from(rpc.server.max_request_bytes).unwrap_or(u64::MAX).saturating_add(5);
-            let web = http::Settings { max_body_bytes, ..settings.http.clone() };
+            let web = http::Settings { max_body_bytes: most(&rpc.server), ..settings.http.clone() };
             let mut server = Server::new("rpc_grpc", web, handler);
             if let Some(tls) = &self.tls {
                 server = server.with_tls(tls.clone());
@@ -98,4 +96,10 @@ impl Rpc {
             );
         }
     }
+}
+
+/// The longest body: a request and the contents that it brings, in pieces that may be as small as what is around them.
+fn most(settings: &hakata_rpc_server::Settings) -> u64 {
+    let request = u64::try_from(settings.max_request_bytes).unwrap_or(u64::MAX);
+    request.saturating_add(settings.max_upload_bytes.saturating_mul(2)).saturating_add(5)
 }

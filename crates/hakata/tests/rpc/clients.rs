@@ -39,8 +39,8 @@ fn script(name: &str, protocol: &str) {
     let output = run(command.arg(path).args([at, TOKEN, "alice/tools", &tip]))
         .expect("run ./test, which installs this client");
     let output = output.expect_success(name).unwrap();
-    assert!(output.stdout.ends_with("10 operations\n"), "the script came to its end: {output:?}");
-    assert!(place.served(protocol) >= 10, "the server was asked over {protocol}");
+    assert!(output.stdout.ends_with("11 operations\n"), "the script came to its end: {output:?}");
+    assert!(place.served(protocol) >= 11, "the server was asked over {protocol}");
 }
 
 #[test]

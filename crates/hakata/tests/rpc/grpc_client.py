@@ -1,4 +1,4 @@
-"""Ten operations as grpcio asks them: grpc_client.py HOST:PORT TOKEN REPOSITORY TIP"""
+"""Eleven operations as grpcio asks them: grpc_client.py HOST:PORT TOKEN REPOSITORY TIP"""
 
 import sys
 
@@ -15,17 +15,20 @@ metadata = [("authorization", f"Bearer {token}")]
 asked = set()
 
 
-def ask(service, name, shown=metadata, **fields):
-    """Asks one operation by what reflection says about it."""
+def ask(service, name, shown=metadata, pieces=None, **fields):
+    """Asks one operation by what reflection says about it; one that is asked in parts, piece by piece."""
     method = pool.FindServiceByName(f"hakata.git.v1.{service}").FindMethodByName(name)
     request, answer = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
     make = channel.unary_stream if method.server_streaming else channel.unary_unary
+    if method.client_streaming:
+        make = channel.stream_unary
     call = make(
         f"/hakata.git.v1.{service}/{name}",
         request_serializer=request.SerializeToString,
         response_deserializer=answer.FromString,
     )
-    said = call(request(**fields), metadata=shown, timeout=30)
+    asking = iter([request(**piece) for piece in pieces]) if pieces else request(**fields)
+    said = call(asking, metadata=shown, timeout=30)
     asked.add((service, name))
     return list(said) if method.server_streaming else said
 
@@ -53,7 +56,21 @@ assert commits == [tip, parent], commits
 parts = ask("BlobService", "Get", repository=tools, path=b"a")
 assert len(parts) > 1 and b"".join(part.content for part in parts) == b"a" * 300_000, len(parts)
 made = ask("RefService", "CreateBranch", repository=tools, ref_name=b"refs/heads/py", start={"oid": parent})
-assert made.target_oid == parent
+assert made.ref.target_oid == parent
+pieces = [
+    dict(
+        repository=tools,
+        ref_name=b"refs/heads/py",
+        author={"name": b"Py", "email": b"py@example.org"},
+        message=b"in pieces",
+        changes=[{"act": 3, "path": b"long", "content_bytes": 6}],
+    ),
+    dict(content=b"abc"),
+    dict(content=b"def"),
+]
+assert ask("MergeService", "CommitFiles", pieces=pieces).version > made.version
+blob = ask("BlobService", "Get", repository=tools, revision={"ref_name": b"refs/heads/py"}, path=b"long")
+assert b"".join(part.content for part in blob) == b"abcdef"
 assert ask("RefService", "DeleteBranch", repository=tools, ref_name=b"refs/heads/py").version > 0
 
 refused(grpc.StatusCode.UNAUTHENTICATED, "ServerService", "Info", shown=[])

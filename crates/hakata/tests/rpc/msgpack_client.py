@@ -1,4 +1,4 @@
-"""Ten operations as a few lines of MessagePack-RPC ask them: msgpack_client.py HOST:PORT TOKEN REPOSITORY TIP"""
+"""Eleven operations as a few lines of MessagePack-RPC ask them: msgpack_client.py HOST:PORT TOKEN REPOSITORY TIP"""
 
 import socket
 import sys
@@ -60,7 +60,19 @@ assert commits == [tip, parent], commits
 parts = ask("blob.get", repository=tools, path=b"a")
 assert len(parts) > 1 and b"".join(part["content"] for part in parts) == b"a" * 300_000, len(parts)
 made = ask("ref.create_branch", repository=tools, ref_name="refs/heads/py", start={"oid": parent})
-assert made["target_oid"] == parent
+assert made["ref"]["target_oid"] == parent
+first = {
+    "repository": tools,
+    "ref_name": "refs/heads/py",
+    "author": {"name": "Py", "email": "py@example.org"},
+    "message": "in pieces",
+    "changes": [{"act": 3, "path": "long", "content_bytes": 6}],
+}
+handle = ask("merge.commit_files", **first, _more=True)["upload"]
+handle = ask("merge.commit_files", content=b"abc", _upload=handle, _more=True)["upload"]
+assert ask("merge.commit_files", content=b"def", _upload=handle)["version"] > made["version"]
+parts = ask("blob.get", repository=tools, revision={"ref_name": "refs/heads/py"}, path="long")
+assert b"".join(part["content"] for part in parts) == b"abcdef"
 assert ask("ref.delete_branch", repository=tools, ref_name=b"refs/heads/py")["version"] > 0
 
 error, _ = call("repository.get", {"repository": {"path": "alice/none"}})

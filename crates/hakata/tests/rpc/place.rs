@@ -25,10 +25,7 @@ impl Place {
     pub(crate) fn start(sandbox: Sandbox, grpc: &str, msgpack: &str) -> Self {
         let options = options(grpc, msgpack);
         let server = Server::start(&sandbox, &options).unwrap();
-        let ready = std::fs::read_to_string(sandbox.path().join("ready.json")).unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
-        let at = |name: &str| ready[name].as_str().unwrap().to_owned();
-        let (grpc, msgpack) = (at("rpc_grpc"), at("rpc_msgpack"));
+        let (grpc, msgpack) = (server.rpc_grpc.clone(), server.rpc_msgpack.clone());
         Self { sandbox, server, grpc, msgpack }
     }
 
