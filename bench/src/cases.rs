@@ -7,6 +7,7 @@ mod idle;
 pub(crate) mod ids;
 mod push;
 pub(crate) mod read;
+pub(crate) mod rpc;
 
 use std::process::Command;
 use std::time::Instant;

@@ -47,6 +47,9 @@ const IDS: &str = "ids";
 /// The name of the case about the reading engine, which needs no server.
 const READ: &str = "read";
 
+/// The name of the case about the repository service, which has peers of its own.
+const RPC: &str = "rpc";
+
 fn main() -> ExitCode {
     match run() {
         Ok(true) => ExitCode::SUCCESS,
@@ -66,6 +69,11 @@ fn run() -> Result<bool> {
     {
         return cases::ids::floor::serve(port).map(|()| true);
     }
+    if let [first, ready] = arguments.as_slice()
+        && first == cases::rpc::FLOOR
+    {
+        return cases::rpc::serve_floor(ready).map(|()| true);
+    }
     let quick = arguments.iter().position(|argument| argument == "--quick");
     let effort = if quick.map(|at| arguments.remove(at)).is_some() { Effort::Quick } else { Effort::Full };
     let given: Vec<PathBuf> = arguments
@@ -81,7 +89,7 @@ fn run() -> Result<bool> {
     let folder =
         tempfile::Builder::new().prefix("hakata-bench-").tempdir().context("making a working folder")?;
     println!("{}", machine::describe()?);
-    let git = chosen.is_empty() || chosen.iter().any(|wanted| wanted != IDS && wanted != READ);
+    let git = chosen.is_empty() || chosen.iter().any(|wanted| ![IDS, READ, RPC].contains(&wanted.as_str()));
     let git = !git || compare_git(folder.path(), &binary, effort, &chosen)?;
     let ids = chosen.is_empty() || chosen.iter().any(|wanted| wanted == IDS);
     if ids {
@@ -93,7 +101,12 @@ fn run() -> Result<bool> {
         eprintln!("measuring reads");
     }
     let read = !read || cases::read::measure(folder.path(), &given, effort).context("case read")?;
-    Ok(git && ids && read)
+    let rpc = chosen.is_empty() || chosen.iter().any(|wanted| wanted == RPC);
+    if rpc {
+        eprintln!("measuring the repository service");
+    }
+    let rpc = !rpc || cases::rpc::measure(folder.path(), &binary, &given, effort).context("case rpc")?;
+    Ok(git && ids && read && rpc)
 }
 
 /// Runs the cases about repositories; `false` if a goal is missed.
