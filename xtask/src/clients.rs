@@ -1,4 +1,5 @@
-//! Other people's clients of memcached, gRPC and MessagePack, against which our servers are tested.
+//! Other people's clients of memcached, gRPC, MessagePack and AMQP, against which our servers are tested, and their mail
+//! server.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,13 +15,15 @@ const PYTHON: &str = "HAKATA_TEST_PYTHON";
 const ABSENT: &str = "HAKATA_TEST_CLIENTS_ABSENT";
 
 /// Python's clients, in the versions that the tests were written for.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 8] = [
     "pymemcache==4.0.0",
     "python-binary-memcached==0.33.0",
     "grpcio==1.85.1",
     "grpcio-reflection==1.85.1",
     "protobuf==7.36.2",
     "msgpack==1.2.4",
+    "aiosmtpd==1.4.6",
+    "pika==1.4.4",
 ];
 
 /// Finds or installs all clients; returns environment variables that tell the tests where they are.

@@ -1,5 +1,7 @@
-//! The database servers that tests talk to: named by the environment, found on their standard port, or
+//! The servers that tests talk to: named by the environment, found on their standard port, or
 //! installed and started privately.
+
+mod amqp;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -47,7 +49,11 @@ pub(crate) fn ensure() -> Result<Services> {
     let mut private = Vec::new();
     // Tests of leases start a Redis each, to freeze, kill and empty.
     tools::ensure_debian("redis-server", "redis-server")?;
-    let urls = vec![(POSTGRES, postgres(&mut private)?), (MYSQL, mysql(&mut private)?)];
+    let urls = vec![
+        (POSTGRES, postgres(&mut private)?),
+        (MYSQL, mysql(&mut private)?),
+        (amqp::AMQP, amqp::url(&mut private)?),
+    ];
     Ok(Services { urls, _private: private })
 }
 
@@ -167,7 +173,7 @@ fn start(mut server: Command, directory: PathBuf, ready: impl Fn() -> bool) -> R
     while !ready() {
         if Instant::now() > deadline {
             let log = std::fs::read_to_string(private.directory.join("log")).unwrap_or_default();
-            bail!("a private database server does not answer:\n{log}");
+            bail!("a private server does not answer:\n{log}");
         }
         std::thread::sleep(Duration::from_millis(100));
     }
