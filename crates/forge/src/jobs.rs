@@ -12,6 +12,7 @@
 
 mod administer;
 mod commits;
+mod compact;
 mod kind;
 mod outgoing;
 mod queue;

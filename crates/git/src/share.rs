@@ -1,4 +1,8 @@
-//! Which packs may be handed to somebody who may read only some refs, and the rest as a pack of its own.
+//! Which packs may be handed to somebody who may read only some refs, and the rest as a pack of its own; and many packs
+//! as one.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
 use gix::ObjectId;
 use gix::odb::pack::index::File as Index;
@@ -15,10 +19,10 @@ use crate::{Git, GitDir};
 #[derive(Debug, thiserror::Error)]
 pub enum ShareError {
     /// The index of a pack cannot be read.
-    #[error("reading the index of {stem}")]
+    #[error("reading {path}")]
     Index {
-        /// The pack: its name up to the dot.
-        stem: String,
+        /// The index.
+        path: PathBuf,
         /// What is wrong with it.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -29,6 +33,12 @@ pub enum ShareError {
     /// git lists objects in a way that is not known.
     #[error("git lists objects in an unknown way")]
     Unknown,
+    /// The copy of whole packs is not whole.
+    #[error("the copy lacks object {object}")]
+    Lost {
+        /// One that is missing.
+        object: String,
+    },
     /// The copy is not accepted.
     #[error("copying objects")]
     Copy(#[source] IndexPackError),
@@ -55,13 +65,7 @@ struct Seen {
 
 impl Seen {
     fn open(dir: &GitDir, stem: &str, format: ObjectFormat) -> Result<Self, ShareError> {
-        let kind = match format {
-            ObjectFormat::Sha1 => gix::hash::Kind::Sha1,
-            ObjectFormat::Sha256 => gix::hash::Kind::Sha256,
-        };
-        let path = dir.objects().join("pack").join(stem).with_extension("idx");
-        let failed = |source| ShareError::Index { stem: stem.to_owned(), source };
-        let index = Index::at(path, kind).map_err(|error| failed(error.into()))?;
+        let index = open_index(&dir.objects().join("pack").join(stem).with_extension("idx"), format)?;
         let bits = vec![0; index.num_objects() as usize / 64 + 1];
         Ok(Self { index, bits, n: 0 })
     }
@@ -142,7 +146,56 @@ pub async fn copy_rest(
         .flag("--delta-base-offset")
         .flag("--quiet");
     let command = shared.iter().fold(command, |command, pack| command.option("--keep-pack", pack));
-    let mut child = start(git, &command, tips).await?;
+    copy(git, &command, tips, into, limits).await
+}
+
+/// Copies everything that is in some packs of a directory (files ending in `.pack`) into one pack in a quarantine,
+/// whether anything leads to it or not.
+///
+/// # Errors
+/// [`ShareError`]; [`ShareError::Lost`] if the new pack lacks anything.
+pub async fn copy_packs(
+    git: &Git,
+    dir: &GitDir,
+    packs: &[String],
+    into: &Quarantine,
+    limits: &PackLimits,
+) -> Result<IndexedPack, ShareError> {
+    let command = Command::new(Subcommand::PackObjects)
+        .dir(dir)
+        .flag("--stdin-packs")
+        .flag("--stdout")
+        .flag("--delta-base-offset")
+        .flag("--quiet");
+    let made = copy(git, &command, packs, into, limits).await?;
+    let (idx, format) = (made.idx.clone(), into.format());
+    let olds: Vec<_> = packs.iter().map(|pack| dir.objects().join("pack").join(pack)).collect();
+    let compare = move || has_all(&idx, &olds, format);
+    git.blocking().run(compare).await.map_err(ShareError::Busy)??;
+    Ok(made)
+}
+
+/// Makes sure that a pack has everything that others have. Blocks.
+fn has_all(idx: &Path, others: &[PathBuf], format: ObjectFormat) -> Result<(), ShareError> {
+    let new = open_index(idx, format)?;
+    for other in others {
+        let old = open_index(&other.with_extension("idx"), format)?;
+        if let Some(lost) = old.iter().find(|entry| new.lookup(entry.oid).is_none()) {
+            return Err(ShareError::Lost { object: lost.oid.to_string() });
+        }
+    }
+    Ok(())
+}
+
+/// Runs a command that writes a pack, and indexes that in a quarantine.
+async fn copy(
+    git: &Git,
+    command: &Command,
+    lines: &[impl Display],
+    into: &Quarantine,
+    limits: &PackLimits,
+) -> Result<IndexedPack, ShareError> {
+    let mut child = start(git, command, lines).await?;
     let mut stdout = child.stdout().ok_or(ShareError::Unknown)?;
     let indexed = into.index_pack(git, &mut stdout, limits).await;
     drop(stdout);
@@ -155,13 +208,22 @@ pub async fn copy_rest(
     }
 }
 
-/// Starts a command that reads the tips to their end before it writes.
-async fn start(git: &Git, command: &Command, tips: &[Oid]) -> Result<Child, ShareError> {
+/// Starts a command that reads its input to the end before it writes.
+async fn start(git: &Git, command: &Command, lines: &[impl Display]) -> Result<Child, ShareError> {
     let mut child = Child::spawn(git, command).await?;
     if let Some(mut stdin) = child.stdin() {
-        let tips: String = tips.iter().map(|tip| format!("{tip}\n")).collect();
+        let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
         // A child that does not read on has its reasons; its status tells them.
-        let _ = stdin.write_all(tips.as_bytes()).await;
+        let _ = stdin.write_all(lines.as_bytes()).await;
     }
     Ok(child)
+}
+
+fn open_index(path: &Path, format: ObjectFormat) -> Result<Index, ShareError> {
+    let kind = match format {
+        ObjectFormat::Sha1 => gix::hash::Kind::Sha1,
+        ObjectFormat::Sha256 => gix::hash::Kind::Sha256,
+    };
+    let failed = |source| ShareError::Index { path: path.to_owned(), source };
+    Index::at(path, kind).map_err(|error| failed(error.into()))
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The kinds of jobs, each with a queue.
-const KINDS: [&str; 5] = ["commits", "disk_usage", "fan_out", "mail", "webhook"];
+const KINDS: [&str; 6] = ["commits", "disk_usage", "fan_out", "mail", "maintain", "webhook"];
 
 fn url() -> String {
     std::env::var("HAKATA_TEST_AMQP_URL")

@@ -72,7 +72,7 @@ impl Repository {
         let (engine, repository) = (self.engine.clone(), self.id);
         let task = self.engine.tasks.spawn("repository.stage", async move {
             if let Err(error) = stage::put(&engine, &mut prepared, SmallPacks::Now).await {
-                stage::take_back(&engine, prepared).await;
+                stage::take_back(&engine, prepared.staged).await;
                 return Err(error);
             }
             fault::point("stage.kept");
@@ -102,7 +102,7 @@ impl Repository {
             |row: &packs::Pack| row.state == PackState::Staged && row.checksum == claim.checksum.as_bytes();
         let row = row.filter(is_it).ok_or(AdoptError::Gone)?;
         let (permit, base) = self.admitted().await.map_err(AdoptError::Receive)?;
-        let quarantine = self.quarantine(&base).await.map_err(AdoptError::Receive)?;
+        let quarantine = self.quarantine(Some(&base)).await.map_err(AdoptError::Receive)?;
         let pack = cache::fetch(&self.engine, &quarantine, &row).await.map_err(AdoptError::Fetch)?;
         fault::point("adopt.pack");
         let offered = Arc::new(Offered::new(quarantine, Some(pack), Vec::new(), permit, base));

@@ -174,7 +174,7 @@ async fn run(
             Ok(follow(&engine, id, prepared, done))
         }
         other => {
-            stage::take_back(&engine, prepared).await;
+            stage::take_back(&engine, prepared.staged).await;
             match other? {
                 Attempt::Nothing(committed) | Attempt::Replayed(committed) => Ok(committed),
                 Attempt::Swept => Err(CommitError::PackSwept),

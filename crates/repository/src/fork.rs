@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hakata_git::GitDir;
-use hakata_git::quarantine::{Fsck, IndexedPack, PackLimits, Quarantine};
+use hakata_git::quarantine::{Fsck, IndexedPack, PackLimits};
 use hakata_git::refs::Ref;
 use hakata_git::share::{self, ShareError, Split};
 use hakata_names::{Oid, RefUpdate, RepositoryId, UserId};
@@ -143,13 +143,17 @@ impl Repository {
     }
 
     /// Leaves out the packs that a directory has not: they came after its version, so its refs do not need them.
-    async fn here(&self, dir: &GitDir, mut packs: Vec<Pack>) -> Result<Vec<Pack>, ForkError> {
+    pub(crate) async fn here(
+        &self,
+        dir: &GitDir,
+        mut packs: Vec<Pack>,
+    ) -> Result<Vec<Pack>, BlockingError> {
         let dir = dir.path().join("objects/pack");
         let work = move || {
             packs.retain(|pack| dir.join(format!("{}.idx", stem_of(pack.id))).exists());
             packs
         };
-        self.engine.blocking.run(work).await.map_err(ForkError::Busy)
+        self.engine.blocking.run(work).await
     }
 
     /// Decides what is shared, and copies the rest.
@@ -169,7 +173,7 @@ impl Repository {
         candidates.sort_by_key(|pack| std::cmp::Reverse(pack.size_bytes));
         candidates.truncate(MAX_SHARED);
         let (git, dir) = (&self.engine.git, base.dir());
-        let mut candidates = self.here(dir, candidates).await?;
+        let mut candidates = self.here(dir, candidates).await.map_err(ForkError::Busy)?;
         let stems: Vec<String> = candidates.iter().map(|pack| stem_of(pack.id)).collect();
         let found = share::split(git, dir, self.format(), &tips, &stems).await;
         let Split { wholly, has_rest } = found.map_err(ForkError::Share)?;
@@ -177,10 +181,7 @@ impl Repository {
         candidates.retain(|_| wholly.next() == Some(true));
         // Forks that share some of the same packs lock them in one order.
         candidates.sort_by_key(|pack| pack.id);
-        let (parent, format) = (self.engine.settings.data.join("quarantine"), self.format());
-        let create = move || Quarantine::create(&parent, None, format);
-        let created = self.engine.blocking.run(create).await.map_err(ForkError::Busy)?;
-        let quarantine = created.map_err(|error| ForkError::Receive(ReceiveError::Quarantine(error)))?;
+        let quarantine = self.quarantine(None).await.map_err(ForkError::Receive)?;
         let shared: Vec<String> =
             candidates.iter().map(|pack| format!("{}.pack", stem_of(pack.id))).collect();
         let pack: Option<IndexedPack> = match has_rest {

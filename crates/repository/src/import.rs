@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hakata_git::foreign::{Alternates, Foreign, ForeignError};
-use hakata_git::quarantine::{Fsck, IndexedPack, PackLimits, Quarantine};
+use hakata_git::quarantine::{Fsck, IndexedPack, PackLimits};
 use hakata_git::refs::Head;
 use hakata_git::remote::FetchError;
 use hakata_names::{ObjectFormat, RefName, RefUpdate, UserId};
@@ -196,11 +196,7 @@ impl Repository {
         progress: &mut (impl FnMut(Progress) + Send),
     ) -> Result<Offered, ImportError> {
         let (permit, base) = self.admitted().await.map_err(ImportError::Receive)?;
-        let parent = self.engine.settings.data.join("quarantine");
-        let format = self.format();
-        let create = move || Quarantine::create(&parent, None, format);
-        let created = self.engine.blocking.run(create).await.map_err(ImportError::Busy)?;
-        let quarantine = created.map_err(|error| ImportError::Receive(ReceiveError::Quarantine(error)))?;
+        let quarantine = self.quarantine(None).await.map_err(ImportError::Receive)?;
         let max_bytes = import.quota.map(|quota| quota.room_bytes);
         let limits = PackLimits { max_bytes, fsck: import.fsck, ..PackLimits::default() };
         let pack: Option<IndexedPack> = {

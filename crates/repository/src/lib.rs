@@ -42,6 +42,7 @@ mod receive;
 mod adopt;
 mod birth;
 mod commit;
+mod compact;
 mod fork;
 mod stage;
 
@@ -56,6 +57,7 @@ pub use birth::{LifeError, NewRepository};
 pub use cache::{CacheError, CacheHandle, DeriveError, Derived, StepError};
 pub use commit::{CommitError, KeptAnswer, Rows, no_rows};
 pub use engine::{OpenEngineError, OpenError, Parts, Repositories};
+pub use compact::{CompactError, Compacted};
 pub use flight::Stopped;
 pub use fork::{Fork, ForkError, Forked};
 pub use import::{Import, ImportError, ImportQuota, Imported, Progress};
@@ -74,6 +76,7 @@ pub fn metrics() -> Vec<&'static dyn hakata_runtime::metrics::Metric> {
     let mut all = snapshots::metrics();
     all.extend(commit::metrics());
     all.extend(cache::metrics());
+    all.extend(compact::metrics());
     all.extend(sweep::metrics());
     all
 }

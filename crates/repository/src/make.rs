@@ -135,7 +135,7 @@ impl Repository {
     /// [`ReceiveError::Cache`], [`ReceiveError::Quarantine`] or [`ReceiveError::Busy`].
     pub async fn scratch(&self) -> Result<Scratch, ReceiveError> {
         let base = self.cache().await.map_err(ReceiveError::Cache)?;
-        let quarantine = self.quarantine(&base).await?;
+        let quarantine = self.quarantine(Some(&base)).await?;
         Ok(Scratch { engine: self.engine.clone(), quarantine, base })
     }
 

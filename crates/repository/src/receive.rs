@@ -160,7 +160,7 @@ impl Repository {
             return Ok(received);
         }
         let (permit, base) = self.admitted().await?;
-        let quarantine = self.quarantine(&base).await?;
+        let quarantine = self.quarantine(Some(&base)).await?;
         fault::point("receive.quarantine");
         let pack = match pack {
             Some(input) => Some(self.index(&quarantine, input, &shallow, limits).await?),
@@ -177,10 +177,11 @@ impl Repository {
         Ok((permit, self.cache().await.map_err(ReceiveError::Cache)?))
     }
 
-    pub(crate) async fn quarantine(&self, base: &CacheHandle) -> Result<Quarantine, ReceiveError> {
+    /// Makes a quarantine that sees what is behind it, or one that sees only what comes in.
+    pub(crate) async fn quarantine(&self, base: Option<&CacheHandle>) -> Result<Quarantine, ReceiveError> {
         let parent = self.engine.settings.data.join("quarantine");
-        let (base, format) = (base.dir().clone(), self.format());
-        let create = move || Quarantine::create(&parent, Some(&base), format);
+        let (base, format) = (base.map(|base| base.dir().clone()), self.format());
+        let create = move || Quarantine::create(&parent, base.as_ref(), format);
         let created = self.engine.blocking.run(create).await.map_err(ReceiveError::Busy)?;
         created.map_err(ReceiveError::Quarantine)
     }

@@ -105,12 +105,24 @@ impl Repository {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn size(&self) -> Result<Size, StoreError> {
-        let packs = packs::list_of(&mut self.engine.db.read().await?, self.id).await?;
-        let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
-        Ok(packs.iter().fold(Size::default(), |size, pack| Size {
-            size_bytes: size.size_bytes + unsigned(pack.size_bytes),
-            n_packs: size.n_packs + 1,
-            n_objects: size.n_objects + unsigned(pack.n_objects),
-        }))
+        Ok(sum(&packs::list_of(&mut self.engine.db.read().await?, self.id).await?))
     }
+
+    /// Adds up the packs that came with a version; nothing if they have become part of others since. One question to the
+    /// database.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn size_of_version(&self, version: i64) -> Result<Size, StoreError> {
+        Ok(sum(&packs::list_of_version(&mut self.engine.db.read().await?, self.id, version).await?))
+    }
+}
+
+fn sum(packs: &[packs::Pack]) -> Size {
+    let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
+    packs.iter().fold(Size::default(), |size, pack| Size {
+        size_bytes: size.size_bytes + unsigned(pack.size_bytes),
+        n_packs: size.n_packs + 1,
+        n_objects: size.n_objects + unsigned(pack.n_objects),
+    })
 }

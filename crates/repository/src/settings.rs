@@ -34,6 +34,10 @@ pub struct Settings {
     pub staged_age: Duration,
     /// Time between two sweeps.
     pub sweep_every: Duration,
+    /// How long packs that nothing uses any more keep their bytes: longer than the longest clone that may read them.
+    pub dead_age: Duration,
+    /// Small packs of a repository that are made one; fewer are left alone.
+    pub compact_packs: usize,
     /// How long old tips of a forced push can still be fetched.
     pub recent_tips: Duration,
 }
@@ -56,6 +60,8 @@ impl Settings {
             max_derivations: 1,
             staged_age: Duration::from_secs(24 * 3_600),
             sweep_every: Duration::from_secs(3_600),
+            dead_age: Duration::from_secs(24 * 3_600),
+            compact_packs: 16,
             recent_tips: Duration::from_secs(10 * 60),
         }
     }

@@ -100,12 +100,23 @@ pub(crate) async fn put(
     let Some(pack) = pack.filter(|pack| pack.n_objects > 0 && prepared.staged.is_none()) else {
         return Ok(());
     };
+    keep(engine, pack, prepared.intent.reason.name(), small, &mut prepared.staged).await
+}
+
+/// Keeps a pack, and puts it into `place` as soon as there is something to take back.
+pub(crate) async fn keep(
+    engine: &Engine,
+    pack: &IndexedPack,
+    kind: &'static str,
+    small: SmallPacks,
+    place: &mut Option<StagedPack>,
+) -> Result<(), CommitError> {
     let mut staged = StagedPack {
         id: engine.ids.next().await?,
         size_bytes: saturated(pack.size_bytes),
         n_objects: i64::from(pack.n_objects),
         checksum: pack.checksum,
-        kind: prepared.intent.reason.name(),
+        kind,
         node: engine.settings.node.clone(),
         at: engine.clock.now_ms(),
         bytes: Bytes::Kept,
@@ -116,13 +127,13 @@ pub(crate) async fn put(
     };
     if let (Some(bytes), SmallPacks::AtCommit) = (&inline, small) {
         staged.bytes = Bytes::Unwritten(bytes.clone());
-        prepared.staged = Some(staged);
+        *place = Some(staged);
         return Ok(());
     }
     let files = files(staged.id, pack);
     packs::insert_staged(&mut engine.db.write().await?, &staged.row(inline.as_deref())).await?;
     // From here on there is something to take back.
-    prepared.staged = Some(staged);
+    *place = Some(staged);
     fault::point("push.staged_row");
     if inline.is_none() {
         engine.blobs.put_files(files).await.map_err(CommitError::Blob)?;
@@ -157,8 +168,8 @@ pub(crate) async fn link(
 /// Gives the bytes of a change that came to nothing back at once. A row that cannot be deleted now is left to the
 /// sweeper, but not its bytes: nobody else could commit them, and a full disk may be why it came to nothing. Of a pack
 /// that others know, nothing is deleted while its row stands: one of them may have committed it.
-pub(crate) async fn take_back(engine: &Engine, prepared: Prepared) {
-    let Some(staged) = prepared.staged else { return };
+pub(crate) async fn take_back(engine: &Engine, staged: Option<StagedPack>) {
+    let Some(staged) = staged else { return };
     if let Bytes::Unwritten(_) = staged.bytes {
         return;
     }

@@ -79,6 +79,7 @@ pub(crate) fn start(engine: &Arc<Engine>) {
 async fn run(engine: &Arc<Engine>, age_ms: i64) -> Result<Swept, SweepError> {
     let before = engine.clock.now_ms() - age_ms;
     let n_repositories = unfinished(engine, before).await?;
+    unlinked(engine).await?;
     let n_packs = staged(engine, before).await? + dead(engine).await?;
     idempotency::prune(&mut engine.db.write().await?, engine.clock.now_ms() - IDEMPOTENCY_MS).await?;
     let n_caches = evict(engine).await;
@@ -127,6 +128,25 @@ async fn staged(engine: &Engine, before: i64) -> Result<usize, SweepError> {
         for row in rows {
             discard(engine, row.id).await?;
             n += 1;
+        }
+    }
+}
+
+/// Declares packs dead that no repository uses any more, such as those of one that was erased.
+async fn unlinked(engine: &Engine) -> Result<(), SweepError> {
+    let delete_after = engine.clock.now_ms() + millis(engine.settings.dead_age);
+    let mut after = None;
+    loop {
+        let mut conn = engine.db.read().await?;
+        let rows = packs::list_unlinked(&mut conn, after, PageSize::default()).await?;
+        drop(conn);
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = Some(last.id);
+        for row in rows {
+            let killed = engine.db.transaction(|tx| {
+                Box::pin(async move { packs::kill_unlinked(tx, row.id, delete_after).await })
+            });
+            let _: bool = killed.await?;
         }
     }
 }

@@ -175,6 +175,21 @@ pub async fn list_of(conn: &mut Conn, repository: RepositoryId) -> Result<Vec<Pa
     conn.list(&LIST, values![repository], read).await
 }
 
+/// Lists the packs that came to a repository with one version.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn list_of_version(
+    conn: &mut Conn,
+    repository: RepositoryId,
+    version: i64,
+) -> Result<Vec<Pack>, StoreError> {
+    const LIST: Sql = pack!(
+        "JOIN repository_pack rp ON rp.pack_id = p.id WHERE rp.repository_id = ? AND rp.version = ? ORDER BY p.id"
+    );
+    conn.list(&LIST, values![repository, version], read).await
+}
+
 /// Finds a pack by id.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 mod commits;
 mod disk_usage;
 mod fan_out;
+mod maintain;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,6 +44,7 @@ impl Handlers {
                     match kind {
                         Kind::Commits => commits::run(&forge, &job).await,
                         Kind::DiskUsage => disk_usage::run(&forge, &job).await,
+                        Kind::Maintain => maintain::run(&forge, &job).await,
                         Kind::FanOut => fan_out::run(&forge, &job).await,
                         // Needs a courier, or a postman.
                         Kind::Webhook | Kind::Mail => {

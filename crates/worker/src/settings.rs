@@ -35,6 +35,7 @@ impl Default for Settings {
             at_once: BTreeMap::from([
                 (Kind::Commits, 4),
                 (Kind::DiskUsage, 1),
+                (Kind::Maintain, 1),
                 (Kind::FanOut, 4),
                 (Kind::Webhook, 16),
                 (Kind::Mail, 4),

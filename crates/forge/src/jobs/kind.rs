@@ -36,6 +36,8 @@ kinds! {
     Commits = "commits",
     /// Adds up what a repository and its owner use, and tells when a quota is nearly full.
     DiskUsage = "disk_usage",
+    /// Makes one pack of the many small ones that pushes left.
+    Maintain = "maintain",
     /// Turns what happened in a repository into deliveries of webhooks.
     FanOut = "fan_out",
     /// Tries one delivery of a webhook.
@@ -103,6 +105,13 @@ impl Kind {
     pub const fn rules(self) -> Rules {
         match self {
             Self::Commits | Self::DiskUsage | Self::FanOut => Rules::USUAL,
+            // A large repository takes its time; whoever is cut begins again.
+            Self::Maintain => Rules {
+                attempts: 5,
+                first_pause: Duration::from_secs(60),
+                time: Duration::from_secs(6 * 60 * 60),
+                ..Rules::USUAL
+            },
             // The delivery says when trying ends, which is sooner than this.
             Self::Webhook => Rules {
                 attempts: 1_000,

@@ -103,7 +103,7 @@ fn check_packs(values: &Values, refuse: &mut impl FnMut(&'static str, &str)) {
     if values.get("storage.blobs").text().is_empty() {
         refuse("storage.blobs", "must name a directory");
     }
-    for name in ["repositories.staged_age", "repositories.sweep_every"] {
+    for name in ["repositories.staged_age", "repositories.sweep_every", "repositories.dead_age"] {
         if values.duration(name) < LEAST_SWEEP {
             refuse(name, "must be at least 1s");
         }
@@ -143,6 +143,7 @@ mod tests {
             flag("storage.blobs", ""),
             flag("repositories.staged_age", "999ms"),
             flag("repositories.sweep_every", "0s"),
+            flag("repositories.dead_age", "1ms"),
             flag("egress.allow", "10.0.0.0/8,10.0.0.0/33"),
             flag("egress.ports", "https"),
             flag("mail.transport", "smtp"),
@@ -157,7 +158,7 @@ mod tests {
         ];
         let values = Values::read(&Sources { flags, ..Sources::default() }).unwrap();
         let problems = check(&values).unwrap_err();
-        assert_eq!(problems.len(), 22, "{problems:?}");
+        assert_eq!(problems.len(), 23, "{problems:?}");
         assert!(problems.iter().all(|problem| problem.to_string().starts_with("flag --set: ")));
         check(&Values::read(&Sources::default()).unwrap()).unwrap();
     }

@@ -16,6 +16,7 @@ pub(super) fn new(values: &Values) -> Settings {
         let key = match kind {
             Kind::Commits => "jobs.commits",
             Kind::DiskUsage => "jobs.disk_usage",
+            Kind::Maintain => "jobs.maintain",
             Kind::FanOut => "jobs.fan_out",
             Kind::Webhook => "jobs.webhook",
             Kind::Mail => "jobs.mail",

@@ -296,6 +296,8 @@ fn repository(values: &Values, data: &Path) -> hakata_repository::Settings {
         max_derivations: values.count("cache.derivations"),
         staged_age: values.duration("repositories.staged_age"),
         sweep_every: values.duration("repositories.sweep_every"),
+        dead_age: values.duration("repositories.dead_age"),
+        compact_packs: values.count("repositories.compact_packs"),
         recent_tips: values.duration("repositories.recent_tips"),
         ..hakata_repository::Settings::new(data)
     }

@@ -5,6 +5,7 @@
 mod adopt;
 mod cache;
 mod commit_lost;
+mod compact;
 mod crash;
 mod derived;
 mod fixture;

@@ -175,8 +175,12 @@ async fn answer(stream: &mut TcpStream, root: &std::path::Path) {
 }
 
 async fn imported(to: &dyn Operations, url: String) -> Result<Vec<ImportResponse>, Status> {
+    imported_as(to, Call::default(), url).await
+}
+
+async fn imported_as(to: &dyn Operations, call: Call, url: String) -> Result<Vec<ImportResponse>, Status> {
     let request = ImportRequest { repository: key("alice/copy"), url };
-    let parts: Vec<_> = to.import(Call::default(), request).collect().await;
+    let parts: Vec<_> = to.import(call, request).collect().await;
     parts.into_iter().collect()
 }
 
@@ -207,10 +211,13 @@ async fn repositories_are_brought_in_from_where_the_operator_allows() {
         assert_eq!(refused.code, Code::FailedPrecondition, "nobody sends git elsewhere: {refused:?}");
         let refused = imported(&**to, format!("{there}/none")).await.unwrap_err();
         assert_eq!(refused.code, Code::FailedPrecondition, "{refused:?}");
-        let parts = imported(&**to, there.clone()).await.unwrap();
+        let call = Call { idempotency_key: Some(format!("import {n}")), ..Call::default() };
+        let parts = imported_as(&**to, call.clone(), there.clone()).await.unwrap();
         let last = parts.last().unwrap();
         assert_eq!((last.stage(), last.n_refs), (ImportStage::Done, 2), "{parts:?}");
-        assert!(last.n_objects > 5 && last.version == 1);
+        assert!(last.n_objects > 5 && last.size_bytes > 100 && last.version == 1);
+        let repeated = imported_as(&**to, call, there.clone()).await.unwrap();
+        assert_eq!(repeated, [last.clone()], "under the same key comes the same answer");
         let again = imported(&**to, there).await.unwrap_err();
         assert_eq!(again.code, Code::FailedPrecondition, "only an empty repository is filled");
         let request = FsckRequest { repository: key("alice/copy") };

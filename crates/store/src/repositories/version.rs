@@ -49,6 +49,25 @@ pub async fn raise_version(
     if conn.execute_one(&RAISE, values).await? { version_of(conn, id).await } else { Ok(None) }
 }
 
+/// Raises the version for packs that take the place of others, and returns the new one; the row is locked from here on.
+/// Nothing that refs lead to changes, so neither the rules nor the time of the last push play a part.
+///
+/// `None`: the repository is neither active nor archived, or garbage was collected since; nothing is locked then.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn raise_for_packs(
+    conn: &mut Conn,
+    id: RepositoryId,
+    prune_epoch: i64,
+) -> Result<Option<i64>, StoreError> {
+    const RAISE: Sql = sql!(
+        "UPDATE repository SET version = version + 1 \
+         WHERE id = ? AND state IN ('active', 'archived') AND prune_epoch = ?"
+    );
+    if conn.execute_one(&RAISE, values![id, prune_epoch]).await? { version_of(conn, id).await } else { Ok(None) }
+}
+
 /// Reads the version of a repository that is not deleted: what a cache compares before each use where other
 /// processes may write. One look-up by primary key.
 ///

@@ -1,7 +1,7 @@
 //! Repositories of other hosts, brought in.
 
 use hakata_git::remote::{FetchError, Remote};
-use hakata_repository::{Committed, Import, ImportError, Imported, Progress};
+use hakata_repository::{Committed, Import, ImportError, Progress};
 use hakata_rpc::v1::{ImportRequest, ImportResponse, ImportStage};
 use hakata_rpc::{Call, Code, Status};
 use tokio::sync::watch;
@@ -23,7 +23,9 @@ impl Local {
         let source = allowed(&request.url, &settings.import_from)?;
         let repository = self.repository(request.repository.as_ref()).await?;
         if let Some(kept) = self.answer_kept(&repository, &call).await? {
-            return parts.give(done_before(&kept.committed)).await;
+            let version = kept.committed.version.unwrap_or(0);
+            let size = repository.size_of_version(version).await.map_err(|error| status(&error))?;
+            return parts.give(done(&kept.committed, size.size_bytes, size.n_objects)).await;
         }
         if !repository.snapshot().is_empty() {
             return Err(Status::new(Code::FailedPrecondition, "the repository is not empty"));
@@ -52,7 +54,7 @@ impl Local {
         };
         let importing = async { importing.await.map_err(|error| refused(&error)) };
         let (imported, ()) = tokio::try_join!(importing, telling)?;
-        parts.give(done(&imported)).await
+        parts.give(done(&imported.committed, imported.size_bytes, imported.n_objects.into())).await
     }
 }
 
@@ -67,23 +69,13 @@ fn part(progress: Progress) -> Option<ImportResponse> {
     Some(ImportResponse { stage: stage.into(), size_bytes, ..ImportResponse::default() })
 }
 
-fn done(imported: &Imported) -> ImportResponse {
+fn done(committed: &Committed, size_bytes: u64, n_objects: u64) -> ImportResponse {
     ImportResponse {
         stage: ImportStage::Done.into(),
-        size_bytes: imported.size_bytes,
-        n_objects: imported.n_objects.into(),
-        n_refs: imported.committed.n_accepted() as u64,
-        version: imported.committed.version.unwrap_or(0),
-    }
-}
-
-/// What is known of an import that a call of the same name made: how much came is not kept.
-fn done_before(committed: &Committed) -> ImportResponse {
-    ImportResponse {
-        stage: ImportStage::Done.into(),
+        size_bytes,
+        n_objects,
         n_refs: committed.n_accepted() as u64,
         version: committed.version.unwrap_or(0),
-        ..ImportResponse::default()
     }
 }
 
