@@ -8,16 +8,10 @@ use crate::data_dir::Lock;
 use crate::output::{Answer, Exit, Failure};
 use crate::rpc_client::{self, Follow};
 use futures_util::StreamExt;
-use hakata_rpc::{
-    Call, Code, Operation, Operations, Requests, Route, Routes, Status, StreamRpc, UnaryRpc, UploadRpc,
-    Visitor,
-};
+use hakata_rpc::{Call, Code, Operation, Operations, Route, Routes, Status, json};
 use hakata_runtime::tasks::Tasks;
 use hakata_runtime::thread::Thread;
-use serde::Serialize;
-use std::future::Future;
 use std::io::{BufRead, Write};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -126,8 +120,8 @@ async fn ask(
         tasks.spawn("rpc.follow", Follow::new(&client, local, place, layers, &tasks).run());
     }
     let called = match args.request.as_str() {
-        FROM_INPUT => each(operation, args, Arc::new(client)).await,
-        request => call(operation, args, request, Arc::new(client)).await,
+        FROM_INPUT => each(operation, args, &*client.operations()).await,
+        request => call(operation, args, request, &*client.operations()).await,
     };
     if let Some(engines) = engines {
         engines.stop().await;
@@ -137,14 +131,14 @@ async fn ask(
 }
 
 /// Asks what each line of standard input says, in order; what is refused is printed among the answers.
-async fn each(operation: Operation, args: &CallArgs, to: Arc<dyn Operations>) -> Result<(), Failure> {
+async fn each(operation: Operation, args: &CallArgs, to: &dyn Operations) -> Result<(), Failure> {
     let mut n_failed = 0;
     let mut lines = input().map_err(|error| Failure::failed("reading standard input", &error))?;
     while let Some(line) = lines.recv().await {
         let request = line.map_err(|error| Failure::failed("reading standard input", &error))?;
-        if let Err(failure) = call(operation, args, &request, to.clone()).await {
+        if let Err(failure) = call(operation, args, &request, to).await {
             n_failed += 1;
-            print(&failure.to_json())?;
+            print(&failure.to_json().to_string())?;
         }
     }
     match n_failed {
@@ -173,10 +167,15 @@ async fn call(
     operation: Operation,
     args: &CallArgs,
     request: &str,
-    to: Arc<dyn Operations>,
+    to: &dyn Operations,
 ) -> Result<(), Failure> {
     let call = Call { actor: args.actor, ..Call::default() };
-    operation.visit(Print { to, call, request })?.await
+    let asked = json::ask(to, operation, call, request);
+    let mut parts = asked.map_err(|error| Failure::usage(format!("reading the request: {error}")))?;
+    while let Some(part) = parts.next().await {
+        print(&part.map_err(|status| refused(&status))?)?;
+    }
+    Ok(())
 }
 
 impl From<RouteName> for Route {
@@ -189,59 +188,9 @@ impl From<RouteName> for Route {
     }
 }
 
-/// Prints what comes.
-struct Print<'a> {
-    to: Arc<dyn Operations>,
-    call: Call,
-    request: &'a str,
-}
-
-type Printing = Pin<Box<dyn Future<Output = Result<(), Failure>>>>;
-
-impl Visitor for Print<'_> {
-    type Output = Result<Printing, Failure>;
-
-    fn unary<R: UnaryRpc>(self) -> Self::Output {
-        let request = read::<R::Request>(self.request)?;
-        let answer = R::invoke(&*self.to, self.call, request);
-        Ok(Box::pin(async move { print(&answer.await.map_err(|status| refused(&status))?) }))
-    }
-
-    fn stream<R: StreamRpc>(self) -> Self::Output {
-        let request = read::<R::Request>(self.request)?;
-        let answers = R::invoke(&*self.to, self.call, request);
-        Ok(Box::pin(async move {
-            let mut answers = answers;
-            while let Some(part) = answers.next().await {
-                print(&part.map_err(|status| refused(&status))?)?;
-            }
-            Ok(())
-        }))
-    }
-
-    fn upload<R: UploadRpc>(self) -> Self::Output {
-        let parts: Result<Vec<R::Request>, _> =
-            serde_json::Deserializer::from_str(self.request).into_iter().collect();
-        let parts = parts.map_err(|error| malformed(&error))?;
-        let requests = Requests::new(futures_util::stream::iter(parts.into_iter().map(Ok)));
-        let answer = R::invoke(&*self.to, self.call, requests);
-        Ok(Box::pin(async move { print(&answer.await.map_err(|status| refused(&status))?) }))
-    }
-}
-
-fn read<T: serde::de::DeserializeOwned>(request: &str) -> Result<T, Failure> {
-    serde_json::from_str(request).map_err(|error| malformed(&error))
-}
-
-fn malformed(error: &serde_json::Error) -> Failure {
-    Failure::usage(format!("reading the request: {error}"))
-}
-
-fn print(part: &impl Serialize) -> Result<(), Failure> {
-    let mut line = serde_json::to_vec(part).map_err(|error| Failure::failed("writing the answer", &error))?;
-    line.push(b'\n');
+fn print(line: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(&line).and_then(|()| stdout.flush());
+    let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
     written.map_err(|error| Failure::failed("writing the answer", &error))
 }
 

@@ -42,8 +42,8 @@ fn ends(settings: &RpcClient, local: Option<Arc<dyn Operations>>, tasks: &Tasks)
 /// If its ports are none that a client can find, such as free ones.
 pub(crate) fn owner(settings: &RpcClient, tasks: &Tasks) -> Result<Arc<dyn Operations>, Failure> {
     let ends = ends(&settings.of_owner(), None, tasks)?;
-    let grpc = ends.grpc.map(|end| Arc::new(end) as Arc<dyn Operations>);
-    let found = grpc.or_else(|| ends.msgpack.map(|end| Arc::new(end) as Arc<dyn Operations>));
+    let found = ends.grpc.map(|end| end.operations());
+    let found = found.or_else(|| ends.msgpack.map(|end| end.operations()));
     found.ok_or_else(|| {
         Failure::refused("a server owns the data directory, and its port is not known")
             .with_hint("say where it listens: --to HOST:PORT")

@@ -9,21 +9,18 @@
 //! Packs are chosen so that each one kept is at least twice as large as all smaller ones together: an object is copied a
 //! number of times that grows with the logarithm of how many there are.
 
-use std::sync::Arc;
-
 use hakata_git::quarantine::{Fsck, IndexedPack, PackLimits};
 use hakata_git::share::{self, ShareError};
 use hakata_names::RepositoryId;
 use hakata_runtime::blocking::BlockingError;
 use hakata_runtime::fault;
 use hakata_runtime::metrics::{Counter, Metric};
+use hakata_runtime::tasks::Stopped;
 use hakata_store::packs::{self, Pack};
 use hakata_store::{Conn, StoreError, repositories};
 
 use crate::cache::stem_of;
 use crate::commit::CommitError;
-use crate::engine::Engine;
-use crate::flight::Stopped;
 use crate::receive::ReceiveError;
 use crate::repository::{Repository, millis};
 use crate::snapshots::Step;
@@ -74,7 +71,9 @@ pub enum CompactError {
 
 /// What the transaction came to.
 enum Swap {
-    Done { version: i64 },
+    Done {
+        version: i64,
+    },
     /// Somebody else was faster: with these packs, with the repository, or with the new pack.
     Overtaken,
 }
@@ -101,7 +100,8 @@ impl Repository {
     /// [`CompactError`].
     pub async fn compact(&self) -> Result<Option<Compacted>, CompactError> {
         let repository = self.clone();
-        let task = self.engine.tasks.spawn("repository.compact", async move { repository.run_compaction().await });
+        let task =
+            self.engine.tasks.spawn("repository.compact", async move { repository.run_compaction().await });
         task.await.map_err(CompactError::Stopped)?
     }
 
@@ -133,10 +133,11 @@ impl Repository {
         let (engine, id) = (&self.engine, self.id);
         let mut staged = None;
         let kept = stage::keep(engine, new, KIND, SmallPacks::AtCommit, &mut staged).await;
-        let (Ok(()), Some(pack)) = (kept, &staged) else {
+        if let Err(error) = kept {
             stage::take_back(engine, staged).await;
-            return kept.map(|()| None).map_err(CompactError::Keep);
-        };
+            return Err(CompactError::Keep(error));
+        }
+        let Some(pack) = &staged else { return Ok(None) };
         fault::point("compact.kept");
         let delete_after = engine.clock.now_ms() + millis(engine.settings.dead_age);
         let prune_epoch = self.prune_epoch();
@@ -258,8 +259,7 @@ mod tests {
     }
 
     fn chosen(sizes: &[i64], least: usize) -> Vec<i64> {
-        let mut chosen: Vec<i64> =
-            choose(packs(sizes), least).iter().map(|pack| pack.n_objects).collect();
+        let mut chosen: Vec<i64> = choose(packs(sizes), least).iter().map(|pack| pack.n_objects).collect();
         chosen.sort_unstable();
         chosen
     }

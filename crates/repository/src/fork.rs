@@ -143,11 +143,7 @@ impl Repository {
     }
 
     /// Leaves out the packs that a directory has not: they came after its version, so its refs do not need them.
-    pub(crate) async fn here(
-        &self,
-        dir: &GitDir,
-        mut packs: Vec<Pack>,
-    ) -> Result<Vec<Pack>, BlockingError> {
+    pub(crate) async fn here(&self, dir: &GitDir, mut packs: Vec<Pack>) -> Result<Vec<Pack>, BlockingError> {
         let dir = dir.path().join("objects/pack");
         let work = move || {
             packs.retain(|pack| dir.join(format!("{}.idx", stem_of(pack.id))).exists());

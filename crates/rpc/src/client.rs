@@ -106,6 +106,11 @@ impl State {
 }
 
 impl Client {
+    /// Returns it as the contract; all operations are compiled here, not where it is called.
+    pub fn operations(&self) -> Arc<dyn Operations> {
+        Arc::new(self.clone())
+    }
+
     /// Makes a client. Comparisons with second routes run in `tasks`.
     ///
     /// # Errors

@@ -48,6 +48,11 @@ pub struct Grpc {
 }
 
 impl Grpc {
+    /// Returns it as the contract; all operations are compiled here, not where it is called.
+    pub fn operations(&self) -> Arc<dyn Operations> {
+        Arc::new(self.clone())
+    }
+
     /// Takes the next connection in turn.
     fn client(&self) -> tonic::client::Grpc<Channel> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.channels.len();

@@ -26,6 +26,7 @@ mod stream;
 pub mod tls;
 
 pub mod client;
+pub mod json;
 mod metrics;
 pub mod route;
 

@@ -15,8 +15,8 @@ pub use life::{Erased, archive, erase, remove_unused, rename, restore, set_state
 pub use recount::{Recounted, Usage, recount, set_quota_levels};
 pub use usage::{Full, QuotaOf, add_size_within};
 pub use version::{
-    Expected, add_size, raise_policy_version, raise_prune_epoch, raise_version, set_default_ref,
-    set_description, set_quota, set_visibility, version_of,
+    Expected, add_size, raise_for_packs, raise_policy_version, raise_prune_epoch, raise_version,
+    set_default_ref, set_description, set_quota, set_visibility, version_of,
 };
 
 use crate::conn::Conn;

@@ -134,7 +134,7 @@ async fn the_answer_is_the_same_in_all_ways() {
     world.import(ObjectFormat::Sha1, &history());
     world.create("tools", ObjectFormat::Sha1).await;
     let ways: [(&str, Arc<dyn Operations>); 2] =
-        [("grpc", Arc::new(world.grpc())), ("msgpack", Arc::new(world.msgpack()))];
+        [("grpc", world.grpc().operations()), ("msgpack", world.msgpack().operations())];
     for (key, request) in REQUESTS {
         let request = serde_json::from_str(&written(&world, request)).unwrap();
         let first = ask(&*world.local, key, &request).await;

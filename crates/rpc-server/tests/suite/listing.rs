@@ -17,7 +17,11 @@ const N_REFS: usize = 1_100;
 const LIMIT: usize = 700;
 
 fn ways(world: &World) -> [(&'static str, Arc<dyn Operations>); 3] {
-    [("local", world.local.clone()), ("grpc", Arc::new(world.grpc())), ("msgpack", Arc::new(world.msgpack()))]
+    [
+        ("local", world.local.clone()),
+        ("grpc", world.grpc().operations()),
+        ("msgpack", world.msgpack().operations()),
+    ]
 }
 
 /// Names what is on the parts of an answer.

@@ -35,7 +35,7 @@ impl Copies {
         let world = World::new().await;
         world.import(format, &script(format));
         let to: [Arc<dyn Operations>; 3] =
-            [world.local.clone(), Arc::new(world.grpc()), Arc::new(world.msgpack())];
+            [world.local.clone(), world.grpc().operations(), world.msgpack().operations()];
         let mut ways = Vec::new();
         for (nth, to) in to.into_iter().enumerate() {
             ways.push((world.create(&format!("copy{nth}"), format).await, to));

@@ -175,7 +175,7 @@ async fn compare(world: &World, dir: &Path, n_samples: usize) -> usize {
     checks.extend(blobs::checks(dir, &mut sample));
     checks.extend(diffs::checks(dir, &mut sample));
     let ways: [(&str, Arc<dyn Operations>); 2] =
-        [("grpc", Arc::new(world.grpc())), ("msgpack", Arc::new(world.msgpack()))];
+        [("grpc", world.grpc().operations()), ("msgpack", world.msgpack().operations())];
     let (mut n, mut wrong) = (0, Vec::new());
     for check in &checks {
         let mut request = check.request.clone();

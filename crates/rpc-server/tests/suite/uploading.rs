@@ -38,7 +38,7 @@ async fn world(settings: Settings, format: ObjectFormat) -> World {
 
 fn ways(world: &World) -> [(&'static str, Arc<dyn Operations>); 3] {
     let [one, two, three] = NAMES;
-    [(one, world.local.clone()), (two, Arc::new(world.grpc())), (three, Arc::new(world.msgpack()))]
+    [(one, world.local.clone()), (two, world.grpc().operations()), (three, world.msgpack().operations())]
 }
 
 fn key(name: &str) -> Option<RepositoryKey> {
@@ -282,7 +282,7 @@ async fn a_request_waits_for_its_next_part_only_so_long() {
     let world = world(settings, ObjectFormat::Sha1).await;
     let begun = commit("three", vec![announced("x", 1_000)]);
     let begun = stream::iter([Ok(begun), Ok(piece("0")), Ok(piece("1"))]);
-    let to: Arc<dyn Operations> = Arc::new(world.msgpack());
+    let to: Arc<dyn Operations> = world.msgpack().operations();
     let (tell, told) = tokio::sync::oneshot::channel::<()>();
     let late = stream::once(async move {
         let _ = told.await;

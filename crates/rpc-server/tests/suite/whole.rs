@@ -45,8 +45,8 @@ async fn repositories_begin_and_end_in_all_ways() {
     world.create("source", ObjectFormat::Sha256).await;
     let ways: [(&str, Arc<dyn Operations>); 3] = [
         ("local", world.local.clone()),
-        ("grpc", Arc::new(world.grpc())),
-        ("msgpack", Arc::new(world.msgpack())),
+        ("grpc", world.grpc().operations()),
+        ("msgpack", world.msgpack().operations()),
     ];
     for (way, to) in ways {
         let path = format!("alice/{way}");
@@ -198,9 +198,7 @@ async fn repositories_are_brought_in_from_where_the_operator_allows() {
         ..Settings::default()
     };
     let world = World::with(settings).await;
-    for (n, to) in
-        [Arc::new(world.grpc()) as Arc<dyn Operations>, Arc::new(world.msgpack())].iter().enumerate()
-    {
+    for (n, to) in [world.grpc().operations(), world.msgpack().operations()].iter().enumerate() {
         let new =
             CreateRepositoryRequest { path: "alice/copy".to_owned(), ..CreateRepositoryRequest::default() };
         to.create(Call::default(), new).await.unwrap();

@@ -139,7 +139,7 @@ async fn every_change_of_refs_can_be_prepared_and_is_made_by_its_caller() {
     world.import(ObjectFormat::Sha1, SCRIPT);
     world.create("tools", ObjectFormat::Sha1).await;
     let ways: [Arc<dyn Operations>; 3] =
-        [world.local.clone(), Arc::new(world.grpc()), Arc::new(world.msgpack())];
+        [world.local.clone(), world.grpc().operations(), world.msgpack().operations()];
     let tagger = json!({"name": "A", "email": "a@b", "time_s": 7});
     for to in &ways {
         let before = refs(&**to).await;
@@ -190,7 +190,7 @@ async fn a_change_is_answered_the_same_under_its_name_whatever_came_between() {
     world.import(ObjectFormat::Sha1, SCRIPT);
     world.create("tools", ObjectFormat::Sha1).await;
     let ways: [Arc<dyn Operations>; 3] =
-        [world.local.clone(), Arc::new(world.grpc()), Arc::new(world.msgpack())];
+        [world.local.clone(), world.grpc().operations(), world.msgpack().operations()];
     for (nth, to) in ways.iter().enumerate() {
         let named = |key: &str| Call { idempotency_key: Some(format!("{key} {nth}")), ..Call::default() };
         let topic = bytes::Bytes::from(format!("refs/heads/topic{nth}"));

@@ -48,6 +48,11 @@ impl<'de> Deserialize<'de> for Raw {
 }
 
 impl Msgpack {
+    /// Returns it as the contract; all operations are compiled here, not where it is called.
+    pub fn operations(&self) -> Arc<dyn Operations> {
+        Arc::new(self.clone())
+    }
+
     /// Makes a client. It connects when it is first used, and again whenever a connection breaks; what reads and writes
     /// connections runs in `tasks`.
     pub fn lazy(endpoint: Endpoint, tasks: Tasks) -> Self {

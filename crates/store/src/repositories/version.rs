@@ -65,7 +65,11 @@ pub async fn raise_for_packs(
         "UPDATE repository SET version = version + 1 \
          WHERE id = ? AND state IN ('active', 'archived') AND prune_epoch = ?"
     );
-    if conn.execute_one(&RAISE, values![id, prune_epoch]).await? { version_of(conn, id).await } else { Ok(None) }
+    if conn.execute_one(&RAISE, values![id, prune_epoch]).await? {
+        version_of(conn, id).await
+    } else {
+        Ok(None)
+    }
 }
 
 /// Reads the version of a repository that is not deleted: what a cache compares before each use where other

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use futures_util::TryStreamExt;
 use hakata_rpc::grpc::Grpc;
 use hakata_rpc::msgpack::Msgpack;
-use hakata_rpc::{
-    Call, Endpoint, Operation, Operations, Pending, Requests, Status, StreamRpc, UnaryRpc, UploadRpc, Visitor,
-};
+use hakata_rpc::{Call, Endpoint, Operation, Operations, Status, json};
 use hakata_runtime::tasks::Tasks;
 use serde_json::Value;
 
@@ -53,9 +52,9 @@ pub(super) type To = Arc<dyn Operations>;
 pub(super) fn client(server: &Server, number: usize, tasks: &Tasks) -> Result<To> {
     let to = |address: &str| Endpoint { n_connections: 1, ..Endpoint::new(address).with_token(TOKEN) };
     if number.is_multiple_of(2) {
-        return Ok(Arc::new(Grpc::lazy(&to(&server.rpc_grpc)).context("making a client")?));
+        return Ok(Grpc::lazy(&to(&server.rpc_grpc)).context("making a client")?.operations());
     }
-    Ok(Arc::new(Msgpack::lazy(to(&server.rpc_msgpack), tasks.clone())))
+    Ok(Msgpack::lazy(to(&server.rpc_msgpack), tasks.clone()).operations())
 }
 
 /// Asks and waits for the answer.
@@ -67,44 +66,11 @@ pub(super) async fn ask(
 ) -> Result<Value, Status> {
     let operation = Operation::find(operation).ok_or_else(|| Status::invalid("no such operation"))?;
     let call = Call { idempotency_key: key.map(str::to_owned), ..Call::default() };
-    operation.visit(Ask { to, call, request }).await
-}
-
-struct Ask<'a> {
-    to: &'a dyn Operations,
-    call: Call,
-    request: &'a Value,
-}
-
-impl Visitor for Ask<'_> {
-    type Output = Pending<Value>;
-
-    fn unary<R: UnaryRpc>(self) -> Self::Output {
-        match serde_json::from_value(self.request.clone()) {
-            Ok(request) => read(R::invoke(self.to, self.call, request)),
-            Err(error) => refused(error.to_string()),
-        }
+    let unreadable = |error: serde_json::Error| Status::invalid(error.to_string());
+    let parts = json::ask(to, operation, call, &request.to_string()).map_err(unreadable)?;
+    let parts: Vec<String> = parts.try_collect().await?;
+    match &parts[..] {
+        [only] => serde_json::from_str(only).map_err(unreadable),
+        _ => Err(Status::invalid("it has no single answer")),
     }
-
-    fn upload<R: UploadRpc>(self) -> Self::Output {
-        match serde_json::from_value::<R::Request>(self.request.clone()) {
-            Ok(request) => read(R::invoke(self.to, self.call, Requests::from(request))),
-            Err(error) => refused(error.to_string()),
-        }
-    }
-
-    fn stream<R: StreamRpc>(self) -> Self::Output {
-        refused("it has no single answer".to_owned())
-    }
-}
-
-fn read<T: serde::Serialize + 'static>(answer: Pending<T>) -> Pending<Value> {
-    Box::pin(async move {
-        let answer = answer.await?;
-        serde_json::to_value(answer).map_err(|error| Status::invalid(error.to_string()))
-    })
-}
-
-fn refused(why: String) -> Pending<Value> {
-    Box::pin(async move { Err(Status::invalid(why)) })
 }
