@@ -42,6 +42,8 @@ pub struct Settings {
     pub in_process_file_bytes: u64,
     /// Pairs of files whose contents are compared in process to find renames; git searches among more.
     pub in_process_renames: usize,
+    /// Threads that compare the files of one large difference.
+    pub diff_threads: usize,
 }
 
 impl Settings {
@@ -67,6 +69,7 @@ impl Settings {
             kept_merges_bytes: 16 << 20,
             in_process_file_bytes: 2 << 20,
             in_process_renames: 400,
+            diff_threads: cores.min(4),
         }
     }
 }

@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 2_048;
 pub struct ChangeSide {
     /// Path from the root.
     pub path: Vec<u8>,
-    /// The mode as it is stored.
+    /// The mode, of which permissions other than execution do not count.
     pub mode: u32,
     /// The object.
     pub oid: Oid,
@@ -145,6 +145,10 @@ impl Walk<'_> {
                 (Some(left), Some(right)) => order(left, right),
             };
             self.view.meter().step()?;
+            [&mut left, &mut right]
+                .into_iter()
+                .flatten()
+                .for_each(|entry| entry.mode = canonical(entry.mode));
             let (one, other) = match order {
                 Ordering::Less => (left.take(), None),
                 Ordering::Greater => (None, right.take()),
@@ -199,6 +203,16 @@ impl Walk<'_> {
 
 fn is_within(path: &[u8], directory: &[u8]) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+}
+
+/// Leaves out what does not count of a mode; old trees say who may write. Source: `canon_mode` of git.
+const fn canonical(mode: u32) -> u32 {
+    match mode & 0o170_000 {
+        0o100_000 if mode & 0o100 != 0 => 0o100_755,
+        0o100_000 => 0o100_644,
+        kind @ (0o120_000 | 0o040_000) => kind,
+        _ => 0o160_000,
+    }
 }
 
 /// Compares by name; a directory sorts as if a slash followed, so that a file and a directory of the same name

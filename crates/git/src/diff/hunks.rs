@@ -5,11 +5,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use gix::diff::blob::{Algorithm, Diff, IndentHeuristic, IndentLevel, InternedInput, SliderHeuristic, Token};
+use gix::objs::Find;
+use hakata_names::Oid;
 
 use super::changes::{Change, ChangeSide};
-use super::lines::{is_binary, key, split};
+use super::lines::{is_binary, key, n_lines, split};
 use super::words::mark_words;
-use crate::objects::{ReadError, View};
+use crate::objects::{ReadError, View, broken, object_id};
 use crate::read::EntryKind;
 
 /// Longest part of a line that heads a hunk, in bytes. Source: git's `func_line` buffer.
@@ -17,6 +19,12 @@ const MAX_HEADING: usize = 80;
 
 /// What the ends of two versions are compared by, in bytes. Source: `trim_common_tail` of git.
 const TAIL_BLOCK: usize = 1_024;
+
+/// Most lines of a version that is compared with another one: each takes much more memory than its bytes.
+const MAX_LINES: u64 = 1 << 20;
+
+/// Largest version of a file whose lines are counted, in bytes.
+const MAX_COUNTED_BYTES: u64 = 16 << 20;
 
 /// Which whitespace counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +59,14 @@ impl Default for FileOptions {
     fn default() -> Self {
         let (context, max_file_bytes, max_lines) = (3, 1 << 20, 20_000);
         Self { context, whitespace: Whitespace::Exact, words: false, max_file_bytes, max_lines }
+    }
+}
+
+impl FileOptions {
+    /// Counts lines instead, for which files may be larger.
+    #[must_use]
+    pub fn counting(self) -> Self {
+        Self { max_file_bytes: MAX_COUNTED_BYTES, max_lines: 0, ..self }
     }
 }
 
@@ -152,6 +168,10 @@ impl View {
             return Ok(diff);
         }
         self.meter().look()?;
+        if n_lines(&old).max(n_lines(&new)) > MAX_LINES && !old.is_empty() && !new.is_empty() {
+            diff.hunks = Err(NoHunks::TooLarge);
+            return Ok(diff);
+        }
         compare(&old, &new, options, &mut diff);
         Ok(diff)
     }
@@ -168,9 +188,17 @@ impl View {
             Some(header) if header.size_bytes > max_bytes => Ok(None),
             Some(header) => {
                 self.meter().take_bytes(header.size_bytes)?;
-                Ok(Some(self.read_blob(&side.oid, max_bytes)?.into()))
+                Ok(Some(self.content(&side.oid)?.into()))
             }
         }
+    }
+
+    /// Reads a file whose size is known to be bearable.
+    fn content(&self, oid: &Oid) -> Result<Vec<u8>, ReadError> {
+        let mut content = Vec::new();
+        let found = self.repository().objects.try_find(&object_id(oid), &mut content);
+        let kind = found.map_err(|e| broken(oid, e))?.ok_or(ReadError::Absent(*oid))?.kind;
+        if kind == gix::object::Kind::Blob { Ok(content) } else { Err(broken(oid, "it is no file")) }
     }
 }
 
@@ -192,18 +220,17 @@ struct Sides<'a> {
 }
 
 fn compare(old: &Bytes, new: &Bytes, options: &FileOptions, into: &mut FileDiff) {
+    if options.max_lines == 0 && (old.is_empty() || new.is_empty()) {
+        (into.n_deleted, into.n_added) = (n_lines(old), n_lines(new));
+        into.is_truncated = into.n_deleted + into.n_added > 0;
+        return;
+    }
     let n_common = if options.context == 0 { common_tail(old, new) } else { 0 };
     let (old, new) = (&old.slice(..old.len() - n_common), &new.slice(..new.len() - n_common));
     let sides = Sides { old, new, old_lines: split(old), new_lines: split(new) };
-    let mut input = InternedInput::<Cow<'_, [u8]>>::default();
-    input.update_before(sides.old_lines.iter().map(|line| key(line, options.whitespace)));
-    input.update_after(sides.new_lines.iter().map(|line| key(line, options.whitespace)));
-    let mut diff = Diff::compute(Algorithm::Myers, &input);
-    sides.slide(&mut diff, &input);
-    let changes: Vec<Block> =
-        diff.hunks().map(|hunk| Block { old: span(&hunk.before), new: span(&hunk.after) }).collect();
+    let changes = sides.changes(options.whitespace);
     let mut hunks = Vec::new();
-    let mut n_lines = 0;
+    let mut n_kept = 0;
     for group in group(&changes, options.context as usize) {
         for block in group {
             into.n_deleted += block.old.len() as u64;
@@ -214,8 +241,8 @@ fn compare(old: &Bytes, new: &Bytes, options: &FileOptions, into: &mut FileDiff)
             continue;
         }
         let hunk = sides.hunk(group, options);
-        n_lines += hunk.lines.len();
-        if n_lines > options.max_lines {
+        n_kept += hunk.lines.len();
+        if n_kept > options.max_lines {
             into.is_truncated = true;
         } else {
             hunks.push(hunk);
@@ -250,15 +277,33 @@ fn group(changes: &[Block], context: usize) -> impl Iterator<Item = &[Block]> {
 }
 
 impl Sides<'_> {
+    /// Finds the changed lines.
+    fn changes(&self, whitespace: Whitespace) -> Vec<Block> {
+        if self.old_lines.is_empty() || self.new_lines.is_empty() {
+            let block = Block { old: 0..self.old_lines.len(), new: 0..self.new_lines.len() };
+            return if block.old == block.new { Vec::new() } else { vec![block] };
+        }
+        let mut input = InternedInput::<Cow<'_, [u8]>>::default();
+        input.update_before(self.old_lines.iter().map(|line| key(line, whitespace)));
+        input.update_after(self.new_lines.iter().map(|line| key(line, whitespace)));
+        let mut diff = Diff::compute(Algorithm::Myers, &input);
+        self.slide(&mut diff, &input);
+        diff.hunks().map(|hunk| Block { old: span(&hunk.before), new: span(&hunk.after) }).collect()
+    }
+
     /// Moves changes that could stand in several places to where people expect them, by the indentation of the
     /// lines themselves: what is compared may lack it.
     fn slide(&self, diff: &mut Diff, input: &InternedInput<Cow<'_, [u8]>>) {
+        let n_lines = self.old_lines.len().max(self.new_lines.len());
+        let mut numbers: Vec<Token> = Vec::new();
         let place = |tokens: &[Token], hunk: Range<u32>, earliest: u32| {
             let is_old = std::ptr::eq(tokens, &*input.before);
             let lines = if is_old { &self.old_lines } else { &self.new_lines };
             let indent = |at: Token| IndentLevel::for_ascii_line(lines[at.0 as usize].iter().copied(), 8);
-            let numbers: Vec<Token> = (0..).take(lines.len()).map(Token).collect();
-            IndentHeuristic::new(indent).best_slider_end(&numbers, hunk, earliest)
+            if numbers.is_empty() {
+                numbers.extend((0..).take(n_lines).map(Token));
+            }
+            IndentHeuristic::new(indent).best_slider_end(&numbers[..lines.len()], hunk, earliest)
         };
         diff.postprocess_with_heuristic(input, place);
     }
@@ -286,9 +331,9 @@ impl Sides<'_> {
         let heading = self.heading(old.start);
         Hunk {
             old_start: start(&old),
-            old_lines: count(&old),
+            old_lines: number(old.len()),
             new_start: start(&new),
-            new_lines: count(&new),
+            new_lines: number(new.len()),
             heading,
             lines,
         }
@@ -322,10 +367,9 @@ impl Sides<'_> {
 }
 
 fn start(range: &Range<usize>) -> u32 {
-    let first = if range.is_empty() { range.start } else { range.start + 1 };
-    u32::try_from(first).unwrap_or(u32::MAX)
+    number(if range.is_empty() { range.start } else { range.start + 1 })
 }
 
-fn count(range: &Range<usize>) -> u32 {
-    u32::try_from(range.len()).unwrap_or(u32::MAX)
+fn number(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }

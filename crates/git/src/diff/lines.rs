@@ -12,6 +12,12 @@ pub(super) fn is_binary(content: &[u8]) -> bool {
     content[..content.len().min(LOOKED_AT)].contains(&0)
 }
 
+/// Counts lines; the last one may have no end.
+pub(super) fn n_lines(content: &[u8]) -> u64 {
+    let n_ends = content.iter().filter(|byte| **byte == b'\n').count();
+    n_ends as u64 + u64::from(content.last().is_some_and(|byte| *byte != b'\n'))
+}
+
 /// Splits into lines with their ends; the last one may have none.
 pub(super) fn split(content: &[u8]) -> Vec<&[u8]> {
     content.split_inclusive(|byte| *byte == b'\n').collect()

@@ -1,7 +1,7 @@
 //! Renames among changes: first of identical files, then of files with a unique name, then the most similar
 //! ones, as git looks for them. Source: `diffcore-rename.c` of git.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use hakata_names::Oid;
 
@@ -10,9 +10,13 @@ use super::similarity::{MAX_SCORE, MIN_SCORE, Pieces, may_be_similar};
 use crate::objects::{ReadError, View};
 
 /// Most bytes of a file whose content is compared in process.
-const MAX_COMPARED: u64 = 1 << 20;
+const MAX_COMPARED: u64 = 8 << 20;
 
-/// Sources that are looked at for one identical file. Source: `find_identical_files` of git.
+/// Pairs of files beyond which git does not look for the most similar ones. Source: the default of `diff.renameLimit`,
+/// squared.
+const MAX_PAIRS: usize = 1_000 * 1_000;
+
+/// Free sources that are looked at for one identical file. Source: `find_identical_files` of git.
 const MAX_IDENTICAL: usize = 100;
 
 /// Least measure for files that share a unique name. Source: `GIT_BASENAME_FACTOR` of git.
@@ -49,21 +53,29 @@ pub(super) fn find_renames(
     if sources.is_empty() || targets.is_empty() {
         return Ok(Search::Complete);
     }
-    let mut pairs = find_identical(changes, &sources, &targets);
-    let n_identical = pairs.len();
-    let paired: HashSet<usize> = pairs.iter().flat_map(|pair| [pair.from, pair.to]).collect();
-    sources.retain(|at| !paired.contains(at));
-    targets.retain(|at| !paired.contains(at));
-    // Names that several files share are told apart by the renames of their directories, which git knows to do.
-    if n_identical > 0 && !have_unique_names(changes, &sources, &targets) {
-        return Ok(Search::LeftToGit);
+    let mut files = Files { view, sizes: HashMap::new(), pieces: HashMap::new(), is_too_large: false };
+    let mut pairs = find_identical(view, changes, &sources, &targets)?;
+    leave_paired(&pairs, &mut sources, &mut targets);
+    let named = find_named(&mut files, changes, &sources, &targets)?;
+    leave_paired(&named, &mut sources, &mut targets);
+    pairs.extend(named);
+    let n_pairs = sources.len().saturating_mul(targets.len());
+    if n_pairs <= max_pairs {
+        pairs.extend(find_best(&mut files, changes, &sources, &targets)?);
     }
-    match find_similar(view, changes, (sources, targets), max_pairs)? {
-        Some(similar) => pairs.extend(similar),
-        None => return Ok(Search::LeftToGit),
+    let is_for_git = max_pairs < n_pairs && n_pairs <= MAX_PAIRS;
+    if is_for_git || files.is_too_large {
+        return Ok(Search::LeftToGit);
     }
     join(changes, &pairs);
     Ok(Search::Complete)
+}
+
+/// Takes out what is paired.
+fn leave_paired(pairs: &[Pair], sources: &mut Vec<usize>, targets: &mut Vec<usize>) {
+    let paired: HashSet<usize> = pairs.iter().flat_map(|pair| [pair.from, pair.to]).collect();
+    sources.retain(|at| !paired.contains(at));
+    targets.retain(|at| !paired.contains(at));
 }
 
 /// Joins pairs to one change each, at the place of the addition.
@@ -89,58 +101,52 @@ fn name(side: &ChangeSide) -> &[u8] {
     side.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }
 
-fn find_identical(changes: &[Change], sources: &[usize], targets: &[usize]) -> Vec<Pair> {
-    let mut by_oid: HashMap<Oid, Vec<usize>> = HashMap::new();
+fn find_identical(
+    view: &View,
+    changes: &[Change],
+    sources: &[usize],
+    targets: &[usize],
+) -> Result<Vec<Pair>, ReadError> {
+    // Those that are still free, in order.
+    let mut by_oid: HashMap<Oid, VecDeque<usize>> = HashMap::new();
     for at in sources {
-        by_oid.entry(old(changes, *at).oid).or_default().push(*at);
+        by_oid.entry(old(changes, *at).oid).or_default().push_back(*at);
     }
-    let mut used = HashSet::new();
     let mut pairs = Vec::new();
     for to in targets {
         let target = new(changes, *to);
-        let mut best: Option<(usize, bool)> = None;
-        let candidates = by_oid.get(&target.oid).into_iter().flatten();
-        for from in candidates.take(MAX_IDENTICAL).filter(|from| !used.contains(*from)) {
-            let source = old(changes, *from);
-            let fits = source.is_regular() && target.is_regular() || source.mode == target.mode;
-            let same_name = name(source) == name(target);
-            if fits && best.is_none_or(|(_, best)| same_name && !best) {
-                best = Some((*from, same_name));
+        let Some(free) = by_oid.get_mut(&target.oid) else { continue };
+        let fits = |from: usize| {
+            let source = old(changes, from);
+            source.is_regular() && target.is_regular() || source.mode == target.mode
+        };
+        let mut best: Option<usize> = None;
+        let fitting = free.iter().enumerate().filter(|(_, from)| fits(**from));
+        for (place, from) in fitting.take(MAX_IDENTICAL) {
+            view.meter().step()?;
+            if name(old(changes, *from)) == name(target) {
+                best = Some(place);
+                break;
             }
+            best = best.or(Some(place));
         }
-        if let Some((from, _)) = best {
-            used.insert(from);
+        if let Some(from) = best.and_then(|place| free.remove(place)) {
             pairs.push(Pair { from, to: *to, score: MAX_SCORE });
         }
     }
-    pairs
+    Ok(pairs)
 }
 
-fn have_unique_names(changes: &[Change], sources: &[usize], targets: &[usize]) -> bool {
-    let (mut olds, mut news) = (HashSet::new(), HashSet::new());
-    sources.iter().all(|at| olds.insert(name(old(changes, *at))))
-        && targets.iter().all(|at| news.insert(name(new(changes, *at))))
-}
-
-/// Pairs files by their content; `None` if that is too much to compare here.
-fn find_similar(
-    view: &View,
-    changes: &[Change],
-    (mut sources, mut targets): (Vec<usize>, Vec<usize>),
-    max_pairs: usize,
-) -> Result<Option<Vec<Pair>>, ReadError> {
-    if sources.is_empty() || targets.is_empty() {
-        return Ok(Some(Vec::new()));
+/// Places by names, without directories, that only one of them has.
+fn by_unique_name<'c>(
+    all: &[usize],
+    side: impl Fn(usize) -> &'c ChangeSide,
+) -> HashMap<&'c [u8], Option<usize>> {
+    let mut by_name = HashMap::new();
+    for at in all {
+        by_name.entry(name(side(*at))).and_modify(|only| *only = None).or_insert(Some(*at));
     }
-    if sources.len() * targets.len() > max_pairs {
-        return Ok(None);
-    }
-    let mut files = Files { view, sizes: HashMap::new(), pieces: HashMap::new(), is_too_large: false };
-    let mut pairs = find_named(&mut files, changes, &sources, &targets)?;
-    sources.retain(|at| !pairs.iter().any(|pair| pair.from == *at));
-    targets.retain(|at| !pairs.iter().any(|pair| pair.to == *at));
-    pairs.extend(find_best(&mut files, changes, &sources, &targets)?);
-    Ok((!files.is_too_large).then_some(pairs))
+    by_name
 }
 
 /// Pairs files whose name, without directories, only they have.
@@ -150,13 +156,14 @@ fn find_named(
     sources: &[usize],
     targets: &[usize],
 ) -> Result<Vec<Pair>, ReadError> {
+    let olds = by_unique_name(sources, |at| old(changes, at));
+    let news = by_unique_name(targets, |at| new(changes, at));
     let mut pairs = Vec::new();
     for from in sources {
-        let wanted = name(old(changes, *from));
-        let same = |at: &&usize| name(old(changes, **at)) == wanted;
-        let mut fitting = targets.iter().filter(|at| name(new(changes, **at)) == wanted);
-        if let (Some(to), None, 1) = (fitting.next(), fitting.next(), sources.iter().filter(same).count()) {
-            let score = files.compare(old(changes, *from), new(changes, *to))?;
+        let source = old(changes, *from);
+        let name = name(source);
+        if let (Some(Some(_)), Some(Some(to))) = (olds.get(name), news.get(name)) {
+            let score = files.compare_once(source, new(changes, *to))?;
             if score >= MIN_NAME_SCORE {
                 pairs.push(Pair { from: *from, to: *to, score });
             }
@@ -205,7 +212,7 @@ fn find_best(
     Ok(pairs)
 }
 
-/// Contents that are compared, each read once.
+/// Contents that are compared.
 struct Files<'v> {
     view: &'v View,
     sizes: HashMap<Oid, u64>,
@@ -214,26 +221,46 @@ struct Files<'v> {
 }
 
 impl Files<'_> {
+    /// Measures how similar two files are; each is read once, however often it is compared.
     fn compare(&mut self, old: &ChangeSide, new: &ChangeSide) -> Result<u64, ReadError> {
-        if !old.is_regular() || !new.is_regular() {
-            return Ok(0);
-        }
-        let (old_size, new_size) = (self.size(&old.oid)?, self.size(&new.oid)?);
-        if !may_be_similar(old_size, new_size) {
-            return Ok(0);
-        }
-        if old_size.max(new_size) > MAX_COMPARED {
-            self.is_too_large = true;
+        if !self.may_be_similar(old, new)? {
             return Ok(0);
         }
         for oid in [old.oid, new.oid] {
             if !self.pieces.contains_key(&oid) {
-                self.view.meter().take_bytes(self.size(&oid)?)?;
-                let pieces = Pieces::new(&self.view.read_blob(&oid, MAX_COMPARED)?);
+                let pieces = self.read(&oid)?;
                 self.pieces.insert(oid, pieces);
             }
         }
         Ok(self.pieces[&old.oid].similarity(&self.pieces[&new.oid]))
+    }
+
+    /// As [`compare`](Self::compare), for two of very many, of which nothing is kept.
+    fn compare_once(&mut self, old: &ChangeSide, new: &ChangeSide) -> Result<u64, ReadError> {
+        if !self.may_be_similar(old, new)? {
+            return Ok(0);
+        }
+        Ok(self.read(&old.oid)?.similarity(&self.read(&new.oid)?))
+    }
+
+    /// Says whether the contents of two files have to be looked at.
+    fn may_be_similar(&mut self, old: &ChangeSide, new: &ChangeSide) -> Result<bool, ReadError> {
+        self.view.meter().step()?;
+        if !old.is_regular() || !new.is_regular() {
+            return Ok(false);
+        }
+        let (old_size, new_size) = (self.size(&old.oid)?, self.size(&new.oid)?);
+        if !may_be_similar(old_size, new_size) {
+            return Ok(false);
+        }
+        let is_too_large = old_size.max(new_size) > MAX_COMPARED;
+        self.is_too_large |= is_too_large;
+        Ok(!is_too_large)
+    }
+
+    fn read(&mut self, oid: &Oid) -> Result<Pieces, ReadError> {
+        self.view.meter().take_bytes(self.size(oid)?)?;
+        Ok(Pieces::new(&self.view.read_blob(oid, MAX_COMPARED)?))
     }
 
     fn size(&mut self, oid: &Oid) -> Result<u64, ReadError> {

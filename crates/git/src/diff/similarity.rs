@@ -13,6 +13,9 @@ const MAX_PIECE: u32 = 64;
 /// Number of different hashes.
 const HASH_BASE: u32 = 107_927;
 
+/// Pieces after which those of one hash are added up, so that a file of short lines needs little memory.
+const MAX_PENDING: usize = 1 << 18;
+
 /// The bytes of a file by the hash of the piece that they are in, sorted.
 pub(super) struct Pieces {
     counts: Vec<(u32, u64)>,
@@ -39,17 +42,15 @@ impl Pieces {
             if n >= MAX_PIECE || *byte == b'\n' {
                 counts.push((hash(first, second), u64::from(n)));
                 (first, second, n) = (0, 0, 0);
+                if counts.len() >= MAX_PENDING {
+                    add_up(&mut counts);
+                }
             }
         }
         if n > 0 {
             counts.push((hash(first, second), u64::from(n)));
         }
-        counts.sort_unstable();
-        counts.dedup_by(|later, kept| {
-            let same = later.0 == kept.0;
-            kept.1 += if same { later.1 } else { 0 };
-            same
-        });
+        add_up(&mut counts);
         Self { counts, size: content.len() as u64 }
     }
 
@@ -69,6 +70,16 @@ impl Pieces {
         }
         copied * MAX_SCORE / larger
     }
+}
+
+/// Sorts, and adds up what is in pieces of the same hash.
+fn add_up(counts: &mut Vec<(u32, u64)>) {
+    counts.sort_unstable();
+    counts.dedup_by(|later, kept| {
+        let same = later.0 == kept.0;
+        kept.1 += if same { later.1 } else { 0 };
+        same
+    });
 }
 
 /// Says whether files of these sizes can be half the same.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use hakata_names::{Oid, TreePath};
 
 use super::changes::{Change, ChangeSide, Status};
@@ -11,7 +12,7 @@ use super::renames::{Search, find_renames};
 use crate::command::{Command, Subcommand};
 use crate::objects::{Objects, ReadError, View};
 use crate::process::ask;
-use crate::read::{Allowance, Deadline, Exhausted, deadline, until};
+use crate::read::{Allowance, Deadline, deadline, left_until, until};
 
 /// Most output of git that lists changes, in bytes: about a million files.
 const MAX_LISTING: u64 = 256 << 20;
@@ -21,6 +22,9 @@ const BATCH_LINES: usize = 2_000;
 
 /// Files after which a batch is handed out.
 const BATCH_FILES: usize = 64;
+
+/// Files after which a batch is handed out whose lines are only counted.
+const BATCH_COUNTED: usize = 256;
 
 /// Whether to look for files that moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,11 +77,17 @@ pub struct DiffStream {
     objects: Objects,
     allowance: Allowance,
     deadline: Deadline,
+    n_changes: usize,
+    rest: Rest,
+    ready: VecDeque<FileDiff>,
+}
+
+/// What is still to be compared, and how much of it may be shown.
+#[derive(Default)]
+struct Rest {
+    waiting: VecDeque<Change>,
     options: FileOptions,
     limits: DiffLimits,
-    n_changes: usize,
-    waiting: VecDeque<Change>,
-    ready: VecDeque<FileDiff>,
 }
 
 impl Objects {
@@ -87,17 +97,9 @@ impl Objects {
     /// [`ReadError::Absent`] or [`ReadError::Invalid`] for what is no tree, [`ReadError::Exhausted`],
     /// [`ReadError::Child`], and errors of reading.
     pub async fn changes(&self, query: &DiffQuery, allowance: &Allowance) -> Result<Vec<Change>, ReadError> {
-        let (old, new, paths, renames) = (query.old, query.new, query.paths.clone(), query.renames);
-        if renames != Renames::WithCopies {
-            let max_pairs = self.git().settings().in_process_renames;
-            let read = move |view: &View| {
-                let mut changes = view.tree_changes(old.as_ref(), new.as_ref(), &paths)?;
-                let search = match renames {
-                    Renames::Find => find_renames(view, &mut changes, max_pairs)?,
-                    _ => Search::Complete,
-                };
-                Ok((search == Search::Complete).then_some(changes))
-            };
+        if query.renames != Renames::WithCopies {
+            let (asked, max_pairs) = (query.clone(), self.git().settings().in_process_renames);
+            let read = move |view: &View| changes_in_process(view, &asked, max_pairs);
             if let Some(changes) = self.read_within(allowance, read).await? {
                 return Ok(changes);
             }
@@ -126,25 +128,56 @@ impl Objects {
         parse_raw(&listing).ok_or_else(|| ReadError::Walk("git listed changes in an unknown way".into()))
     }
 
-    /// Compares two trees.
+    /// Compares two trees. What is shown first is read along with the list of files.
     ///
     /// # Errors
-    /// As [`changes`](Self::changes).
+    /// As [`changes`](Self::changes), and errors of reading.
     pub async fn diff(&self, query: &DiffQuery, allowance: &Allowance) -> Result<DiffStream, ReadError> {
         let deadline = deadline(allowance);
-        let changes = self.changes(query, allowance).await?;
-        let n_changes = changes.len();
-        Ok(DiffStream {
-            objects: self.clone(),
-            allowance: *allowance,
-            deadline,
-            options: query.file,
-            limits: query.limits,
-            n_changes,
-            waiting: changes.into_iter().take(query.limits.max_files).collect(),
-            ready: VecDeque::new(),
-        })
+        let mut begun = None;
+        if query.renames != Renames::WithCopies {
+            let (asked, max_pairs) = (query.clone(), self.git().settings().in_process_renames);
+            let read = move |view: &View| {
+                let changes = changes_in_process(view, &asked, max_pairs)?;
+                changes.map(|changes| begin(view, changes, &asked)).transpose()
+            };
+            begun = self.read_within(allowance, read).await?;
+        }
+        let (n_changes, rest, ready) = match begun {
+            Some(begun) => begun,
+            None => {
+                let changes = self.changes_by_git(query, allowance).await?;
+                (changes.len(), Rest::new(changes, query), VecDeque::new())
+            }
+        };
+        Ok(DiffStream { objects: self.clone(), allowance: *allowance, deadline, n_changes, rest, ready })
     }
+}
+
+/// Lists the changed files; `None` if only git can tell which were renamed.
+pub(super) fn changes_in_process(
+    view: &View,
+    query: &DiffQuery,
+    max_pairs: usize,
+) -> Result<Option<Vec<Change>>, ReadError> {
+    let mut changes = view.tree_changes(query.old.as_ref(), query.new.as_ref(), &query.paths)?;
+    let search = match query.renames {
+        Renames::Off => Search::Complete,
+        _ => find_renames(view, &mut changes, max_pairs)?,
+    };
+    Ok((search == Search::Complete).then_some(changes))
+}
+
+/// Compares as many files as are handed out at once, unless several threads can do so.
+fn begin(
+    view: &View,
+    changes: Vec<Change>,
+    query: &DiffQuery,
+) -> Result<(usize, Rest, VecDeque<FileDiff>), ReadError> {
+    let n_changes = changes.len();
+    let mut rest = Rest::new(changes, query);
+    let ready = if rest.is_for_many() { VecDeque::new() } else { rest.compare_some(view)? };
+    Ok((n_changes, rest, ready))
 }
 
 impl DiffStream {
@@ -158,35 +191,65 @@ impl DiffStream {
     /// # Errors
     /// [`ReadError::Exhausted`], and errors of reading.
     pub async fn next(&mut self) -> Result<Option<FileDiff>, ReadError> {
-        if self.ready.is_empty() && !self.waiting.is_empty() {
-            self.compare_some().await?;
+        if self.ready.is_empty() && !self.rest.waiting.is_empty() {
+            self.compare_more().await?;
         }
         Ok(self.ready.pop_front())
     }
 
     /// Compares files until there is enough to hand out.
-    async fn compare_some(&mut self) -> Result<(), ReadError> {
-        if let Some(deadline) = self.deadline {
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            self.allowance.time = Some(left);
-            if left.is_zero() {
-                return Err(Exhausted::Time.error());
-            }
-        }
-        let (mut waiting, mut limits) = (std::mem::take(&mut self.waiting), self.limits);
-        let options = self.options;
-        let read = move |view: &View| {
-            let (mut ready, mut n_lines) = (VecDeque::new(), 0);
-            while ready.len() < BATCH_FILES && n_lines < BATCH_LINES {
-                let Some(change) = waiting.pop_front() else { break };
-                let file = compare_one(view, change, &options, &mut limits)?;
-                n_lines += file.hunks.iter().flatten().map(|hunk| hunk.lines.len()).sum::<usize>();
-                ready.push_back(file);
-            }
-            Ok((waiting, ready, limits))
+    async fn compare_more(&mut self) -> Result<(), ReadError> {
+        let allowance = left_until(self.deadline, &self.allowance)?;
+        let compare = |mut rest: Rest| {
+            let read = move |view: &View| rest.compare_some(view).map(|ready| (rest, ready));
+            self.objects.read_within(&allowance, read)
         };
-        (self.waiting, self.ready, self.limits) = self.objects.read_within(&self.allowance, read).await?;
+        if self.rest.is_for_many() {
+            let n_threads = self.objects.git().settings().diff_threads.max(1);
+            let parts = self.rest.split().into_iter().map(compare);
+            let compared: Vec<_> = stream::iter(parts).buffered(n_threads).try_collect().await?;
+            self.ready = compared.into_iter().flat_map(|(_, ready)| ready).collect();
+        } else {
+            (self.rest, self.ready) = compare(std::mem::take(&mut self.rest)).await?;
+        }
         Ok(())
+    }
+}
+
+impl Rest {
+    fn new(changes: Vec<Change>, query: &DiffQuery) -> Self {
+        let waiting = changes.into_iter().take(query.limits.max_files).collect();
+        Self { waiting, options: query.file, limits: query.limits }
+    }
+
+    /// Says whether lines are counted, for which no file depends on another, and of so many files that several threads
+    /// are worth it.
+    fn is_for_many(&self) -> bool {
+        self.options.max_lines == 0 && self.waiting.len() > BATCH_COUNTED
+    }
+
+    /// Splits what is counted into batches.
+    fn split(&mut self) -> Vec<Self> {
+        let mut parts = Vec::new();
+        while !self.waiting.is_empty() {
+            let n = self.waiting.len().min(BATCH_COUNTED);
+            let waiting = self.waiting.drain(..n).collect();
+            parts.push(Self { waiting, options: self.options, limits: self.limits });
+        }
+        parts
+    }
+
+    /// Compares one batch.
+    fn compare_some(&mut self, view: &View) -> Result<VecDeque<FileDiff>, ReadError> {
+        let max_files = if self.options.max_lines == 0 { BATCH_COUNTED } else { BATCH_FILES };
+        let (mut ready, mut n_lines) = (VecDeque::new(), 0);
+        while ready.len() < max_files && n_lines < BATCH_LINES {
+            let Some(change) = self.waiting.pop_front() else { break };
+            let file = compare_one(view, change, &self.options, &mut self.limits)?;
+            n_lines += file.hunks.iter().flatten().map(|hunk| hunk.lines.len()).sum::<usize>();
+            ready.push_back(file);
+        }
+        Ok(ready)
     }
 }
 

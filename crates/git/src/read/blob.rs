@@ -43,6 +43,16 @@ pub(crate) fn deadline(allowance: &Allowance) -> Deadline {
     allowance.time.map(|time| tokio::time::Instant::now() + time)
 }
 
+/// Returns what is left of an allowance with this deadline.
+pub(crate) fn left_until(deadline: Deadline, allowance: &Allowance) -> Result<Allowance, ReadError> {
+    let Some(deadline) = deadline else { return Ok(*allowance) };
+    let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+    if left.is_zero() {
+        return Err(Exhausted::Time.error());
+    }
+    Ok(Allowance { time: Some(left), ..*allowance })
+}
+
 /// Waits for something, until the deadline.
 pub(crate) async fn until<T>(deadline: Deadline, work: impl Future<Output = T>) -> Result<T, ReadError> {
     match deadline {

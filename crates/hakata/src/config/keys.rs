@@ -137,6 +137,7 @@ static KEYS: &[Key] = &[
     key("git.object_cache", Kind::Size, "4MiB", "Memory for decoded objects of one open repository."),
     key("git.in_process_file", Kind::Size, "2MiB", "Files up to this size are read in process and held in memory; git streams larger ones."),
     key("git.in_process_renames", COUNT, "400", "Pairs of files whose contents are compared in process to find renames; git searches among more."),
+    key("git.diff_threads", AUTO, "auto", "Threads that compare the files of one large difference; auto is one for each core, up to 4."),
     key("cache.snapshots", Kind::Size, "256MiB", "Memory for lists of refs; the least recently used go first."),
     key("cache.directories", Kind::Size, "0B", "Disk for bare directories; 0B keeps all, as a single node should."),
     key("cache.directory_idle", Kind::Span, "7d", "Directories that nobody used for so long may go, if there is a limit."),

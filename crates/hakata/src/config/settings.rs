@@ -277,6 +277,7 @@ fn git(values: &Values, data: &Path) -> hakata_git::Settings {
         object_cache_bytes: usize::try_from(values.bytes("git.object_cache")).unwrap_or(usize::MAX),
         in_process_file_bytes: values.bytes("git.in_process_file"),
         in_process_renames: values.count("git.in_process_renames"),
+        diff_threads: values.count_or("git.diff_threads", defaults.diff_threads),
         ..defaults
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use hakata_git::diff::{DiffLimits, DiffQuery, FileOptions, PatchQuery, Renames, Versions, Whitespace};
+use hakata_git::objects::View;
 use hakata_names::Oid;
 use hakata_rpc::v1::{
     ChangedPathsRequest, ChangedPathsResponse, Comparison, DiffRequest, DiffResponse, DiffService,
@@ -81,8 +82,7 @@ impl DiffService for Local {
         Box::pin(async move {
             let opened = local.open(request.repository.as_ref(), &call).await?;
             let mut query = opened.comparison(&request.comparison.unwrap_or_default()).await?;
-            // With 0 lines they are only counted.
-            query.file.max_lines = 0;
+            query.file = query.file.counting();
             query.limits.max_files = usize::MAX;
             let begun = opened.objects().diff(&query, &opened.allowance()).await;
             let mut diff = begun.map_err(|error| status(&error))?;
@@ -178,20 +178,27 @@ impl Opened {
 
     /// Finds what is compared with what.
     async fn compared(&self, comparison: &Comparison) -> Result<Sides, Status> {
-        let new = self.resolve(comparison.head.as_ref()).await?;
+        let head = self.named(comparison.head.as_ref())?;
         let Some(base) = &comparison.base else {
             let parent = self.read(move |view| {
+                let new = head.object(view)?;
                 let commit = view.resolve(format!("{new}^{{commit}}").as_bytes(), &|_| None)?;
-                Ok(view.read_commit(&commit)?.parents.first().copied())
+                Ok((view.read_commit(&commit)?.parents.first().copied(), new))
             });
-            return Ok((parent.await?, new));
+            return parent.await;
         };
         if !comparison.from_merge_base {
-            return Ok((Some(self.resolve(Some(base)).await?), new));
+            return Ok((
+                Some(self.resolve(Some(base)).await?),
+                self.resolve(comparison.head.as_ref()).await?,
+            ));
         }
-        let (old, head) = (self.commit(Some(base)).await?, self.commit(comparison.head.as_ref()).await?);
-        let bases = self.read(move |view| view.merge_bases(&old, &[head])).await?;
-        let base = bases.first().copied();
+        let old = self.named(Some(base))?;
+        let find = move |view: &View| {
+            let (old, head) = (old.commit(view)?, head.commit(view)?);
+            Ok((view.merge_bases(&old, &[head])?.first().copied(), head))
+        };
+        let (base, head) = self.read(find).await?;
         base.map(|base| (Some(base), head)).ok_or_else(|| Status::invalid("the two sides share no history"))
     }
 

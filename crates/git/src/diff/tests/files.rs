@@ -1,8 +1,8 @@
 use hakata_names::{ObjectFormat, Oid, TreePath};
 
 use super::{letter, render};
-use crate::diff::{Change, DiffLimits, DiffQuery, NoHunks, PatchQuery, Renames, Versions};
-use crate::objects::{Objects, ReadError};
+use crate::diff::{Change, DiffLimits, DiffQuery, NoHunks, Renames, Versions};
+use crate::objects::Objects;
 use crate::read::Allowance;
 use crate::read::zoo::{Dice, Files, Made, Zoo};
 use crate::testing;
@@ -82,7 +82,7 @@ async fn changed_files_are_git_s() {
 }
 
 /// Commits in which files move and change at once.
-fn moving(seed: u64) -> Vec<Made> {
+pub(super) fn moving(seed: u64) -> Vec<Made> {
     let mut dice = Dice(seed);
     let names = ["a/x.c", "a/y.c", "b/x.c", "b/z.h", "c/README", "README", "d/e/f/y.c", "Makefile", "x.c"];
     let mut files = Files::new();
@@ -159,6 +159,48 @@ async fn many_renames_are_left_to_git() {
     );
 }
 
+/// More files of one content than git looks at, next to others whose names several have.
+#[tokio::test]
+async fn renames_of_many_identical_files_are_git_s() {
+    let made = |directory: &str, parents: Vec<usize>| {
+        let same = (0..150).map(|n| (format!("{directory}/{n}/same"), "same\n".to_owned()));
+        let alike = (0..3).map(|n| {
+            let text: String = (0..40).map(|line| format!("{line} of {n}\n")).collect();
+            (format!("{directory}/{n}/alike"), format!("{text}{directory}\n"))
+        });
+        let only = [(format!("{directory}/only"), format!("{}{directory}\n", "only\n".repeat(40)))];
+        let files = same.chain(alike).chain(only);
+        let files = files.map(|(path, text)| (path.into_bytes(), (0o100_644, text.into_bytes())));
+        Made { files: files.collect(), parents, message: vec![b'm'], ..Made::default() }
+    };
+    let zoo = Zoo::make(ObjectFormat::Sha1, &[made("old", vec![]), made("new/er", vec![0])]).await;
+    let pair = query(zoo.commits[0], zoo.commits[1]);
+    let objects = zoo.objects().await;
+    check(&zoo, &objects, &pair, &["-M"], &[]).await;
+    let search = move |view: &crate::objects::View| {
+        let changes = crate::diff::stream::changes_in_process(view, &pair, 400)?;
+        Ok(changes.map(|changes| changes.len()))
+    };
+    assert_eq!(objects.read(search).await.unwrap(), Some(154), "git is not needed for so few");
+}
+
+#[tokio::test]
+async fn permissions_that_do_not_count_are_no_change() {
+    let zoo = Zoo::wild(ObjectFormat::Sha1, 1, 1).await;
+    let blob = testing::pipe(&zoo.dir, &["hash-object", "-w", "--stdin"], b"text\n");
+    let blob = Oid::parse_hex(blob.trim_ascii_end()).unwrap();
+    let tree = |mode: &str| {
+        let raw = [mode.as_bytes(), b" file\0", blob.as_bytes()].concat();
+        let args = ["hash-object", "-t", "tree", "--literally", "-w", "--stdin"];
+        Oid::parse_hex(testing::pipe(&zoo.dir, &args, &raw).trim_ascii_end()).unwrap()
+    };
+    let [group, usual, run] = ["100664", "100644", "100775"].map(tree);
+    let objects = zoo.objects().await;
+    for (old, new) in [(group, usual), (usual, run), (run, group)] {
+        check(&zoo, &objects, &query(old, new), &["-M"], &[]).await;
+    }
+}
+
 #[tokio::test]
 async fn nothing_on_one_side_is_the_empty_tree() {
     let zoo = Zoo::wild(ObjectFormat::Sha256, 5, 5).await;
@@ -169,27 +211,6 @@ async fn nothing_on_one_side_is_the_empty_tree() {
     let listed = testing::pipe(&zoo.dir, &["ls-tree", "-r", "-z", "--name-only", &tip.to_string()], b"");
     let paths: Vec<u8> = added.iter().flat_map(|change| [change.path(), b"\0"].concat()).collect();
     assert_eq!(paths, listed);
-}
-
-#[tokio::test]
-async fn patches_are_git_s_own() {
-    let zoo = Zoo::make(ObjectFormat::Sha1, &moving(4)).await;
-    let objects = zoo.objects().await;
-    for n in (1..60).step_by(7) {
-        let (old, new) = (zoo.commits[n - 1], zoo.commits[n]);
-        let args = ["diff-tree", "-r", "-p", "-M", "--full-index", &old.to_string(), &new.to_string()];
-        let expected = testing::pipe(&zoo.dir, &args, b"");
-        let asked = PatchQuery { old: Some(old), new: Some(new), ..PatchQuery::default() };
-        let mut patch = objects.patch(asked.clone(), &Allowance::default()).await.unwrap();
-        let mut found = Vec::new();
-        while let Some(piece) = patch.next().await.unwrap() {
-            found.extend_from_slice(&piece);
-        }
-        assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(&expected));
-        let little = Allowance { bytes: Some(10), ..Allowance::default() };
-        let mut patch = objects.patch(asked, &little).await.unwrap();
-        assert!(matches!(patch.next().await, Err(ReadError::Exhausted(_))), "ten bytes are no patch");
-    }
 }
 
 #[tokio::test]
@@ -263,4 +284,70 @@ async fn versions_are_paired_as_by_range_diff() {
     let mut patch = objects.range_diff_patch(versions, &Allowance::default()).await.unwrap();
     let text = patch.next().await.unwrap().unwrap();
     assert!(String::from_utf8_lossy(&text).contains("+    reworded"), "{text:?}");
+}
+
+/// Counts as `--numstat` does; `None` for what it calls binary.
+async fn counted(objects: &Objects, query: &DiffQuery) -> Vec<Option<(u64, u64)>> {
+    let query = DiffQuery { file: query.file.counting(), ..query.clone() };
+    let mut diff = objects.diff(&query, &Allowance::default()).await.unwrap();
+    let mut counts = Vec::new();
+    while let Some(file) = diff.next().await.unwrap() {
+        counts.push(file.hunks.is_ok().then_some((file.n_added, file.n_deleted)));
+    }
+    counts
+}
+
+fn numstat(zoo: &Zoo, old: Oid, new: Oid) -> Vec<Option<(u64, u64)>> {
+    let listed = zoo.git(&["diff-tree", "-r", "-M", "--numstat", &old.to_string(), &new.to_string()]);
+    let count = |line: &str| {
+        let mut words = line.split('\t').map(|word| word.parse().ok());
+        Some((words.next()??, words.next()??))
+    };
+    listed.lines().map(count).collect()
+}
+
+#[tokio::test]
+async fn lines_of_large_and_of_many_files_are_counted_as_by_git() {
+    let lines = |n: usize, odd: usize| {
+        let line = |at: usize| if at.is_multiple_of(odd) { format!("odd {at}\n") } else { format!("{at}\n") };
+        (0..n).map(line).collect::<String>().into_bytes()
+    };
+    let made = |odd: usize, parents: Vec<usize>| {
+        let mut files = Files::new();
+        for n in 0..700 {
+            files.insert(format!("many/{n}").into_bytes(), (0o100_644, lines(n % 90, odd)));
+        }
+        files.insert(b"large".to_vec(), (0o100_644, lines(200_000, odd)));
+        files.insert(format!("large{odd}").into_bytes(), (0o100_644, lines(300_000, odd)));
+        files.insert(b"binary".to_vec(), (0o100_644, vec![0, u8::try_from(odd).unwrap()]));
+        Made { files, parents, message: vec![b'm'], ..Made::default() }
+    };
+    let zoo = Zoo::make(ObjectFormat::Sha1, &[made(7, vec![]), made(11, vec![0])]).await;
+    let (old, new) = (zoo.commits[0], zoo.commits[1]);
+    let found = counted(&zoo.objects().await, &query(old, new)).await;
+    assert!(found.len() > 600, "{}", found.len());
+    assert_eq!(found, numstat(&zoo, old, new));
+}
+
+#[tokio::test]
+async fn files_too_large_to_be_counted_are_told() {
+    let made = |text: &str, n: usize, parents: Vec<usize>| {
+        let files = Files::from([(b"f".to_vec(), (0o100_644, text.repeat(n).into_bytes()))]);
+        Made { files, parents, message: vec![b'm'], ..Made::default() }
+    };
+    let commits =
+        [made("a\n", 1, vec![]), made("\n", 1 << 21, vec![0]), made("a long line\n", 2 << 20, vec![1])];
+    let zoo = Zoo::make(ObjectFormat::Sha1, &commits).await;
+    let objects = zoo.objects().await;
+    let told = async |old: Option<Oid>, new: Oid| {
+        let file = DiffQuery::default().file.counting();
+        let query = DiffQuery { old, new: Some(new), file, ..DiffQuery::default() };
+        let mut diff = objects.diff(&query, &Allowance::default()).await.unwrap();
+        let file = diff.next().await.unwrap().unwrap();
+        (file.hunks == Err(NoHunks::TooLarge), file.n_added)
+    };
+    let [few, many, large] = [0, 1, 2].map(|n| zoo.commits[n]);
+    assert_eq!(told(Some(few), many).await, (true, 0), "a million lines are not compared");
+    assert_eq!(told(None, many).await, (false, 1 << 21), "lines of a new file are only counted");
+    assert_eq!(told(None, large).await, (true, 0));
 }

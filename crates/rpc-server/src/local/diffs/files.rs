@@ -84,5 +84,6 @@ pub(super) fn stats(found: &diff::FileDiff) -> FileStats {
         n_added: found.n_added,
         n_deleted: found.n_deleted,
         binary: matches!(found.hunks, Err(diff::NoHunks::Binary { .. })),
+        too_large: found.hunks == Err(diff::NoHunks::TooLarge),
     }
 }
