@@ -2,7 +2,8 @@
 //!
 //! [`Objects::diff`] finds the changed files, renames included, and yields their hunks one file after another.
 //! Files are compared in process; renames that the content must decide are found in process as long as few
-//! files come into question, and by git otherwise. [`Objects::patch`] streams git's own patch.
+//! files come into question, and by git otherwise. [`Objects::patch`] streams git's patch, which is written in process
+//! too unless a file is large or the question is an unusual one.
 //!
 //! [`Objects::diff`]: crate::objects::Objects::diff
 //! [`Objects::patch`]: crate::objects::Objects::patch
@@ -16,10 +17,11 @@ mod renames;
 mod similarity;
 mod stream;
 mod words;
+mod written;
 
 pub use changes::{Change, ChangeSide, Status};
 pub use hunks::{FileDiff, FileOptions, Hunk, Line, LineKind, NoHunks, Whitespace};
-pub use patch::PatchQuery;
+pub use patch::{Patch, PatchQuery};
 pub use range_diff::{RangePair, Versions};
 pub use stream::{DiffLimits, DiffQuery, DiffStream, Renames};
 

@@ -59,6 +59,7 @@ pub use tree::{Depth, EntryKind, ListTree, TreeEntry, TreePage};
 pub(crate) use allowance::{Meter, metrics};
 pub(crate) use blob::{Deadline, MAX_CHUNK, deadline, left_until, until};
 pub(crate) use commit_graph::CommitGraph;
+pub(crate) use quoted::quote;
 pub(crate) use raw_tree::{RawEntry, RawTree};
 
 #[cfg(doc)]

@@ -2,33 +2,15 @@
 
 mod files;
 mod lines;
+mod patches;
 
-use super::{FileDiff, LineKind, Status};
+use super::written::write_hunk;
+use super::{FileDiff, Status};
 
 /// Renders a file as git's patch does from its first hunk on.
 fn render(file: &FileDiff) -> Vec<u8> {
     let mut out = Vec::new();
-    for hunk in file.hunks.as_deref().unwrap_or_default() {
-        let range = |start: u32, n: u32| if n == 1 { format!("{start}") } else { format!("{start},{n}") };
-        let (old, new) = (range(hunk.old_start, hunk.old_lines), range(hunk.new_start, hunk.new_lines));
-        out.extend_from_slice(format!("@@ -{old} +{new} @@").as_bytes());
-        if !hunk.heading.is_empty() {
-            out.push(b' ');
-            out.extend_from_slice(&hunk.heading);
-        }
-        out.push(b'\n');
-        for line in &hunk.lines {
-            out.push(match line.kind {
-                LineKind::Context => b' ',
-                LineKind::Deleted => b'-',
-                LineKind::Added => b'+',
-            });
-            out.extend_from_slice(&line.content);
-            if !line.content.ends_with(b"\n") {
-                out.extend_from_slice(b"\n\\ No newline at end of file\n");
-            }
-        }
-    }
+    file.hunks.iter().flatten().for_each(|hunk| write_hunk(hunk, &mut out));
     out
 }
 

@@ -32,9 +32,49 @@ pub(super) fn unquote(path: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Puts a path into quotes if it needs them. Source: `core.quotePath` in git-config(1).
+pub(crate) fn quote(path: &[u8]) -> Vec<u8> {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if path.iter().all(is_plain) {
+        return path.to_vec();
+    }
+    let mut out = vec![b'"'];
+    for byte in path {
+        let letter = match byte {
+            7 => b'a',
+            8 => b'b',
+            b'\t' => b't',
+            b'\n' => b'n',
+            11 => b'v',
+            12 => b'f',
+            b'\r' => b'r',
+            b'"' | b'\\' => *byte,
+            plain if is_plain(plain) => {
+                out.push(*plain);
+                continue;
+            }
+            odd => {
+                out.extend_from_slice(format!("\\{odd:03o}").as_bytes());
+                continue;
+            }
+        };
+        out.extend_from_slice(&[b'\\', letter]);
+    }
+    out.push(b'"');
+    out
+}
+
 #[cfg(test)]
 mod tests {
-    use super::unquote;
+    use super::{quote, unquote};
+
+    #[test]
+    fn quotes_are_put_on_and_taken_off_again() {
+        let all: Vec<u8> = (1..=255).collect();
+        assert_eq!(unquote(&quote(&all)), all);
+        assert_eq!(quote(b"a b/c"), b"a b/c");
+        assert_eq!(quote(b"t\xc3\xbc\x07\"\\"), b"\"t\\303\\274\\a\\\"\\\\\"");
+    }
 
     #[test]
     fn quotes_are_taken_off() {
