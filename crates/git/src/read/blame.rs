@@ -9,7 +9,7 @@ use super::pipe::Pipe;
 use super::quoted::unquote;
 use crate::command::{Command, Subcommand};
 use crate::diff::Whitespace;
-use crate::objects::{Objects, ReadError};
+use crate::objects::{Objects, ReadError, View};
 
 /// Most commits that can be ignored.
 const MAX_IGNORED: usize = 1_000;
@@ -23,7 +23,7 @@ const MAX_LINE: usize = 32 << 10;
 /// A question for the origin of a file's lines.
 #[derive(Clone, Debug)]
 pub struct BlameQuery {
-    /// The commit.
+    /// The commit, or a tag of it.
     pub commit: Oid,
     /// The file.
     pub path: TreePath,
@@ -62,35 +62,48 @@ impl Objects {
     /// Starts git to find where the lines of a file come from.
     ///
     /// # Errors
-    /// [`ReadError::NotFound`] if there is no such file, [`ReadError::Invalid`] for too many ranges or ignored
+    /// [`ReadError::NotFound`] if there is no such commit or file, [`ReadError::Invalid`] for too many ranges or ignored
     /// commits, [`ReadError::Child`].
     pub async fn blame(&self, query: BlameQuery, allowance: &Allowance) -> Result<Blame, ReadError> {
         if query.ranges.len() > MAX_RANGES || query.ignored.len() > MAX_IGNORED {
             return Err(ReadError::Invalid("too many ranges or ignored commits".to_owned()));
         }
-        let check = move |view: &crate::objects::View| {
-            let entry = view.find_entry(&query.commit, &query.path)?.filter(|entry| entry.kind.is_blob());
-            let entry = entry.ok_or_else(|| ReadError::NotFound(query.path.as_bytes().to_vec()))?;
-            let mut ignored = query.ignored.clone();
-            ignored.retain(|oid| view.commit(oid).is_ok());
-            let size = view.header(&entry.oid)?.map_or(0, |header| header.size_bytes);
-            view.meter().take_bytes(size)?;
-            Ok(BlameQuery { ignored, ..query })
+        let asked = query.clone();
+        let pipe = if query.ignored.is_empty() {
+            // git begins while it is found out whether there is something to do.
+            let checking = self.read_within(allowance, move |view| check(view, &asked));
+            let command = command(self, &query);
+            tokio::try_join!(checking, Pipe::start(self, &command, allowance))?.1
+        } else {
+            let known = move |view: &View| {
+                check(view, &asked)?;
+                Ok(asked.ignored.into_iter().filter(|oid| view.commit(oid).is_ok()).collect())
+            };
+            let ignored = self.read_within(allowance, known).await?;
+            Pipe::start(self, &command(self, &BlameQuery { ignored, ..query }), allowance).await?
         };
-        let query = self.read_within(allowance, check).await?;
-        let command = Command::new(Subcommand::Blame).dir(self.dir()).flag("--incremental");
-        let command = command.flag_if(query.whitespace != Whitespace::Exact, "-w");
-        let command = query
-            .ignored
-            .iter()
-            .fold(command, |command, oid| command.option("--ignore-rev", oid.to_string()));
-        let command = query.ranges.iter().fold(command, |command, range| {
-            command.short("-L", format!("{},{}", range.start().max(&1), range.end()))
-        });
-        let command = command.oid(&query.commit).paths([&query.path]);
-        let pipe = Pipe::start(self, &command, allowance).await?;
         Ok(Blame { pipe, previous: std::collections::HashMap::new() })
     }
+}
+
+/// Makes sure that there is a file to be blamed.
+fn check(view: &View, query: &BlameQuery) -> Result<(), ReadError> {
+    let commit = view.commit_of(&query.commit)?;
+    let entry = view.find_entry(&commit, &query.path)?.filter(|entry| entry.kind.is_blob());
+    let entry = entry.ok_or_else(|| ReadError::NotFound(query.path.as_bytes().to_vec()))?;
+    let size = view.header(&entry.oid)?.map_or(0, |header| header.size_bytes);
+    view.meter().take_bytes(size)
+}
+
+fn command(objects: &Objects, query: &BlameQuery) -> Command {
+    let command = Command::new(Subcommand::Blame).dir(objects.dir()).flag("--incremental");
+    let command = command.flag_if(query.whitespace != Whitespace::Exact, "-w");
+    let command =
+        query.ignored.iter().fold(command, |command, oid| command.option("--ignore-rev", oid.to_string()));
+    let command = query.ranges.iter().fold(command, |command, range| {
+        command.short("-L", format!("{},{}", range.start().max(&1), range.end()))
+    });
+    command.oid(&query.commit).paths([&query.path])
 }
 
 impl Blame {

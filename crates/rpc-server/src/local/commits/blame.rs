@@ -20,7 +20,7 @@ impl Opened {
         request: BlameRequest,
         parts: Parts<BlameResponse>,
     ) -> Result<(), Status> {
-        let tip = self.commit(request.revision.as_ref()).await?;
+        let tip = self.resolve(request.revision.as_ref()).await?;
         let format = self.repository.format();
         let ignored = request.ignored_oids.iter().map(|raw| oid(raw, format)).collect::<Result<_, _>>()?;
         let (first, last) = (request.first_line.max(1), request.last_line);
