@@ -112,26 +112,23 @@ impl Objects {
         Ok(merging)
     }
 
-    /// Merges two commits without keeping what comes of it, or remembers the answer: it does not change.
+    /// Merges two commits, which are known to be there, without keeping what comes of it, or remembers the answer: it
+    /// does not change. Where they come from, if it is said, is their only merge base.
     ///
     /// # Errors
-    /// As [`start_merging`](Self::start_merging), and [`ReadError::Absent`] for what is no commit here.
+    /// As [`start_merging`](Self::start_merging).
     pub async fn try_merge(
         &self,
-        ours: Oid,
-        theirs: Oid,
+        query: &MergeQuery,
         allowance: &Allowance,
     ) -> Result<Arc<Merged>, ReadError> {
-        let both = [ours, theirs];
-        self.read_within(allowance, move |view| both.iter().try_for_each(|oid| view.commit(oid).map(drop)))
-            .await?;
-        if let Some(known) = self.git().kept_merges().find(self.dir(), ours, theirs) {
+        if let Some(known) = self.git().kept_merges().find(self.dir(), query.ours, query.theirs) {
             MERGES.get(Outcome::Kept).inc();
             return Ok(known);
         }
         let mut merging = self.start_merging(allowance).await?;
-        let merged = Arc::new(merging.merge(&MergeQuery { base: None, ours, theirs }).await?);
-        self.git().kept_merges().put(self.dir(), ours, theirs, &merged);
+        let merged = Arc::new(merging.merge(query).await?);
+        self.git().kept_merges().put(self.dir(), query.ours, query.theirs, &merged);
         Ok(merged)
     }
 }

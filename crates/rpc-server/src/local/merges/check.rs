@@ -1,5 +1,6 @@
 //! How two commits stand to each other.
 
+use hakata_git::merge::MergeQuery;
 use hakata_git::objects::{ReadError, View};
 use hakata_names::Oid;
 use hakata_rpc::v1::{CheckMergeRequest, CheckMergeResponse, MergeState};
@@ -37,9 +38,9 @@ impl Local {
         call: Call,
     ) -> Result<CheckMergeResponse, Status> {
         let opened = self.open(request.repository.as_ref(), &call).await?;
-        let base = opened.commit(request.base.as_ref()).await?;
-        let head = opened.commit(request.head.as_ref()).await?;
+        let (base, head) = (opened.named(request.base.as_ref())?, opened.named(request.head.as_ref())?);
         let compare = move |view: &View| {
+            let (base, head) = (base.commit(view)?, head.commit(view)?);
             let (relation, bases) = relation(view, &base, &head)?;
             let counts = view.ahead_behind(&[(head, base)])?;
             let tree = match relation {
@@ -47,9 +48,9 @@ impl Local {
                 Relation::FastForward => Some(view.commit(&head)?.tree),
                 Relation::Diverged | Relation::Unrelated => None,
             };
-            Ok((relation, bases, counts.first().copied().unwrap_or_default(), tree))
+            Ok(((base, head), (relation, bases), counts.first().copied().unwrap_or_default(), tree))
         };
-        let (relation, bases, apart, tree) = opened.read(compare).await?;
+        let ((base, head), (relation, bases), apart, tree) = opened.read(compare).await?;
         let mut answer = CheckMergeResponse {
             base_oid: oid_bytes(&base),
             head_oid: oid_bytes(&head),
@@ -61,7 +62,9 @@ impl Local {
         let state = match (relation, tree) {
             (Relation::Unrelated, _) if !request.allow_unrelated => MergeState::Unrelated,
             (Relation::Diverged | Relation::Unrelated, _) | (_, None) => {
-                let merged = opened.objects().try_merge(base, head, &opened.allowance()).await;
+                let only = bases.first().copied().filter(|_| bases.len() == 1);
+                let query = MergeQuery { base: only, ours: base, theirs: head };
+                let merged = opened.objects().try_merge(&query, &opened.allowance()).await;
                 let merged = merged.map_err(|error| status(&error))?;
                 answer.tree_oid = oid_bytes(&merged.tree);
                 answer.conflicts = merged.conflicts.iter().map(conflicting).collect();
