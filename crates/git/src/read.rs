@@ -5,6 +5,7 @@
 //! Revisions are object ids, or text that [`View::resolve`] resolves against refs that the caller hands in.
 //! Paths and names are bytes.
 
+mod ahead_behind;
 mod allowance;
 mod archive;
 mod blame;
@@ -35,6 +36,7 @@ mod signature;
 mod tag;
 mod tree;
 
+pub use ahead_behind::AheadBehind;
 pub use allowance::{Allowance, Exhausted};
 pub use archive::{ArchiveFormat, ArchiveQuery};
 pub use blame::{Blame, BlameHunk, BlameQuery};
@@ -49,7 +51,6 @@ pub use lfs_pointers::{LfsPointer, parse_lfs_pointer};
 pub use log::{LogPage, LogQuery, Merges, Parents};
 pub use message::Trailer;
 pub use pieces::Pieces;
-pub use range::AheadBehind;
 pub use revision::RefLookup;
 pub use search::{Pattern, Search, SearchHit, SearchQuery};
 pub use signature::{SignatureKind, Signed};

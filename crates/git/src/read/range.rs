@@ -12,36 +12,7 @@ const RIGHT: u8 = 2;
 const BOTH: u8 = LEFT | RIGHT;
 const QUEUED: u8 = 4;
 
-/// How far two commits are apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AheadBehind {
-    /// Commits that only the first one reaches.
-    pub ahead: u64,
-    /// Commits that only the second one reaches.
-    pub behind: u64,
-}
-
 impl View {
-    /// Counts for each pair the commits that only one of the two reaches.
-    ///
-    /// # Errors
-    /// [`ReadError::Absent`] for an unknown commit, and errors of reading.
-    pub fn ahead_behind(&self, pairs: &[(Oid, Oid)]) -> Result<Vec<AheadBehind>, ReadError> {
-        let mut history = History::new(self);
-        let mut colours = Colours::new(&history);
-        let mut counts = Vec::with_capacity(pairs.len());
-        for (left, right) in pairs {
-            let (left, right) = (history.node(left)?, history.node(right)?);
-            let mut count = AheadBehind::default();
-            colours.walk(&mut history, &[left], &[right], |_, side| match side {
-                LEFT => count.ahead += 1,
-                _ => count.behind += 1,
-            })?;
-            counts.push(count);
-        }
-        Ok(counts)
-    }
-
     /// Says of each tip whether it reaches a commit, such as the branches that contain it.
     ///
     /// # Errors
@@ -88,15 +59,26 @@ pub(super) fn only_left(
     left: &[Node],
     right: &[Node],
 ) -> Result<NodeMap<bool>, ReadError> {
+    history.find_levels(left)?;
+    history.find_levels(right)?;
+    let mut colours = Colours::new(history);
+    for (nodes, side) in [(left, LEFT), (right, RIGHT)] {
+        nodes.iter().for_each(|node| colours.colour(history, *node, side));
+    }
     let mut found = NodeMap::new(history);
-    Colours::new(history).walk(history, left, right, |node, side| *found.at(node) = side == LEFT)?;
+    let mut parents = Vec::new();
+    while let Some((node, side)) = colours.next() {
+        *found.at(node) = side == LEFT;
+        parents.clear();
+        history.parents(node, &mut parents)?;
+        parents.iter().for_each(|parent| colours.colour(history, *parent, side));
+    }
     Ok(found)
 }
 
-/// By which sides commits are reached. Empty between walks.
+/// By which sides commits are reached.
 struct Colours {
     flags: NodeMap<u8>,
-    touched: Vec<Node>,
     /// By level: when a commit is taken, all its descendants have been.
     queue: BinaryHeap<(u32, Node)>,
     /// Commits in the queue that only one side reaches so far.
@@ -105,41 +87,18 @@ struct Colours {
 
 impl Colours {
     fn new(history: &History<'_>) -> Self {
-        Self { flags: NodeMap::new(history), touched: Vec::new(), queue: BinaryHeap::new(), n_single: 0 }
+        Self { flags: NodeMap::new(history), queue: BinaryHeap::new(), n_single: 0 }
     }
 
-    /// Visits every commit that one side alone reaches.
-    fn walk(
-        &mut self,
-        history: &mut History<'_>,
-        left: &[Node],
-        right: &[Node],
-        mut visit: impl FnMut(Node, u8),
-    ) -> Result<(), ReadError> {
-        history.find_levels(left)?;
-        history.find_levels(right)?;
-        for (nodes, side) in [(left, LEFT), (right, RIGHT)] {
-            nodes.iter().for_each(|node| self.colour(history, *node, side));
+    /// Takes the next commit and the sides that reach it, as long as one may come that one side alone reaches.
+    fn next(&mut self) -> Option<(Node, u8)> {
+        if self.n_single == 0 {
+            return None;
         }
-        let mut parents = Vec::new();
-        while self.n_single > 0
-            && let Some((_, node)) = self.queue.pop()
-        {
-            let side = self.flags.get(node) & BOTH;
-            if side != BOTH {
-                self.n_single -= 1;
-                visit(node, side);
-            }
-            parents.clear();
-            history.parents(node, &mut parents)?;
-            parents.iter().for_each(|parent| self.colour(history, *parent, side));
-        }
-        self.queue.clear();
-        self.n_single = 0;
-        for node in self.touched.drain(..) {
-            *self.flags.at(node) = 0;
-        }
-        Ok(())
+        let (_, node) = self.queue.pop()?;
+        let side = self.flags.get(node) & BOTH;
+        self.n_single -= usize::from(side != BOTH);
+        Some((node, side))
     }
 
     fn colour(&mut self, history: &History<'_>, node: Node, side: u8) {
@@ -147,7 +106,6 @@ impl Colours {
         let before = *flags;
         *flags |= side | QUEUED;
         if before & QUEUED == 0 {
-            self.touched.push(node);
             self.queue.push((history.level(node), node));
             self.n_single += usize::from(side != BOTH);
         } else if before & BOTH != BOTH && (before | side) & BOTH == BOTH {

@@ -140,8 +140,9 @@ async fn ahead_and_behind_are_git_s() {
         if let Some(share) = graph {
             zoo.write_commit_graph(share);
         }
-        let pairs: Vec<(Oid, Oid)> =
-            (0..60).map(|n| (zoo.commits[n], zoo.commits[(n * 7 + 13) % 60])).collect();
+        let pairs: Vec<(Oid, Oid)> = (0..60)
+            .flat_map(|n| [(n * 7 + 13) % 60, 59, n].map(|m| (zoo.commits[n], zoo.commits[m])))
+            .collect();
         let asked = pairs.clone();
         let found = zoo.read(move |view| view.ahead_behind(&asked)).await.unwrap();
         for ((left, right), found) in pairs.into_iter().zip(found) {
