@@ -7,9 +7,11 @@
 //! A filter holds every path that differs from the first parent and all directories above it.
 //! Source: gitformat-commit-graph(5).
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Longest filter that is read, in bytes; git writes no filter for more than 512 paths.
 const MAX_FILTER: u32 = 64 << 10;
@@ -17,18 +19,29 @@ const MAX_FILTER: u32 = 64 << 10;
 /// Most hashes per path; git uses 7.
 const MAX_HASHES: u32 = 64;
 
+/// Longest index and filters that are held in memory, once they were needed; of longer ones each filter is read when it is.
+const MAX_HELD: u64 = 8 << 20;
+
 /// The filters of one file.
 pub(super) struct ChangedPaths {
     file: File,
-    index_at: u64,
-    filters_at: u64,
+    index: Chunk,
+    filters: Chunk,
     version: u32,
     n_hashes: u32,
 }
 
+/// Some bytes of a file.
+struct Chunk {
+    at: u64,
+    length: u64,
+    /// All of it; `None` if it is too long, or cannot be read.
+    held: OnceLock<Option<Box<[u8]>>>,
+}
+
 /// What one commit may have changed.
-pub(crate) struct Filter {
-    bits: Vec<u8>,
+pub(crate) struct Filter<'a> {
+    bits: Cow<'a, [u8]>,
     version: u32,
     n_hashes: u32,
 }
@@ -56,7 +69,7 @@ impl ChangedPaths {
             Some((offset(&table[at * 12..])?, offset(table.get((at + 1) * 12..)?)?))
         };
         let (index_at, index_end) = chunk(b"BIDX")?;
-        let (data_at, _) = chunk(b"BDAT")?;
+        let (data_at, data_end) = chunk(b"BDAT")?;
         if index_end.checked_sub(index_at)? != u64::from(n_commits) * 4 {
             return None;
         }
@@ -65,42 +78,64 @@ impl ChangedPaths {
         let setting = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|n| settings[at + n]));
         let (version, n_hashes) = (setting(0), setting(4));
         let known = matches!(version, 1 | 2) && (1..=MAX_HASHES).contains(&n_hashes);
-        known.then(|| Self { file, index_at, filters_at: data_at + 12, version, n_hashes })
+        let index = Chunk::new(index_at, index_end)?;
+        let filters = Chunk::new(data_at + 12, data_end)?;
+        known.then(|| Self { file, index, filters, version, n_hashes })
     }
 
     /// Reads the filter of a commit; `None` if git made none for it.
-    pub(super) fn filter(&self, commit: u32) -> Option<Filter> {
+    pub(super) fn filter(&self, commit: u32) -> Option<Filter<'_>> {
         let end = |raw: &[u8]| raw.try_into().map_or(0, u32::from_be_bytes);
-        let mut ends = [0; 8];
-        let start = match commit {
-            0 => {
-                self.file.read_exact_at(&mut ends[4..], self.index_at).ok()?;
-                0
-            }
+        let (start, end) = match commit {
+            0 => (0, end(&self.index.read(&self.file, 0, 4)?)),
             _ => {
-                self.file.read_exact_at(&mut ends, self.index_at + u64::from(commit - 1) * 4).ok()?;
-                end(&ends[..4])
+                let ends = self.index.read(&self.file, u64::from(commit - 1) * 4, 8)?;
+                (end(&ends[..4]), end(&ends[4..]))
             }
         };
-        let length = end(&ends[4..]).checked_sub(start).filter(|length| (1..=MAX_FILTER).contains(length))?;
-        let mut bits = vec![0; usize::try_from(length).ok()?];
-        self.file.read_exact_at(&mut bits, self.filters_at + u64::from(start)).ok()?;
+        let length = end.checked_sub(start).filter(|length| (1..=MAX_FILTER).contains(length))?;
+        let bits = self.filters.read(&self.file, u64::from(start), u64::from(length))?;
         Some(Filter { bits, version: self.version, n_hashes: self.n_hashes })
     }
 }
 
-impl Filter {
+impl Chunk {
+    /// Says where it is; `None` if that makes no sense.
+    fn new(at: u64, end: u64) -> Option<Self> {
+        Some(Self { at, length: end.checked_sub(at)?, held: OnceLock::new() })
+    }
+
+    /// Returns some of its bytes; `None` if they cannot be read.
+    fn read(&self, file: &File, offset: u64, length: u64) -> Option<Cow<'_, [u8]>> {
+        let read = |at: u64, length: u64| {
+            let mut bytes = vec![0; usize::try_from(length).ok()?];
+            file.read_exact_at(&mut bytes, at).ok()?;
+            Some(bytes)
+        };
+        let whole = || read(self.at, self.length).map(Vec::into_boxed_slice);
+        match self.held.get_or_init(|| if self.length <= MAX_HELD { whole() } else { None }) {
+            Some(held) => {
+                let from = usize::try_from(offset).ok()?;
+                Some(held.get(from..from.checked_add(usize::try_from(length).ok()?)?)?.into())
+            }
+            None => read(self.at.checked_add(offset)?, length).map(Cow::Owned),
+        }
+    }
+}
+
+impl Filter<'_> {
     /// Says whether a path may have changed; `false` is certain.
     pub(crate) fn may_contain(&self, key: &PathKey) -> bool {
         // Version 1 hashed bytes as signed characters, on machines where they are.
         if self.version == 1 && !key.is_ascii {
             return true;
         }
-        let n_bits = self.bits.len() as u64 * 8;
+        let bits = &*self.bits;
+        let n_bits = bits.len() as u64 * 8;
         (0..self.n_hashes).all(|n| {
             let hash = key.first.wrapping_add(n.wrapping_mul(key.second));
             let bit = u64::from(hash) % n_bits;
-            let byte = usize::try_from(bit / 8).map_or(0, |at| self.bits[at]);
+            let byte = usize::try_from(bit / 8).map_or(0, |at| bits[at]);
             byte & (1 << (bit % 8)) != 0
         })
     }

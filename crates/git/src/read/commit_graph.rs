@@ -100,7 +100,7 @@ impl CommitGraph {
     }
 
     /// Reads which paths a commit may have changed against its first parent; `None` if nothing is known.
-    pub(crate) fn changed_paths(&self, position: u32) -> Option<Filter> {
+    pub(crate) fn changed_paths(&self, position: u32) -> Option<Filter<'_>> {
         let mut first = 0;
         for layer in &self.layers {
             if position < layer.end {

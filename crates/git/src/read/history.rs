@@ -152,7 +152,7 @@ impl<'v> History<'v> {
     }
 
     /// Reads which paths a commit may have changed against its first parent; `None` if nothing is known.
-    pub(super) fn changed_paths(&self, node: Node) -> Option<Filter> {
+    pub(super) fn changed_paths(&self, node: Node) -> Option<Filter<'_>> {
         match self.loose_at(node) {
             Some(_) => None,
             None => self.graph.as_ref()?.changed_paths(node.0),
