@@ -6,12 +6,15 @@
 
 mod error;
 mod handles;
+mod kept;
+mod readers;
 mod walk;
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use gix::ObjectId;
 use gix::bstr::ByteSlice;
 use hakata_names::{ObjectFormat, Oid};
@@ -33,6 +36,18 @@ pub enum Kind {
     Blob,
     /// An annotated tag.
     Tag,
+}
+
+impl Kind {
+    /// Says that an object is of another kind.
+    fn missed(self) -> &'static str {
+        match self {
+            Self::Commit => "it is no commit",
+            Self::Tree => "it is no directory",
+            Self::Blob => "it is no file",
+            Self::Tag => "it is no tag",
+        }
+    }
 }
 
 impl From<gix::object::Kind> for Kind {
@@ -109,7 +124,8 @@ impl Objects {
     /// Opens a repository that is not worth keeping open, such as a quarantine.
     pub(crate) async fn open_once(git: &Git, dir: &GitDir) -> Result<Self, ReadError> {
         let dir = dir.clone();
-        let open = move || Opened::open(&dir);
+        let cache_bytes = git.settings().object_cache_bytes;
+        let open = move || Opened::open(&dir, cache_bytes);
         let opened = git.blocking().run(open).await.map_err(ReadError::Busy)??;
         Ok(Self { git: git.clone(), opened })
     }
@@ -154,12 +170,13 @@ impl Objects {
         F: FnOnce(&View) -> Result<T, ReadError> + Send + 'static,
     {
         let opened = self.opened.clone();
-        let cache_bytes = self.git.settings().object_cache_bytes;
         let (meter, _stop_on_drop) = Meter::start(allowance);
         let work = move || {
-            let mut repository = opened.repository.to_thread_local();
-            repository.object_cache_size_if_unset(cache_bytes);
-            work(&View { repository, opened, meter, commit_graph: OnceCell::new() })
+            let repository = opened.readers.take(&opened.repository, &opened.kept);
+            let view = View { repository, opened, meter, commit_graph: OnceCell::new() };
+            let answer = work(&view);
+            view.opened.readers.give_back(view.repository);
+            answer
         };
         self.git.blocking().run(work).await.map_err(ReadError::Busy)?
     }
@@ -223,8 +240,16 @@ impl View {
     /// # Errors
     /// [`ReadError::Object`] if it is broken.
     pub fn header(&self, oid: &Oid) -> Result<Option<Header>, ReadError> {
-        let header = self.repository.try_find_header(object_id(oid)).map_err(|e| broken(oid, e))?;
-        Ok(header.map(|header| Header { kind: header.kind().into(), size_bytes: header.size() }))
+        let id = object_id(oid);
+        if let Some(known) = self.opened.kept.header(&id) {
+            return Ok(Some(known));
+        }
+        let Some(found) = self.repository.try_find_header(id).map_err(|e| broken(oid, e))? else {
+            return Ok(None);
+        };
+        let header = Header { kind: found.kind().into(), size_bytes: found.size() };
+        self.opened.kept.keep_header(id, header);
+        Ok(Some(header))
     }
 
     /// Follows tag objects to what they are about; `None` if the object is no tag.
@@ -297,13 +322,40 @@ impl View {
     ///
     /// # Errors
     /// [`ReadError::Absent`], [`ReadError::TooLarge`], or [`ReadError::Object`] if it is broken or no file.
-    pub fn read_blob(&self, oid: &Oid, max_bytes: u64) -> Result<Vec<u8>, ReadError> {
+    pub fn read_blob(&self, oid: &Oid, max_bytes: u64) -> Result<Bytes, ReadError> {
         let header = self.header(oid)?.ok_or(ReadError::Absent(*oid))?;
         if header.size_bytes > max_bytes {
             return Err(ReadError::TooLarge { oid: *oid, size_bytes: header.size_bytes });
         }
-        let object = self.repository.find_object(object_id(oid)).map_err(|e| broken(oid, e))?;
-        Ok(object.try_into_blob().map_err(|e| broken(oid, e))?.take_data())
+        self.read_object(oid, Kind::Blob)
+    }
+
+    /// Reads an object of a kind. If the caller has a limit of bytes, it is not read unless that allows it.
+    ///
+    /// # Errors
+    /// [`ReadError::Absent`], [`ReadError::Exhausted`], or [`ReadError::Object`] if it is broken or of another kind.
+    pub(crate) fn read_counted(&self, oid: &Oid, kind: Kind) -> Result<Bytes, ReadError> {
+        if self.meter.limits_bytes() {
+            self.meter.take_bytes(self.header(oid)?.ok_or(ReadError::Absent(*oid))?.size_bytes)?;
+        }
+        self.read_object(oid, kind)
+    }
+
+    /// Reads an object of a kind.
+    ///
+    /// # Errors
+    /// [`ReadError::Absent`], or [`ReadError::Object`] if it is broken or of another kind.
+    pub(crate) fn read_object(&self, oid: &Oid, kind: Kind) -> Result<Bytes, ReadError> {
+        let id = object_id(oid);
+        if let Some(content) = self.opened.kept.content(&id, kind) {
+            return Ok(content);
+        }
+        let found = self.repository.try_find_object(id).map_err(|e| broken(oid, e))?;
+        let object = found.ok_or(ReadError::Absent(*oid))?;
+        if kind != object.kind.into() {
+            return Err(broken(oid, kind.missed()));
+        }
+        Ok(object.detach().data.into())
     }
 
     /// Says whether commit `a` is `b` or among its ancestors.

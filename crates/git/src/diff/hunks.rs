@@ -188,17 +188,9 @@ impl View {
             Some(header) if header.size_bytes > max_bytes => Ok(None),
             Some(header) => {
                 self.meter().take_bytes(header.size_bytes)?;
-                Ok(Some(self.content(&side.oid)?.into()))
+                Ok(Some(self.read_object(&side.oid, Kind::Blob)?))
             }
         }
-    }
-
-    /// Reads a file whose size is known to be bearable.
-    fn content(&self, oid: &Oid) -> Result<Vec<u8>, ReadError> {
-        let mut content = Vec::new();
-        let found = self.repository().objects.try_find(&object_id(oid), &mut content);
-        let kind = found.map_err(|e| broken(oid, e))?.ok_or(ReadError::Absent(*oid))?.kind;
-        if kind == gix::object::Kind::Blob { Ok(content) } else { Err(broken(oid, "it is no file")) }
     }
 }
 

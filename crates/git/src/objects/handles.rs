@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gix::odb::store::init::Slots;
 
 use super::ReadError;
+use super::kept::KeptObjects;
+use super::readers::Readers;
 use crate::GitDir;
 use crate::read::CommitGraph;
 use crate::settings::Settings;
@@ -18,6 +20,7 @@ const MIN_INDEXES: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct Handles {
     max: usize,
+    cache_bytes: usize,
     open: Mutex<Open>,
 }
 
@@ -39,6 +42,8 @@ struct Handle {
 pub(crate) struct Opened {
     pub(super) dir: GitDir,
     pub(super) repository: gix::ThreadSafeRepository,
+    pub(super) readers: Readers,
+    pub(super) kept: KeptObjects,
     /// As it was when somebody looked last.
     commit_graph: Mutex<Option<Arc<CommitGraph>>>,
 }
@@ -46,7 +51,7 @@ pub(crate) struct Opened {
 impl Opened {
     /// Opens a database that reads no configuration but its own, and no object in place of another: refs below
     /// `refs/replace/` are pushed like any others.
-    pub(super) fn open(dir: &GitDir) -> Result<Arc<Self>, ReadError> {
+    pub(super) fn open(dir: &GitDir, cache_bytes: usize) -> Result<Arc<Self>, ReadError> {
         let room = Slots::AsNeededByDiskState { multiplier: 2.0, minimum: MIN_INDEXES };
         let options = gix::open::Options::isolated()
             .open_path_as_is(true)
@@ -56,12 +61,23 @@ impl Opened {
         let repository = options
             .open(dir.path())
             .map_err(|source| ReadError::Open { dir: dir.clone(), source: source.into() })?;
-        Ok(Arc::new(Self { dir: dir.clone(), repository, commit_graph: Mutex::default() }))
+        Ok(Arc::new(Self {
+            dir: dir.clone(),
+            repository,
+            readers: Readers::default(),
+            kept: KeptObjects::new(cache_bytes),
+            commit_graph: Mutex::default(),
+        }))
+    }
+
+    /// Returns the commit-graph as it was when somebody looked last. Does not block.
+    pub(super) fn known_commit_graph(&self) -> Option<Arc<CommitGraph>> {
+        self.commit_graph.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the commit-graph of the repository, read again if it has changed; `None` without one.
     pub(super) fn commit_graph(&self) -> Option<Arc<CommitGraph>> {
-        let known = self.commit_graph.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.known_commit_graph();
         let hash = self.repository.objects.object_hash();
         let current = CommitGraph::open(&self.dir.objects().join("info"), hash, known);
         self.commit_graph.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&current);
@@ -71,7 +87,8 @@ impl Opened {
 
 impl Handles {
     pub(crate) fn new(settings: &Settings) -> Self {
-        Self { max: settings.max_open_repositories.max(1), open: Mutex::default() }
+        let max = settings.max_open_repositories.max(1);
+        Self { max, cache_bytes: settings.object_cache_bytes, open: Mutex::default() }
     }
 
     /// Finds an open database of at least this generation.
@@ -86,7 +103,7 @@ impl Handles {
 
     /// Opens a database and keeps it. Blocks.
     pub(crate) fn open(&self, dir: &GitDir, generation: u64) -> Result<Arc<Opened>, ReadError> {
-        let opened = Opened::open(dir)?;
+        let opened = Opened::open(dir, self.cache_bytes)?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.clock += 1;
         let handle = Handle { generation, used: open.clock, opened: opened.clone() };

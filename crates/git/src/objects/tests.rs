@@ -21,7 +21,7 @@ async fn objects_are_read_as_git_reads_them() {
             let commit = view.commit(&two)?;
             assert_eq!((commit.parents, commit.committed_at), (vec![one], 1_700_000_000));
             assert_eq!((commit.summary, commit.author), (b"two".to_vec(), b"A <a@example.org>".to_vec()));
-            assert_eq!(view.read_blob(&blob, 6)?, b"three\n");
+            assert_eq!(view.read_blob(&blob, 6)?, &b"three\n"[..]);
             assert!(matches!(view.read_blob(&blob, 5), Err(ReadError::TooLarge { size_bytes: 6, .. })));
             assert!(
                 matches!(view.read_blob(&two, 5_000), Err(ReadError::Object { .. })),
@@ -48,6 +48,50 @@ async fn new_packs_are_noticed_by_an_open_database() {
     assert!(again.read(move |view| Ok(view.exists(&later))).await.unwrap());
 }
 
+/// Handles and contents are kept from reader to reader, but not what pack numbers stand for.
+#[tokio::test]
+async fn packs_that_come_and_go_do_not_mix_up_objects() {
+    let bench = Bench::new().await;
+    let (dir, [one, ..]) = bench.history(ObjectFormat::Sha1);
+    testing::git(&dir, &["repack", "-q", "-a", "-d"]);
+    let objects = bench.git.objects(&dir, 0).await.unwrap();
+    assert!(objects.read(move |view| Ok(view.exists(&one))).await.unwrap());
+    let pack = dir.objects().join("pack/pack").display().to_string();
+    for n in 0..5 {
+        // Objects alike in pairs, so that one is a delta of the other.
+        let text = move |m: usize| format!("{n}\n{}", "line\n".repeat(500 + m));
+        let pair = [0, 1].map(|m| testing::object(&dir, "blob", text(m).as_bytes()));
+        let listed = format!("{}\n{}\n", pair[0], pair[1]);
+        let name = testing::pipe(&dir, &["pack-objects", "-q", &pack], listed.as_bytes());
+        let name = String::from_utf8(name).unwrap();
+        testing::git(&dir, &["prune-packed", "-q"]);
+        for (m, oid) in pair.into_iter().enumerate() {
+            let read = objects.read(move |view| {
+                let header = view.header(&oid)?.unwrap();
+                assert_eq!((header.kind, header.size_bytes), (Kind::Blob, text(m).len() as u64));
+                assert_eq!(view.read_blob(&oid, 1 << 20)?, text(m).as_bytes());
+                assert_eq!(view.header(&oid)?, Some(header), "what is kept says the same");
+                assert_eq!(view.read_blob(&oid, 1 << 20)?, text(m).as_bytes());
+                assert!(matches!(view.read_tag(&oid), Err(ReadError::Object { .. })), "a file is no tag");
+                Ok(())
+            });
+            read.await.unwrap();
+        }
+        for extension in ["idx", "pack", "rev"] {
+            let _ = std::fs::remove_file(format!("{pack}-{}.{extension}", name.trim()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_closure_that_panics_takes_its_handle_with_it() {
+    let bench = Bench::new().await;
+    let (dir, [one, ..]) = bench.history(ObjectFormat::Sha1);
+    let objects = bench.git.objects(&dir, 0).await.unwrap();
+    assert!(objects.read(|_| -> Result<(), ReadError> { panic!("odd object") }).await.is_err());
+    assert!(objects.read(move |view| Ok(view.exists(&one))).await.unwrap());
+}
+
 /// Every push may bring a pack, and a database is open for long.
 #[tokio::test]
 async fn an_open_database_has_room_for_many_packs() {
@@ -63,7 +107,7 @@ async fn an_open_database_has_room_for_many_packs() {
         testing::pipe(&dir, &["pack-objects", "-q", &pack], format!("{newest}\n").as_bytes());
     }
     testing::git(&dir, &["prune-packed", "-q"]);
-    assert_eq!(objects.read(move |view| view.read_blob(&newest, 100)).await.unwrap(), b"39");
+    assert_eq!(objects.read(move |view| view.read_blob(&newest, 100)).await.unwrap(), &b"39"[..]);
 }
 
 /// A history in which every commit has up to two random parents; half of it may be in a commit-graph.

@@ -88,6 +88,7 @@ pub(crate) struct Meter {
     cancelled: Arc<AtomicBool>,
     entries: Cell<u64>,
     bytes: Cell<u64>,
+    limits_bytes: bool,
     steps: Cell<u32>,
 }
 
@@ -100,6 +101,7 @@ impl Meter {
             cancelled: cancelled.clone(),
             entries: Cell::new(allowance.entries.unwrap_or(u64::MAX)),
             bytes: Cell::new(allowance.bytes.unwrap_or(u64::MAX)),
+            limits_bytes: allowance.bytes.is_some(),
             steps: Cell::new(0),
         };
         (meter, StopOnDrop(cancelled))
@@ -111,6 +113,11 @@ impl Meter {
         self.entries.set(left);
         self.steps.set(self.steps.get().wrapping_add(1));
         if self.steps.get().is_multiple_of(STEPS_PER_LOOK) { self.look() } else { Ok(()) }
+    }
+
+    /// Says whether bytes are limited at all, and so worth to be counted.
+    pub(crate) fn limits_bytes(&self) -> bool {
+        self.limits_bytes
     }
 
     /// Counts bytes before they are read.

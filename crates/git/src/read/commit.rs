@@ -1,10 +1,11 @@
 //! What a commit says: people, message, signature.
 
+use bytes::Bytes;
 use hakata_names::Oid;
 
 use super::message::{self, Trailer};
 use super::raw_commit::RawCommit;
-use crate::objects::{Kind, ReadError, View, broken, object_id, our_oid};
+use crate::objects::{Kind, ReadError, View, broken, our_oid};
 
 /// A commit. Texts are bytes in the encoding that the commit declares; [`Commit::text`] decodes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,14 +51,8 @@ impl View {
     }
 
     /// Reads a commit as it is stored.
-    pub(super) fn commit_content(&self, oid: &Oid) -> Result<Vec<u8>, ReadError> {
-        let header = self.header(oid)?.ok_or(ReadError::Absent(*oid))?;
-        if header.kind != Kind::Commit {
-            return Err(broken(oid, "it is no commit"));
-        }
-        self.meter().take_bytes(header.size_bytes)?;
-        let object = self.repository().find_object(object_id(oid)).map_err(|e| broken(oid, e))?;
-        Ok(object.detach().data)
+    pub(super) fn commit_content(&self, oid: &Oid) -> Result<Bytes, ReadError> {
+        self.read_counted(oid, Kind::Commit)
     }
 }
 

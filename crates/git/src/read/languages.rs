@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use gix::ObjectId;
 use gix::bstr::{BStr, ByteSlice};
 use gix::glob::wildmatch::Mode;
@@ -199,7 +200,7 @@ impl Count<'_> {
     }
 
     /// Reads the first bytes of a file; `None` if it is too long for that, or so much was read already.
-    fn head(&mut self, oid: &Oid, size_bytes: u64) -> Result<Option<Vec<u8>>, ReadError> {
+    fn head(&mut self, oid: &Oid, size_bytes: u64) -> Result<Option<Bytes>, ReadError> {
         if size_bytes > MAX_READ {
             return Ok(None);
         }

@@ -3,7 +3,7 @@
 use hakata_names::{ObjectFormat, Oid};
 
 use super::raw_commit::RawCommit;
-use crate::objects::{Kind, ReadError, View, broken, object_id};
+use crate::objects::{Kind, ReadError, View};
 
 /// Headers that hold a signature, by the hash function of the object that was signed.
 const HEADERS: [&[u8]; 2] = [b"gpgsig", b"gpgsig-sha256"];
@@ -49,11 +49,7 @@ impl View {
         let header = self.header(oid)?.ok_or(ReadError::Absent(*oid))?;
         match header.kind {
             Kind::Commit => Ok(of_commit(&self.commit_content(oid)?, oid.format())),
-            Kind::Tag => {
-                self.meter().take_bytes(header.size_bytes)?;
-                let object = self.repository().find_object(object_id(oid)).map_err(|e| broken(oid, e))?;
-                Ok(of_tag(&object.data))
-            }
+            Kind::Tag => Ok(of_tag(&self.read_counted(oid, Kind::Tag)?)),
             Kind::Tree | Kind::Blob => Err(ReadError::Invalid(format!("{oid} is neither commit nor tag"))),
         }
     }

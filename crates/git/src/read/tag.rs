@@ -3,7 +3,7 @@
 use hakata_names::Oid;
 
 use super::commit::Person;
-use crate::objects::{Kind, ReadError, View, broken, object_id};
+use crate::objects::{Kind, ReadError, View, broken};
 
 /// A tag object. Texts are bytes as they are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,21 +24,15 @@ impl View {
     /// # Errors
     /// [`ReadError::Absent`], or [`ReadError::Object`] if it is broken or no tag.
     pub fn read_tag(&self, oid: &Oid) -> Result<Tag, ReadError> {
-        let header = self.header(oid)?.ok_or(ReadError::Absent(*oid))?;
-        if header.kind != Kind::Tag {
-            return Err(broken(oid, "it is no tag"));
-        }
-        self.meter().take_bytes(header.size_bytes)?;
-        let object = self.repository().find_object(object_id(oid)).map_err(|e| broken(oid, e))?.detach();
-        let target =
-            object.data.strip_prefix(b"object ").and_then(|rest| rest.split(|byte| *byte == b'\n').next());
+        let data = self.read_counted(oid, Kind::Tag)?;
+        let target = data.strip_prefix(b"object ").and_then(|rest| rest.split(|byte| *byte == b'\n').next());
         let target = target
             .and_then(|hex| Oid::parse_hex(hex).ok())
             .ok_or_else(|| broken(oid, "it points nowhere"))?;
-        let end = object.data.windows(2).position(|pair| pair == b"\n\n");
-        let head = &object.data[..end.unwrap_or(object.data.len())];
+        let end = data.windows(2).position(|pair| pair == b"\n\n");
+        let head = &data[..end.unwrap_or(data.len())];
         let tagger = head.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"tagger "));
-        let message = end.map(|end| object.data[end + 2..].to_vec()).unwrap_or_default();
+        let message = end.map(|end| data[end + 2..].to_vec()).unwrap_or_default();
         Ok(Tag { oid: *oid, target, tagger: tagger.map(Person::parse), message })
     }
 }
