@@ -22,7 +22,7 @@ use hakata_names::{ObjectFormat, Oid};
 pub use error::{Cause, ReadError};
 pub(crate) use handles::{Handles, Opened};
 
-use crate::read::{Allowance, CommitGraph, Meter};
+use crate::read::{Allowance, CommitGraph, Meter, RefLookup, resolve_by_graph};
 use crate::{Git, GitDir};
 
 /// What an object is.
@@ -181,6 +181,18 @@ impl Objects {
         self.git.blocking().run(work).await.map_err(ReadError::Busy)?
     }
 
+    /// Resolves a revision that begins with a ref, at once, if the commit-graph that is open already knows every commit
+    /// that it leads over. `None` says nothing: [`View::resolve`] finds out.
+    pub fn resolve_at_once(&self, revision: &[u8], refs: RefLookup<'_>) -> Option<(Oid, Kind)> {
+        let (id, kind) = resolve_by_graph(&*self.opened.known_commit_graph()?, revision, refs)?;
+        Some((Oid::from_bytes(id.as_slice()).ok()?, kind))
+    }
+
+    /// Says at once of what a ref points to that it is a commit, if the commit-graph that is open already knows it.
+    pub fn knows_commit(&self, oid: &Oid) -> bool {
+        self.opened.known_commit_graph().is_some_and(|graph| graph.find(&object_id(oid)).is_some())
+    }
+
     /// Returns the library's own handle, for a closure that reads two repositories.
     pub(crate) fn library(&self) -> gix::Repository {
         self.opened.repository.to_thread_local()
@@ -220,6 +232,13 @@ impl View {
     /// Returns the commit-graph, the same one as long as this view lives.
     pub(crate) fn commit_graph(&self) -> Option<&Arc<CommitGraph>> {
         self.commit_graph.get_or_init(|| self.opened.commit_graph()).as_ref()
+    }
+
+    /// Finds a commit that is there and that the commit-graph knows.
+    pub(crate) fn graphed(&self, oid: &Oid) -> Option<gix::commitgraph::file::Commit<'_>> {
+        let graph = self.commit_graph()?;
+        let position = graph.find(&object_id(oid))?;
+        self.exists(oid).then(|| graph.at(position))
     }
 
     /// Returns the hash function of the repository.

@@ -62,6 +62,7 @@ pub(crate) use blob::{Deadline, MAX_CHUNK, deadline, left_until, until};
 pub(crate) use commit_graph::CommitGraph;
 pub(crate) use quoted::quote;
 pub(crate) use raw_tree::{RawEntry, RawTree};
+pub(crate) use revision::resolve_by_graph;
 
 #[cfg(doc)]
 use crate::objects::{Objects, View};

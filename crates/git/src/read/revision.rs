@@ -6,8 +6,11 @@
 
 use std::collections::HashSet;
 
+use gix::ObjectId;
 use hakata_names::{Oid, TreePath, escape_controls};
 
+use super::commit_graph::CommitGraph;
+use super::history::History;
 use crate::objects::{Kind, ReadError, View, object_id};
 
 /// Shortest beginning of an id. Source: `MINIMUM_ABBREV` of git.
@@ -18,6 +21,9 @@ const MAX_CANDIDATES: usize = 16;
 
 /// Longest revision, in bytes: a ref name, a path and some steps.
 const MAX_REVISION: usize = 8 << 10;
+
+/// Most commits that a revision is followed over by the commit-graph alone: few, since nobody waits for them elsewhere.
+const MAX_GRAPHED_STEPS: usize = 64;
 
 /// Where a name without `refs/` is looked for, in order. Source: `ref_rev_parse_rules` of git.
 const RULES: [(&[u8], &[u8]); 6] = [
@@ -83,9 +89,7 @@ impl View {
             let oid = Oid::parse_hex(&lower).map_err(|_| not_found(name))?;
             return if self.has(&oid) { Ok(oid) } else { Err(not_found(name)) };
         }
-        let name = if name == b"@" { b"HEAD" } else { name };
-        let found = RULES.iter().find_map(|(before, after)| refs(&[before, name, after].concat()));
-        if let Some(oid) = found {
+        if let Some(oid) = by_rules(name, refs) {
             return if self.has(&oid) { Ok(oid) } else { Err(ReadError::Absent(oid)) };
         }
         // `v1.0-3-gabcdef` is commit `abcdef`.
@@ -153,26 +157,19 @@ impl View {
             *steps = &rest[end + 1..];
             return self.peel_to(oid, &rest[..end], whole);
         }
-        let n_digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
-        let digits = std::str::from_utf8(&rest[..n_digits]).map_err(|_| invalid(whole))?;
-        // More steps than any history has.
-        let n = if digits.is_empty() { 1 } else { digits.parse().unwrap_or(usize::MAX) };
-        *steps = &rest[n_digits..];
-        if !matches!(steps.first(), None | Some(b'^' | b'~')) {
-            return Err(invalid(whole));
+        let (n, rest) = split_number(rest).ok_or_else(|| invalid(whole))?;
+        *steps = rest;
+        let oid = self.peel_to(oid, b"commit", whole)?;
+        // `^3` is one step to the third parent, `~3` three steps to first ones.
+        let (n_steps, nth) = if *sign == b'~' { (n, 1) } else { (n.min(1), n) };
+        let mut history = History::new(self);
+        let (mut node, mut parents) = (history.node(&oid)?, Vec::new());
+        for _ in 0..n_steps {
+            parents.clear();
+            history.parents(node, &mut parents)?;
+            node = *parents.get(nth - 1).ok_or_else(|| not_found(whole))?;
         }
-        let mut oid = self.peel_to(oid, b"commit", whole)?;
-        match (sign, n) {
-            (b'^', 0) => {}
-            (b'^', n) => oid = *self.commit(&oid)?.parents.get(n - 1).ok_or_else(|| not_found(whole))?,
-            _ => {
-                for _ in 0..n {
-                    self.meter().step()?;
-                    oid = *self.commit(&oid)?.parents.first().ok_or_else(|| not_found(whole))?;
-                }
-            }
-        }
-        Ok(oid)
+        history.oid(node)
     }
 
     /// Follows tags to a commit.
@@ -180,6 +177,9 @@ impl View {
     /// # Errors
     /// [`ReadError::NotFound`] if they lead elsewhere, [`ReadError::Absent`], and errors of reading.
     pub fn commit_of(&self, oid: &Oid) -> Result<Oid, ReadError> {
+        if self.graphed(oid).is_some() {
+            return Ok(*oid);
+        }
         match self.header(oid)?.ok_or(ReadError::Absent(*oid))?.kind {
             Kind::Commit => Ok(*oid),
             _ => self.peel_to(oid, b"commit", format!("{oid}^{{commit}}").as_bytes()),
@@ -233,6 +233,62 @@ impl View {
             id == gix::ObjectId::empty_tree(id.kind())
         }
     }
+}
+
+/// Resolves a revision that begins with a ref, as far as the commit-graph knows the commits that it leads over; `None` if
+/// more than that is needed.
+pub(crate) fn resolve_by_graph(
+    graph: &CommitGraph,
+    revision: &[u8],
+    refs: RefLookup<'_>,
+) -> Option<(ObjectId, Kind)> {
+    let end = revision.iter().position(|byte| matches!(byte, b'^' | b'~' | b':')).unwrap_or(revision.len());
+    let (name, mut steps) = revision.split_at(end);
+    // Ids are looked for among the objects first.
+    if revision.len() > MAX_REVISION || revision.contains(&0) || is_oid(name) {
+        return None;
+    }
+    let oid = by_rules(name, refs)?;
+    let mut position = graph.find(&object_id(&oid))?;
+    let mut left = MAX_GRAPHED_STEPS;
+    while let Some((sign, rest)) = steps.split_first() {
+        if steps == b"^{tree}" {
+            return Some((graph.at(position).root_tree_id().to_owned(), Kind::Tree));
+        }
+        if let Some(rest) = steps.strip_prefix(b"^{commit}") {
+            steps = rest;
+            continue;
+        }
+        let (n, rest) = split_number(rest).filter(|_| *sign != b':')?;
+        let (n_steps, nth) = if *sign == b'~' { (n, 1) } else { (n.min(1), n) };
+        left = left.checked_sub(n_steps)?;
+        for _ in 0..n_steps {
+            position = graph.at(position).iter_parents().nth(nth - 1)?.ok()?.0;
+        }
+        steps = rest;
+    }
+    Some((graph.at(position).id().to_owned(), Kind::Commit))
+}
+
+/// Finds what a name without steps points to.
+fn by_rules(name: &[u8], refs: RefLookup<'_>) -> Option<Oid> {
+    let name = if name == b"@" { b"HEAD" } else { name };
+    RULES.iter().find_map(|(before, after)| refs(&[before, name, after].concat()))
+}
+
+/// Says whether a name is an id of any hash function.
+fn is_oid(name: &[u8]) -> bool {
+    matches!(name.len(), 40 | 64) && name.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Splits the number behind `^` or `~` off, 1 without one; `None` if no further step follows it.
+fn split_number(steps: &[u8]) -> Option<(usize, &[u8])> {
+    let n_digits = steps.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(steps.len());
+    let (digits, rest) = steps.split_at(n_digits);
+    let digits = std::str::from_utf8(digits).ok()?;
+    // More steps than any history has.
+    let n = if digits.is_empty() { 1 } else { digits.parse().unwrap_or(usize::MAX) };
+    matches!(rest.first(), None | Some(b'^' | b'~')).then_some((n, rest))
 }
 
 /// Splits at the first colon that is not within braces.

@@ -4,7 +4,7 @@ use gix::ObjectId;
 use hakata_names::{Oid, TreePath};
 
 use super::raw_tree::RawTree;
-use crate::objects::{Kind, ReadError, View, broken, object_id};
+use crate::objects::{Kind, ReadError, View, broken, object_id, our_oid};
 
 /// Deepest nesting that is followed. Source: `core.maxTreeDepth` of git.
 const MAX_DEPTH: usize = 2_048;
@@ -86,6 +86,9 @@ impl View {
         let mut oid = *oid;
         if is_empty_tree(&oid) {
             return Ok(oid);
+        }
+        if let Some(commit) = self.graphed(&oid) {
+            return our_oid(commit.root_tree_id().to_owned(), &oid);
         }
         loop {
             oid = match self.header(&oid)?.ok_or(ReadError::Absent(oid))?.kind {

@@ -77,16 +77,10 @@ impl RefService for Local {
         let local = self.clone();
         Box::pin(async move {
             let opened = local.open(request.repository.as_ref(), &call).await?;
-            let named = opened.named(request.revision.as_ref())?;
-            let found = opened.read(move |view| {
-                let oid = named.object(view)?;
-                Ok((oid, view.header(&oid)?))
-            });
-            let (oid, header) = found.await?;
-            let header = header.ok_or_else(|| Status::not_found(format!("object {oid} does not exist")))?;
+            let (oid, found) = opened.resolve_kind(request.revision.as_ref()).await?;
             let expression = request.revision.map(|revision| (revision.ref_name, revision.expression));
             let ref_name = begins_with(opened.repository.snapshot(), expression);
-            Ok(ResolveRevisionResponse { oid: oid_bytes(&oid), kind: kind(header.kind).into(), ref_name })
+            Ok(ResolveRevisionResponse { oid: oid_bytes(&oid), kind: kind(found).into(), ref_name })
         })
     }
 

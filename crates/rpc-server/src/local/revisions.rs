@@ -65,18 +65,53 @@ impl Opened {
         Ok(Named::Expression { expression: revision.expression.clone(), snapshot: snapshot.clone() })
     }
 
-    /// Finds the object that a revision names, in a visit of its own to the objects unless it is known already.
-    pub(super) async fn resolve(&self, revision: Option<&Revision>) -> Result<Oid, Status> {
-        match self.named(revision)? {
-            Named::Object(oid) => Ok(oid),
-            named => self.read(move |view| named.object(view)).await,
+    /// Finds what a revision names, and what kind of object that is, without a visit to the objects.
+    fn at_once(&self, named: &Named) -> Option<(Oid, Kind)> {
+        match named {
+            Named::Object(oid) => {
+                // What somebody names by its oid may be gone.
+                let is_tip = self.repository.snapshot().head_target() == Some(*oid);
+                (is_tip && self.objects().knows_commit(oid)).then_some((*oid, Kind::Commit))
+            }
+            Named::Expression { expression, snapshot } => {
+                let refs = |name: &[u8]| look_up(snapshot, name);
+                self.objects().resolve_at_once(expression.as_bytes(), &refs)
+            }
         }
     }
 
-    /// Finds the commit that a revision names, in a visit of its own to the objects.
+    /// Finds what a revision names, and what kind of object that is, in a visit to the objects if need be.
+    pub(super) async fn resolve_kind(&self, revision: Option<&Revision>) -> Result<(Oid, Kind), Status> {
+        let named = self.named(revision)?;
+        if let Some(found) = self.at_once(&named) {
+            return Ok(found);
+        }
+        self.read(move |view| {
+            let oid = named.object(view)?;
+            Ok((oid, view.header(&oid)?.ok_or(ReadError::Absent(oid))?.kind))
+        })
+        .await
+    }
+
+    /// Finds the object that a revision names, in a visit of its own to the objects unless it is known already.
+    pub(super) async fn resolve(&self, revision: Option<&Revision>) -> Result<Oid, Status> {
+        let named = self.named(revision)?;
+        if let Named::Object(oid) = named {
+            return Ok(oid);
+        }
+        match self.at_once(&named) {
+            Some((oid, _)) => Ok(oid),
+            None => self.read(move |view| named.object(view)).await,
+        }
+    }
+
+    /// Finds the commit that a revision names, in a visit of its own to the objects unless it is known already.
     pub(super) async fn commit(&self, revision: Option<&Revision>) -> Result<Oid, Status> {
         let named = self.named(revision)?;
-        self.read(move |view| named.commit(view)).await
+        match self.at_once(&named) {
+            Some((oid, Kind::Commit)) => Ok(oid),
+            _ => self.read(move |view| named.commit(view)).await,
+        }
     }
 
     /// Says what an object is.

@@ -4,7 +4,7 @@ use super::zoo::{Made, Zoo};
 use crate::objects::ReadError;
 use crate::testing;
 
-fn lookup(zoo: &Zoo) -> impl Fn(&[u8]) -> Option<Oid> + Send + 'static {
+fn lookup(zoo: &Zoo) -> impl Fn(&[u8]) -> Option<Oid> + Clone + Send + 'static {
     let listed = zoo.git(&["for-each-ref", "--format=%(refname) %(objectname)"]);
     let refs: Vec<(Vec<u8>, Oid)> = listed
         .lines()
@@ -115,13 +115,27 @@ async fn revisions_lead_where_git_s_lead() {
         let (asked, refs) = (questions(&zoo), lookup(&zoo));
         let expected: Vec<Option<String>> = asked.iter().map(|revision| rev_parse(&zoo, revision)).collect();
         assert!(expected.iter().flatten().count() > 100, "most questions have answers");
-        let found = zoo.read(move |view| {
-            let resolve = |asked: String| (view.resolve(asked.as_bytes(), &refs), asked);
-            Ok(asked.into_iter().map(resolve).collect::<Vec<_>>())
-        });
-        for ((found, asked), expected) in found.await.unwrap().into_iter().zip(expected) {
-            let shown = found.as_ref().ok().map(ToString::to_string);
-            assert_eq!(shown, expected, "{asked:?}: {found:?}");
+        for (graph, n_at_once) in [(None, 0), (Some(3), 10), (Some(1), 30)] {
+            if let Some(share) = graph {
+                zoo.write_commit_graph(share);
+            }
+            let (n_asked, asked, lookup) = (asked.len(), asked.clone(), refs.clone());
+            let found = zoo.read(move |view| {
+                let resolve = |asked: String| (view.resolve(asked.as_bytes(), &lookup), asked);
+                Ok(asked.into_iter().map(resolve).collect::<Vec<_>>())
+            });
+            let (found, objects, mut n) = (found.await.unwrap(), zoo.objects().await, 0);
+            for ((found, asked), expected) in found.into_iter().zip(&expected) {
+                let shown = found.as_ref().ok().map(ToString::to_string);
+                assert_eq!(shown, *expected, "{asked:?}: {found:?}, graph {graph:?}");
+                if let Some((oid, kind)) = objects.resolve_at_once(asked.as_bytes(), &refs) {
+                    n += 1;
+                    assert_eq!(Some(oid), found.ok(), "{asked:?} at once");
+                    let header = objects.read(move |view| view.header(&oid)).await.unwrap();
+                    assert_eq!(header.map(|header| header.kind), Some(kind), "{asked:?} at once");
+                }
+            }
+            assert!(n >= n_at_once, "{n} of {n_asked} revisions were resolved at once, graph {graph:?}");
         }
     }
 }
