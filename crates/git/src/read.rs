@@ -40,7 +40,7 @@ pub use ahead_behind::AheadBehind;
 pub use allowance::{Allowance, Exhausted};
 pub use archive::{ArchiveFormat, ArchiveQuery};
 pub use blame::{Blame, BlameHunk, BlameQuery};
-pub use blob::{BlobRange, BlobStream};
+pub use blob::{BlobRange, BlobStream, FoundBlob, ShortBlob};
 pub use bundle::{Bundle, BundleQuery, BundleRef};
 pub use commit::{Commit, Person};
 pub use find_files::{FoundFiles, Match};

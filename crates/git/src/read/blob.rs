@@ -7,7 +7,7 @@ use tokio::process::ChildStdout;
 
 use super::allowance::{Allowance, Exhausted};
 use crate::command::{Command, Subcommand};
-use crate::objects::{Kind, Objects, ReadError, broken};
+use crate::objects::{Header, Kind, Objects, ReadError, View, broken};
 use crate::process::Child;
 
 /// Longest piece of a stream, in bytes.
@@ -24,6 +24,7 @@ pub struct BlobRange {
 
 /// A part of a file in pieces of at most 128 KiB.
 pub struct BlobStream {
+    oid: Oid,
     size_bytes: u64,
     left: u64,
     allowance: Deadline,
@@ -61,6 +62,65 @@ pub(crate) async fn until<T>(deadline: Deadline, work: impl Future<Output = T>) 
     }
 }
 
+/// What was found where a file was looked for.
+pub enum FoundBlob {
+    /// A file.
+    File(BlobStream),
+    /// Something else, such as a directory.
+    Other,
+    /// Nothing.
+    Absent,
+}
+
+/// What a visit to the objects finds of a file: all of it, if it is short.
+enum Looked {
+    File { oid: Oid, size_bytes: u64, left: u64, content: Option<Bytes> },
+    Other,
+    Absent,
+}
+
+/// A file that is read whole, as one of many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShortBlob {
+    /// Its content.
+    Content(Bytes),
+    /// It is longer than wanted.
+    Long,
+    /// There is no such file.
+    Absent,
+}
+
+impl View {
+    /// Reads files one after another, until they have as many bytes as wanted: fewer answers than oids, but one at least.
+    ///
+    /// # Errors
+    /// [`ReadError::Exhausted`], and errors of reading.
+    pub fn short_blobs(
+        &self,
+        oids: &[Oid],
+        longest: u64,
+        max_bytes: u64,
+    ) -> Result<Vec<ShortBlob>, ReadError> {
+        let (mut found, mut n_bytes) = (Vec::new(), 0);
+        for oid in oids {
+            if n_bytes >= max_bytes {
+                break;
+            }
+            self.meter().step()?;
+            found.push(match self.header(oid)? {
+                Some(Header { kind: Kind::Blob, size_bytes }) if size_bytes <= longest => {
+                    n_bytes += size_bytes;
+                    self.meter().take_bytes(size_bytes)?;
+                    ShortBlob::Content(self.read_object(oid, Kind::Blob)?)
+                }
+                Some(Header { kind: Kind::Blob, .. }) => ShortBlob::Long,
+                _ => ShortBlob::Absent,
+            });
+        }
+        Ok(found)
+    }
+}
+
 impl Objects {
     /// Opens a file for reading. A range that begins behind the end is empty.
     ///
@@ -73,19 +133,44 @@ impl Objects {
         range: BlobRange,
         allowance: &Allowance,
     ) -> Result<BlobStream, ReadError> {
+        match self.find_blob(move |_| Ok(Some(oid)), range, allowance).await? {
+            FoundBlob::File(stream) => Ok(stream),
+            FoundBlob::Other => Err(broken(&oid, "it is no file")),
+            FoundBlob::Absent => Err(ReadError::Absent(oid)),
+        }
+    }
+
+    /// Opens the file that a closure finds, as [`open_blob`](Self::open_blob) does, in one visit to the objects.
+    ///
+    /// # Errors
+    /// The closure's, [`ReadError::Exhausted`], [`ReadError::Child`], and errors of reading.
+    pub async fn find_blob<F>(
+        &self,
+        find: F,
+        range: BlobRange,
+        allowance: &Allowance,
+    ) -> Result<FoundBlob, ReadError>
+    where
+        F: FnOnce(&View) -> Result<Option<Oid>, ReadError> + Send + 'static,
+    {
         let max_bytes = self.git().settings().in_process_file_bytes;
-        let read = move |view: &crate::objects::View| {
-            let header = view.header(&oid)?.ok_or(ReadError::Absent(oid))?;
+        let read = move |view: &View| {
+            let Some(oid) = find(view)? else { return Ok(Looked::Absent) };
+            let Some(header) = view.header(&oid)? else { return Ok(Looked::Absent) };
             if header.kind != Kind::Blob {
-                return Err(broken(&oid, "it is no file"));
+                return Ok(Looked::Other);
             }
             let left = header.size_bytes.saturating_sub(range.offset).min(range.length.unwrap_or(u64::MAX));
             view.meter().take_bytes(left)?;
-            let content =
-                if header.size_bytes <= max_bytes { Some(view.read_blob(&oid, max_bytes)?) } else { None };
-            Ok((header.size_bytes, left, content.map(Bytes::from)))
+            let is_short = header.size_bytes <= max_bytes;
+            let content = is_short.then(|| view.read_object(&oid, Kind::Blob)).transpose()?;
+            Ok(Looked::File { oid, size_bytes: header.size_bytes, left, content })
         };
-        let (size_bytes, left, content) = self.read_within(allowance, read).await?;
+        let (oid, size_bytes, left, content) = match self.read_within(allowance, read).await? {
+            Looked::File { oid, size_bytes, left, content } => (oid, size_bytes, left, content),
+            Looked::Other => return Ok(FoundBlob::Other),
+            Looked::Absent => return Ok(FoundBlob::Absent),
+        };
         let from = match content {
             Some(mut content) => {
                 content.advance(usize::try_from(range.offset).unwrap_or(usize::MAX).min(content.len()));
@@ -94,7 +179,7 @@ impl Objects {
             None if left == 0 => From::Memory(Bytes::new()),
             None => self.pipe_blob(oid, range.offset, range.offset + left == size_bytes).await?,
         };
-        Ok(BlobStream { size_bytes, left, allowance: deadline(allowance), from })
+        Ok(FoundBlob::File(BlobStream { oid, size_bytes, left, allowance: deadline(allowance), from }))
     }
 
     async fn pipe_blob(&self, oid: Oid, skip: u64, is_whole: bool) -> Result<From, ReadError> {
@@ -107,6 +192,11 @@ impl Objects {
 }
 
 impl BlobStream {
+    /// Returns the name of the file's object.
+    pub fn oid(&self) -> Oid {
+        self.oid
+    }
+
     /// Returns the size of the whole file.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
