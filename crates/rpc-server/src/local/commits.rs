@@ -32,6 +32,9 @@ const PART_COMMITS: usize = 100;
 /// Commits that one walk through a history finds at most: their names are held in memory.
 const MAX_WALKED: usize = 25_600;
 
+/// Commits that the first walk through a history finds if it takes all that it meets, which needs no patience.
+const UNFILTERED_WALK: usize = 6_400;
+
 /// Commits that one merge base is looked for.
 const MAX_MERGE_BASE: usize = 100;
 
@@ -184,6 +187,15 @@ fn read(view: &View, oids: &[Oid]) -> Result<Vec<Commit>, ReadError> {
     oids.iter().map(|oid| view.read_commit(oid).map(commit)).collect()
 }
 
+/// Says whether many commits may be met for one that is wanted.
+fn has_filters(query: &LogQuery) -> bool {
+    !query.paths.is_empty()
+        || query.author.is_some()
+        || query.message.is_some()
+        || query.until.is_some()
+        || query.merges != Merges::Listed
+}
+
 /// Writes where a listing goes on: the commits that it began with, so that it stays the same when refs move, and the last
 /// commit that was listed, in front.
 fn cursor(tips: &[Oid], last: &Oid) -> Vec<u8> {
@@ -214,7 +226,8 @@ impl Opened {
         mut left: usize,
         parts: Parts<ListCommitsResponse>,
     ) -> Result<(), Status> {
-        let (query, mut n_walked) = (Arc::new(query), PART_COMMITS);
+        let mut n_walked = if has_filters(&query) { PART_COMMITS } else { UNFILTERED_WALK };
+        let query = Arc::new(query);
         while left > 0 {
             let (asked, n) = (query.clone(), left.min(n_walked));
             let walked = self.read(move |view| Walked::walk(view, &asked, after.as_ref(), n)).await?;
