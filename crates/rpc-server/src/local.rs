@@ -31,6 +31,7 @@ mod trees;
 use commits::last_commits::KeptLastCommits;
 use contents::Uploads;
 use failure::status;
+use refs::tips::KeptTips;
 
 /// Answers operations; cheap to clone.
 #[derive(Clone, Debug)]
@@ -42,6 +43,7 @@ struct Inner {
     git_version: String,
     settings: Settings,
     last_commits: Arc<KeptLastCommits>,
+    tips: Arc<KeptTips>,
     /// What trees are written in.
     languages: quick_cache::sync::Cache<Oid, LanguagesResponse>,
     uploads: Arc<Uploads>,
@@ -51,9 +53,10 @@ impl Local {
     /// Answers from these repositories, which a git of this version reads.
     pub fn new(repositories: Repositories, git_version: String, settings: Settings) -> Self {
         let last_commits = Arc::new(KeptLastCommits::new(settings.last_commits_bytes));
+        let tips = Arc::new(KeptTips::new(settings.tips_bytes));
         let languages = quick_cache::sync::Cache::new(commits::MAX_KNOWN);
         let uploads = Arc::default();
-        Self(Arc::new(Inner { repositories, git_version, settings, last_commits, languages, uploads }))
+        Self(Arc::new(Inner { repositories, git_version, settings, last_commits, tips, languages, uploads }))
     }
 
     /// Finds the row of a repository. One question to the database.

@@ -37,6 +37,8 @@ pub(crate) static LAST_COMMITS: CounterFamily<Source> = CounterFamily::new(
 );
 pub(crate) static LAST_COMMITS_BYTES: Gauge =
     Gauge::new("hakata_rpc_last_commits_bytes", "Memory of last commits that are kept, estimated");
+pub(crate) static TIPS_BYTES: Gauge =
+    Gauge::new("hakata_rpc_tips_bytes", "Memory of what the tips of refs say, estimated");
 
 /// What one call may not have too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -191,5 +193,6 @@ pub fn metrics() -> Vec<&'static dyn Metric> {
         &SPOOLED,
         &LAST_COMMITS,
         &LAST_COMMITS_BYTES,
+        &TIPS_BYTES,
     ]
 }

@@ -43,6 +43,8 @@ pub struct Settings {
     pub max_uploads_bytes: u64,
     /// Memory for the last commits of directories, in bytes.
     pub last_commits_bytes: u64,
+    /// Memory for what the tips of refs say, in bytes.
+    pub tips_bytes: u64,
     /// Addresses that repositories may be imported from: URLs that others begin with. None: nowhere.
     pub import_from: Vec<ImportSource>,
     /// The longest pack of an import, in bytes.
@@ -69,6 +71,7 @@ impl Default for Settings {
             max_upload_bytes: 1 << 30,
             max_uploads_bytes: 4 << 30,
             last_commits_bytes: 32 << 20,
+            tips_bytes: 16 << 20,
             import_from: Vec::new(),
             max_import_bytes: 10 << 30,
             spool: SpoolBounds {

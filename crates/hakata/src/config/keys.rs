@@ -280,6 +280,7 @@ static KEYS: &[Key] = &[
     key("rpc.upload_size", Kind::Size, "1GiB", "The contents of files that one call brings beside its request, together."),
     key("rpc.uploads", Kind::Size, "4GiB", "Room for such contents of all calls under way, which wait in `quarantine/` of the data directory."),
     key("rpc.last_commits", Kind::Size, "32MiB", "Memory for which commits changed the entries of directories last; 0 keeps none."),
+    key("rpc.tips", Kind::Size, "16MiB", "Memory for what the tips of refs say; 0 keeps none."),
     key("rpc.import_from", Kind::Text, "", "Addresses that callers may import repositories from, with commas between: `https://git.example.org/`, and all below. Empty is off."),
     key("rpc.import_size", Kind::Size, "10GiB", "The largest pack of an import."),
     key("rpc.long_call_time", Kind::Span, "1h", "How long a call may take that is about a whole repository (archives, bundles, checks, forks, imports) or brings contents of files."),

@@ -66,6 +66,7 @@ impl Rpc {
                 max_upload_bytes: values.bytes("rpc.upload_size"),
                 max_uploads_bytes: values.bytes("rpc.uploads"),
                 last_commits_bytes: values.bytes("rpc.last_commits"),
+                tips_bytes: values.bytes("rpc.tips"),
                 import_from: sources(values).filter_map(Result::ok).collect(),
                 max_import_bytes: values.bytes("rpc.import_size"),
                 max_long_call: values.duration("rpc.long_call_time"),

@@ -28,6 +28,7 @@ pub(super) use moves::{refused, updates};
 
 mod list;
 mod moves;
+pub(super) mod tips;
 
 /// Refs of one part.
 const PART_REFS: usize = 500;

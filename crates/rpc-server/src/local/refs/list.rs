@@ -1,14 +1,15 @@
 //! Lists of branches and tags.
 
 use bytes::Bytes;
-use hakata_git::objects::{Kind, ReadError, View};
+use hakata_git::objects::{ReadError, View};
 use hakata_git::refs::Ref as GitRef;
 use hakata_rpc::v1::{RefEntry, RefOrder, RepositoryKey, Tip};
 use hakata_rpc::{Answers, Call, Status};
 
-use super::super::messages::{oid_bytes, reference, signature};
+use super::super::messages::reference;
 use super::super::{Local, counted, uncounted};
 use super::PART_REFS;
+use super::tips::KeptTips;
 use crate::parts::parts;
 
 /// What is to be listed.
@@ -79,7 +80,10 @@ impl Local {
         }
         let opened = self.open(key, call).await?;
         let snapshot = opened.repository.snapshot().clone();
-        opened.read(move |view| question.read(view, snapshot.iter(), newest, &place)).await
+        let kept = self.0.tips.clone();
+        opened
+            .read(move |view| question.read(&Tips { view, kept: &kept }, snapshot.iter(), newest, &place))
+            .await
     }
 }
 
@@ -91,7 +95,7 @@ impl Question {
 
     fn read<'a>(
         &self,
-        view: &View,
+        tips: &Tips<'_>,
         refs: impl Iterator<Item = &'a GitRef>,
         newest: bool,
         place: &Place,
@@ -100,20 +104,20 @@ impl Question {
         if !newest {
             let refs = refs.filter(|found| found.name.as_bytes() > &place.cursor[..]).take(place.left);
             let entries: Result<Vec<_>, ReadError> =
-                refs.map(|found| Ok(entry(found, tip(view, found)?))).collect();
+                refs.map(|found| Ok(entry(found, tips.find(found)?))).collect();
             let entries = entries?;
             return Ok(Listed { cursors: cursors_by_name(&entries), entries });
         }
         let mut dated = Vec::new();
         for found in refs {
-            let cursor = dated_cursor(created(view, found)?, found.name.as_bytes());
+            let cursor = dated_cursor(tips.created(found)?, found.name.as_bytes());
             if cursor > place.cursor {
                 dated.push((cursor, found));
             }
         }
         dated.sort_by(|(one, _), (other, _)| one.cmp(other));
         dated.truncate(place.left);
-        let tip = |found| if self.with_tips { tip(view, found) } else { Ok(None) };
+        let tip = |found| if self.with_tips { tips.find(found) } else { Ok(None) };
         let dated = dated.into_iter().map(|(cursor, found)| Ok((cursor, entry(found, tip(found)?))));
         let dated = dated.collect::<Result<Vec<_>, ReadError>>()?;
         let (cursors, entries) = dated.into_iter().unzip();
@@ -152,33 +156,29 @@ fn dated_cursor(date: i64, name: &[u8]) -> Bytes {
     [&reversed.to_be_bytes(), name].concat().into()
 }
 
-/// The date that orders a ref: of its tag object, whatever that is of, else of its commit. What says none is from 1970, as
-/// for git. Source: git-for-each-ref(1), `creatordate`.
-fn created(view: &View, found: &GitRef) -> Result<i64, ReadError> {
-    let is_commit = |oid| view.header(oid).map(|header| header.is_some_and(|h| h.kind == Kind::Commit));
-    let by = match found.peeled {
-        Some(_) => view.read_tag(&found.oid)?.tagger,
-        None if is_commit(&found.oid)? => Some(view.read_commit(&found.oid)?.committer),
-        None => None,
-    };
-    Ok(by.and_then(|by| by.time).unwrap_or(0).max(0))
+/// Where tips are looked up.
+struct Tips<'a> {
+    view: &'a View,
+    kept: &'a KeptTips,
 }
 
-/// Reads the commit at the end of a ref, and who made its tag object.
-fn tip(view: &View, found: &GitRef) -> Result<Option<Tip>, ReadError> {
-    let end = found.peeled.unwrap_or(found.oid);
-    if view.header(&end)?.is_none_or(|header| header.kind != Kind::Commit) {
-        return Ok(None);
+impl Tips<'_> {
+    /// Finds the commit at the end of a ref.
+    fn find(&self, found: &GitRef) -> Result<Option<Tip>, ReadError> {
+        self.kept.find(self.view, found)
     }
-    let commit = view.read_commit(&end)?;
-    let tagger = found.peeled.map(|_| view.read_tag(&found.oid)).transpose()?.and_then(|tag| tag.tagger);
-    Ok(Some(Tip {
-        oid: oid_bytes(&end),
-        subject: commit.subject().into(),
-        author: Some(signature(commit.author)),
-        committer: Some(signature(commit.committer)),
-        tagger: tagger.map(signature),
-    }))
+
+    /// The date that orders a ref: of its tag object, whatever that is of, else of its commit. What says none is from
+    /// 1970, as for git. Source: git-for-each-ref(1), `creatordate`.
+    fn created(&self, found: &GitRef) -> Result<i64, ReadError> {
+        let time = match self.find(found)? {
+            Some(tip) if found.peeled.is_some() => tip.tagger.map(|by| by.time_s),
+            Some(tip) => tip.committer.map(|by| by.time_s),
+            None if found.peeled.is_some() => self.view.read_tag(&found.oid)?.tagger.and_then(|by| by.time),
+            None => None,
+        };
+        Ok(time.unwrap_or(0).max(0))
+    }
 }
 
 /// Matches a glob pattern, where `*` is any bytes and `?` is any one.
