@@ -15,6 +15,9 @@ use super::question::Question;
 use super::subject::Subject;
 use crate::Effort;
 
+/// The variable of the environment that chooses questions, by their names with semicolons between.
+const QUESTIONS: &str = "HAKATA_BENCH_QUESTIONS";
+
 /// Whoever takes longer for one answer is not asked again.
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -63,13 +66,19 @@ pub(super) fn measure(
     let gix = PlainGix::open(&subject.path)?;
     let peers: [&dyn Peer; 6] = [&local, &grpc, &msgpack, &git, &libgit2, &gix];
     let mut all_met = true;
+    let chosen = std::env::var(QUESTIONS).unwrap_or_default();
     for question in Question::ALL {
-        if is_asked(question, subject) {
+        if is_chosen(question, &chosen) && is_asked(question, subject) {
             all_met &= compare(&peers, question, subject, effort)
                 .with_context(|| format!("{} of {}", question.name(), subject.shown))?;
         }
     }
     Ok(all_met)
+}
+
+/// Says whether a question is among those that were chosen; without a choice all are.
+fn is_chosen(question: Question, chosen: &str) -> bool {
+    chosen.is_empty() || chosen.split(';').any(|name| name == question.name())
 }
 
 /// Says whether the repository has what the question is about.
