@@ -179,7 +179,23 @@ fn murmur3(seed: u32, data: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::murmur3;
+    use super::{Chunk, murmur3};
+
+    #[test]
+    fn what_is_too_long_to_be_held_is_read_when_it_is_needed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("filters");
+        std::fs::write(&path, b"0123456789").unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let (held, not_held) = (Chunk::new(2, 9).unwrap(), Chunk::new(2, 9).unwrap());
+        assert!(not_held.held.set(None).is_ok());
+        for chunk in [&held, &not_held] {
+            assert_eq!(chunk.read(&file, 1, 3).as_deref(), Some(&b"345"[..]));
+            assert_eq!(chunk.read(&file, 5, 9).as_deref(), None, "there is no more");
+        }
+        assert!(held.held.get().is_some_and(|all| all.as_deref() == Some(&b"2345678"[..])));
+        assert!(Chunk::new(9, 2).is_none());
+    }
 
     /// Source: git's own tests of `seeded_murmur3`.
     #[test]
