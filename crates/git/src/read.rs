@@ -5,6 +5,7 @@
 //! Revisions are object ids, or text that [`View::resolve`] resolves against refs that the caller hands in.
 //! Paths and names are bytes.
 
+mod ahead;
 mod ahead_behind;
 mod allowance;
 mod archive;
@@ -35,6 +36,7 @@ mod search;
 mod signature;
 mod tag;
 mod tree;
+mod whole;
 
 pub use ahead_behind::AheadBehind;
 pub use allowance::{Allowance, Exhausted};

@@ -1,10 +1,14 @@
 //! One bounded pool for work that blocks a thread: reading objects, hashing passwords.
 
-use crate::limit::{Bounds, Limit, Limited};
+use crate::limit::{Bounds, Limit, Limited, Permit};
 use crate::metrics::Metric;
 use crate::tasks;
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::task::JoinHandle;
 
 /// A bound on concurrent blocking work; cheap to clone.
 #[derive(Clone, Debug)]
@@ -49,18 +53,49 @@ impl Blocking {
         F: FnOnce() -> T + Send + 'static,
     {
         let permit = self.limit.acquire().await.map_err(BlockingError::Full)?;
-        let ran = tasks::spawn_blocking(move || {
-            let _permit = permit;
+        Place(permit).start(work).await
+    }
+
+    /// Finds a free place for work that may as well be done later.
+    pub fn place(&self) -> Option<Place> {
+        self.limit.acquire_free().map(Place)
+    }
+}
+
+/// A place on a blocking thread.
+#[derive(Debug)]
+pub struct Place(Permit);
+
+impl Place {
+    /// Starts a closure. It runs to its end, whether or not anybody waits for it.
+    pub fn start<T, F>(self, work: F) -> Started<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        Started(tasks::spawn_blocking(move || {
+            let _permit = self.0;
             catch_unwind(AssertUnwindSafe(work))
-        });
-        match ran.await {
+        }))
+    }
+}
+
+/// Blocking work that has begun: a future of its result.
+#[derive(Debug)]
+pub struct Started<T>(JoinHandle<Result<T, Box<dyn Any + Send>>>);
+
+impl<T> Future for Started<T> {
+    type Output = Result<T, BlockingError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|ran| match ran {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(panic)) => {
                 tasks::report_panic("blocking", panic.as_ref());
                 Err(BlockingError::Panicked)
             }
             Err(_) => Err(BlockingError::Stopping),
-        }
+        })
     }
 }
 
@@ -95,6 +130,17 @@ mod tests {
         let pool = Blocking::new(1);
         assert_eq!(pool.run(|| panic!("odd object")).await, Err::<(), _>(BlockingError::Panicked));
         assert_eq!(pool.run(|| 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_place_is_found_only_if_one_is_free() {
+        let pool = Blocking::new(1);
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let busy = pool.place().map(|place| place.start(move || wait.recv().is_ok()));
+        assert!(pool.place().is_none(), "the one place is taken");
+        release.send(()).unwrap();
+        assert_eq!(busy.unwrap().await, Ok(true));
+        assert!(pool.place().is_some());
     }
 
     #[tokio::test]

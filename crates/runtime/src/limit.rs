@@ -82,8 +82,12 @@ impl Limit {
     /// # Errors
     /// When none is.
     pub fn try_acquire(&self) -> Result<Permit, Limited> {
-        let permit = self.permits.clone().try_acquire_owned().map_err(|_| self.refuse())?;
-        Ok(self.permit(permit))
+        self.acquire_free().ok_or_else(|| self.refuse())
+    }
+
+    /// Takes a permit if one is free now, for what may as well be done later: nobody is refused.
+    pub fn acquire_free(&self) -> Option<Permit> {
+        self.permits.clone().try_acquire_owned().ok().map(|permit| self.permit(permit))
     }
 
     /// Counts the permits that are out.

@@ -1,11 +1,13 @@
-//! Files: ranges of them in process, large ones as a stream from git.
+//! Files: ranges of them in process, large ones as a stream; git helps out where a large one is a delta.
 
 use bytes::{Buf, Bytes, BytesMut};
 use hakata_names::Oid;
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStdout;
 
+use super::ahead::Ahead;
 use super::allowance::{Allowance, Exhausted};
+use super::whole;
 use crate::command::{Command, Subcommand};
 use crate::objects::{Header, Kind, Objects, ReadError, View, broken};
 use crate::process::Child;
@@ -33,7 +35,15 @@ pub struct BlobStream {
 
 enum From {
     Memory(Bytes),
+    Ahead(Ahead),
     Git { child: Option<Box<Child>>, stdout: Box<ChildStdout>, skip: u64, is_whole: bool },
+}
+
+/// What a file is read from.
+enum Found {
+    Content(Bytes),
+    Whole(whole::Whole),
+    Delta,
 }
 
 /// When a stream ends at the latest.
@@ -72,9 +82,9 @@ pub enum FoundBlob {
     Absent,
 }
 
-/// What a visit to the objects finds of a file: all of it, if it is short.
+/// What a visit to the objects finds of a file.
 enum Looked {
-    File { oid: Oid, size_bytes: u64, left: u64, content: Option<Bytes> },
+    File { oid: Oid, size_bytes: u64, left: u64, content: Found },
     Other,
     Absent,
 }
@@ -162,8 +172,13 @@ impl Objects {
             }
             let left = header.size_bytes.saturating_sub(range.offset).min(range.length.unwrap_or(u64::MAX));
             view.meter().take_bytes(left)?;
-            let is_short = header.size_bytes <= max_bytes;
-            let content = is_short.then(|| view.read_object(&oid, Kind::Blob)).transpose()?;
+            let content = if header.size_bytes <= max_bytes {
+                Found::Content(view.read_object(&oid, Kind::Blob)?)
+            } else if left == 0 {
+                Found::Content(Bytes::new())
+            } else {
+                whole::find(view, &oid, header.size_bytes).map_or(Found::Delta, Found::Whole)
+            };
             Ok(Looked::File { oid, size_bytes: header.size_bytes, left, content })
         };
         let (oid, size_bytes, left, content) = match self.read_within(allowance, read).await? {
@@ -171,13 +186,16 @@ impl Objects {
             Looked::Other => return Ok(FoundBlob::Other),
             Looked::Absent => return Ok(FoundBlob::Absent),
         };
+        let end = range.offset.saturating_add(left);
         let from = match content {
-            Some(mut content) => {
+            Found::Content(mut content) => {
                 content.advance(usize::try_from(range.offset).unwrap_or(usize::MAX).min(content.len()));
                 From::Memory(content)
             }
-            None if left == 0 => From::Memory(Bytes::new()),
-            None => self.pipe_blob(oid, range.offset, range.offset + left == size_bytes).await?,
+            Found::Whole(whole) => {
+                From::Ahead(Ahead::new(self.git().blocking().clone(), whole, (range.offset, end)))
+            }
+            Found::Delta => self.pipe_blob(oid, range.offset, end == size_bytes).await?,
         };
         Ok(FoundBlob::File(BlobStream { oid, size_bytes, left, allowance: deadline(allowance), from }))
     }
@@ -220,6 +238,7 @@ impl BlobStream {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(MAX_CHUNK);
         let piece = match &mut self.from {
             From::Memory(content) => content.split_to(most.min(content.len())),
+            From::Ahead(ahead) => until(deadline, ahead.next(most)).await??,
             From::Git { stdout, skip, .. } => until(deadline, read_piece(stdout, skip, most)).await??,
         };
         self.left -= piece.len() as u64;
@@ -237,7 +256,7 @@ impl BlobStream {
                 drop(child.take());
                 Ok(())
             }
-            From::Memory(_) => Ok(()),
+            From::Memory(_) | From::Ahead(_) => Ok(()),
         }
     }
 }

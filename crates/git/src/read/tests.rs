@@ -3,6 +3,7 @@
 mod commits;
 mod histories;
 mod hostile;
+mod large_files;
 mod lasts;
 mod objects;
 mod revisions;
