@@ -6,15 +6,16 @@
 
 use crate::metrics::{Counter, CounterFamily, Gauge, GaugeFamily, GaugeGuard, Label, Metric};
 use futures_util::FutureExt;
+use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, coop};
 use tokio_util::sync::CancellationToken;
 
 static LIVE: GaugeFamily<Named> = GaugeFamily::new("hakata_tasks_live", "Tasks that are running now");
@@ -107,10 +108,41 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        // Boxed: each layer below would keep room for it twice, before and after it is moved in.
+        self.spawn_caught(name, Box::pin(AssertUnwindSafe(future).catch_unwind()))
+    }
+
+    /// Runs a future at once as far as it goes, in the time of whoever calls, and what has to wait as a task.
+    ///
+    /// For futures that mostly have all they need: a task of its own would cost more than they do. Panics and cuts are
+    /// met as in [`spawn`](Self::spawn).
+    pub fn run_or_spawn<F>(&self, name: TaskName, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut future = Box::pin(AssertUnwindSafe(future).catch_unwind());
+        // Nobody hears this waker: what would be woken is polled again by its task.
+        let mut context = Context::from_waker(Waker::noop());
+        // Whoever calls has other things to do too, and the runtime counts how long it has done this one.
+        let _ = std::pin::pin!(coop::consume_budget()).poll(&mut context);
+        if !self.group.cut.is_cancelled() && coop::has_budget_remaining() {
+            match future.as_mut().poll(&mut context) {
+                Poll::Ready(Ok(())) => return,
+                Poll::Ready(Err(panic)) => return report_panic(name, panic.as_ref()),
+                Poll::Pending => {}
+            }
+        }
+        drop(self.spawn_caught(name, future));
+    }
+
+    /// Spawns a future whose panics are caught.
+    fn spawn_caught<F, T>(&self, name: TaskName, future: Pin<Box<F>>) -> Task<T>
+    where
+        F: Future<Output = Result<T, Box<dyn Any + Send>>> + Send + 'static,
+        T: Send + 'static,
+    {
         let counted = Counted::new(name, self.group.clone());
         let cut = self.group.cut.child_token();
-        // Boxed: each layer below would keep room for it twice, before and after it is moved in.
-        let future = Box::pin(AssertUnwindSafe(future).catch_unwind());
         let handle = tokio::spawn(async move {
             let mut counted = counted;
             match cut.run_until_cancelled_owned(future).await {
@@ -255,13 +287,13 @@ pub(crate) fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 }
 
 /// Logs and counts a panic; the text of a panic is ours, so it is shown.
-pub(crate) fn report_panic(name: TaskName, panic: &(dyn std::any::Any + Send)) {
+pub(crate) fn report_panic(name: TaskName, panic: &(dyn Any + Send)) {
     PANICS.get(Named(name)).inc();
     tracing::error!(task = name, message = panic_text(panic), "a task panicked");
 }
 
 /// Tells what a panic said, if it said text.
-pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&'static str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }

@@ -227,17 +227,17 @@ fn builder(settings: &Settings, tasks: Tasks) -> auto::Builder<Streams> {
     builder
 }
 
-/// Runs the requests of HTTP/2 connections as tasks of the group.
+/// Runs the requests of HTTP/2 connections. Those that need not wait, and there are many, are answered in the turn of the
+/// connection that read them, and go out together; the others become tasks of the group.
 #[derive(Clone, Debug)]
 struct Streams(Tasks);
 
 impl<F> hyper::rt::Executor<F> for Streams
 where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        self.0.spawn("http2-stream", future);
+        self.0.run_or_spawn("http2-stream", future);
     }
 }
 

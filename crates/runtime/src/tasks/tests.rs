@@ -41,6 +41,49 @@ async fn drain_waits_then_cuts() {
 }
 
 #[tokio::test]
+async fn what_need_not_wait_is_done_at_once() {
+    let tasks = Tasks::new();
+    let (told, hears) = oneshot::channel();
+    tasks.run_or_spawn("test_ready", async { told.send(7).unwrap() });
+    assert_eq!((hears.now_or_never(), tasks.live()), (Some(Ok(7)), 0), "no task was made");
+    let before = PANICS.get(Named("test_now")).get();
+    tasks.run_or_spawn("test_now", async { panic!("odd input") });
+    assert_eq!((PANICS.get(Named("test_now")).get(), tasks.live()), (before + 1, 0));
+}
+
+#[tokio::test]
+async fn what_waits_becomes_a_task() {
+    let tasks = Tasks::new();
+    let (go, waits) = oneshot::channel::<()>();
+    let (told, hears) = oneshot::channel();
+    tasks.run_or_spawn("test_waits", async {
+        waits.await.unwrap();
+        tokio::task::yield_now().await;
+        told.send(7).unwrap();
+    });
+    assert_eq!(tasks.live(), 1);
+    go.send(()).unwrap();
+    assert_eq!(hears.await, Ok(7));
+    tasks.run_or_spawn("test_cut", pending());
+    tasks.cut().await;
+    let (told, hears) = oneshot::channel::<()>();
+    tasks.run_or_spawn("test_late", async { told.send(()).unwrap() });
+    assert!(hears.await.is_err(), "nothing runs after a cut");
+}
+
+#[tokio::test]
+async fn who_has_had_its_turn_does_no_more_at_once() {
+    let tasks = Tasks::new();
+    let n_live = || {
+        tasks.run_or_spawn("test_turn", async {});
+        tasks.live()
+    };
+    let at_once = (0..1_000).take_while(|_| n_live() == 0).count();
+    assert!((10..1_000).contains(&at_once), "{at_once}");
+    tasks.empty().await;
+}
+
+#[tokio::test]
 async fn a_child_stops_alone() {
     let parent = Tasks::new();
     let child = parent.child();
