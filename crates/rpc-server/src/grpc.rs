@@ -6,10 +6,9 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use hakata_rpc::grpc::{self, metadata, to_tonic};
-use hakata_rpc::{Operation, Operations, Status, v1};
+use hakata_rpc::grpc::{metadata, to_tonic};
+use hakata_rpc::{Operation, Operations, v1};
 use hakata_service::http::{Body, BodyError};
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
@@ -30,11 +29,13 @@ const FRAME_BYTES: u64 = 5;
 
 /// Answers calls; cheap to clone.
 #[derive(Clone)]
-pub struct Grpc {
+pub struct Grpc(Arc<Inner>);
+
+struct Inner {
     operations: Arc<dyn Operations>,
     tokens: Tokens,
-    settings: Arc<Settings>,
-    standard: Arc<[(&'static str, Route)]>,
+    settings: Settings,
+    standard: [(&'static str, Route); 3],
     drain: CancellationToken,
 }
 
@@ -63,28 +64,26 @@ impl Grpc {
             route(described().build_v1().expect("the description comes from the compiler")),
             route(described().build_v1alpha().expect("the description comes from the compiler")),
         ];
-        Self { operations, tokens, settings: Arc::new(settings), standard: Arc::new(standard), drain }
+        Self(Arc::new(Inner { operations, tokens, settings, standard, drain }))
     }
 
     /// Answers one call.
     pub async fn respond(&self, request: Request<Body>) -> Response<Body> {
-        let answer = match Operation::at(request.uri().path()) {
-            Some(operation) => self.operation(operation, request).await,
-            None => self.standard(request).await,
-        };
-        answer.map(|body| {
-            let body = body.map_err(|status| BodyError::Produce(status.into()));
-            Body::wrap(body).until(self.drain.clone(), stopping())
-        })
+        match Operation::at(request.uri().path()) {
+            Some(operation) => self.0.operation(operation, request).await,
+            None => until(self.0.standard(request).await, &self.0.drain),
+        }
     }
+}
 
-    async fn operation(&self, operation: Operation, request: Request<Body>) -> Response<tonic::body::Body> {
+impl Inner {
+    async fn operation(&self, operation: Operation, request: Request<Body>) -> Response<Body> {
         let shown = request.headers().get(metadata::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = shown.and_then(|shown| shown.strip_prefix("Bearer "));
         let is_known = self.tokens.know(request.extensions().get());
         if let Some(status) = (!is_known).then(|| self.tokens.check(token).err()).flatten() {
             REFUSED.get((Protocol::Grpc, Refusal::Unauthenticated)).inc();
-            return to_tonic(&status).into_http();
+            return whole(to_tonic(&status).into_http());
         }
         // Requests in parts are bounded by what they bring.
         let bounded = |body: Body| match operation.uploads() {
@@ -92,8 +91,7 @@ impl Grpc {
             false => body.limit(self.settings.max_request_bytes as u64 + FRAME_BYTES),
         };
         let request = request.map(bounded);
-        let serve = Serve { operations: self.operations.clone(), settings: self.settings.clone(), request };
-        operation.visit(serve).await
+        operation.visit(Serve { server: self, request }).await
     }
 
     /// Health and the description of the services are told to everybody: they are the same everywhere.
@@ -109,17 +107,22 @@ impl Grpc {
     }
 }
 
+/// Gives an answer that comes to its end by itself.
+fn whole(answer: Response<tonic::body::Body>) -> Response<Body> {
+    answer.map(|body| Body::wrap(body.map_err(|status| BodyError::Produce(status.into()))))
+}
+
+/// Gives an answer that the stopping server ends.
+fn until(answer: Response<tonic::body::Body>, drain: &CancellationToken) -> Response<Body> {
+    whole(answer).map(|body| body.until(drain.clone(), stopping()))
+}
+
 /// What callers read whose answer the stopping server ends.
 fn stopping() -> HeaderMap {
     let mut trailers = HeaderMap::new();
     // A status without details fits into headers.
     let _ = tonic::Status::unavailable("the server stops").add_header(&mut trailers);
     trailers
-}
-
-/// Reads what accompanies a request.
-fn call(request: &HeaderMap, max: Duration) -> Result<hakata_rpc::Call, Status> {
-    grpc::call(&tonic::metadata::MetadataMap::from_headers(request.clone()), max)
 }
 
 fn route<S>(service: S) -> (&'static str, Route)
@@ -137,6 +140,6 @@ where
 
 impl fmt::Debug for Grpc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grpc").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Grpc").field("settings", &self.0.settings).finish_non_exhaustive()
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tonic::codegen::http::HeaderMap;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::MetadataMap;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -176,8 +177,8 @@ fn unreachable(error: tonic::transport::Error) -> Status {
 ///
 /// # Errors
 /// INVALID_ARGUMENT if a value is malformed.
-pub fn call(metadata: &MetadataMap, max: Duration) -> Result<Call, Status> {
-    let text = |name: &'static str| match metadata.get(name) {
+pub fn call(headers: &HeaderMap, max: Duration) -> Result<Call, Status> {
+    let text = |name: &'static str| match headers.get(name) {
         Some(value) => value.to_str().map(Some).map_err(|_| malformed(name)),
         None => Ok(None),
     };

@@ -1,6 +1,8 @@
 //! Operations as types: what lets one function carry, serve or test all of them.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use prost::Message;
@@ -77,12 +79,14 @@ pub trait Visitor {
 impl Operation {
     /// Finds an operation by its key, `ref.list_branches`.
     pub fn find(key: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|operation| operation.key() == key)
+        static BY_KEY: LazyLock<HashMap<&str, Operation>> = LazyLock::new(|| by(Operation::key));
+        BY_KEY.get(key).copied()
     }
 
     /// Finds an operation by its path in gRPC.
     pub fn at(path: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|operation| operation.path() == path)
+        static BY_PATH: LazyLock<HashMap<&str, Operation>> = LazyLock::new(|| by(Operation::path));
+        BY_PATH.get(path).copied()
     }
 
     /// Finds the operations that a configuration file names: one by its key (`ref.list_branches`), all of a service
@@ -98,4 +102,9 @@ impl Operation {
         let bare = all(|operation, name| operation.method() == name);
         if bare.len() == 1 { bare } else { Vec::new() }
     }
+}
+
+/// Lists the operations by a name of theirs.
+fn by(name: fn(Operation) -> &'static str) -> HashMap<&'static str, Operation> {
+    Operation::ALL.iter().map(|operation| (name(*operation), *operation)).collect()
 }

@@ -6,22 +6,21 @@ use std::task::Poll;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use hakata_rpc::grpc::{from_tonic, to_tonic};
+use hakata_rpc::grpc::{call, from_tonic, to_tonic};
 use hakata_rpc::{Call, Operations, Requests, Rpc, Status, StreamRpc, UnaryRpc, UploadRpc, Visitor};
 use hakata_service::http::Body;
 use http::Request;
+use tokio_util::sync::CancellationToken;
 use tonic::server::{ClientStreamingService, ServerStreamingService, UnaryService};
 use tonic_prost::ProstCodec;
 
-use super::call;
+use super::{Inner, until, whole};
 use crate::metrics::Protocol;
 use crate::serving::{Counted, answered, streamed, uploaded};
-use crate::settings::Settings;
 
 /// Serves one request with whatever operation it is for.
-pub(super) struct Serve {
-    pub(super) operations: Arc<dyn Operations>,
-    pub(super) settings: Arc<Settings>,
+pub(super) struct Serve<'a> {
+    pub(super) server: &'a Inner,
     pub(super) request: Request<Body>,
 }
 
@@ -35,33 +34,35 @@ struct Invoke<R> {
 /// What reads a request of an operation and writes its answer.
 type Decoder<R> = tonic::server::Grpc<ProstCodec<<R as Rpc>::Response, <R as Rpc>::Request>>;
 
-impl Serve {
-    fn split<R: Rpc>(self) -> (Decoder<R>, Invoke<R>, Request<Body>) {
-        let Self { operations, settings, request } = self;
+impl<'a> Serve<'a> {
+    fn split<R: Rpc>(self) -> (Decoder<R>, Invoke<R>, Request<Body>, &'a CancellationToken) {
+        let Self { server, request } = self;
+        let settings = &server.settings;
         let call = call(request.headers(), settings.call_time(R::OPERATION));
         let grpc = tonic::server::Grpc::new(ProstCodec::default())
             .max_decoding_message_size(settings.max_request_bytes)
             .max_encoding_message_size(settings.max_answer_bytes);
-        (grpc, Invoke { operations, call, rpc: PhantomData }, request)
+        let invoke = Invoke { operations: server.operations.clone(), call, rpc: PhantomData };
+        (grpc, invoke, request, &server.drain)
     }
 }
 
-impl Visitor for Serve {
-    type Output = BoxFuture<'static, http::Response<tonic::body::Body>>;
+impl<'a> Visitor for Serve<'a> {
+    type Output = BoxFuture<'a, http::Response<Body>>;
 
     fn unary<R: UnaryRpc>(self) -> Self::Output {
-        let (mut grpc, invoke, request) = self.split::<R>();
-        Box::pin(async move { grpc.unary(invoke, request).await })
+        let (mut grpc, invoke, request, _) = self.split::<R>();
+        Box::pin(async move { whole(grpc.unary(invoke, request).await) })
     }
 
     fn stream<R: StreamRpc>(self) -> Self::Output {
-        let (mut grpc, invoke, request) = self.split::<R>();
-        Box::pin(async move { grpc.server_streaming(invoke, request).await })
+        let (mut grpc, invoke, request, drain) = self.split::<R>();
+        Box::pin(async move { until(grpc.server_streaming(invoke, request).await, drain) })
     }
 
     fn upload<R: UploadRpc>(self) -> Self::Output {
-        let (mut grpc, invoke, request) = self.split::<R>();
-        Box::pin(async move { grpc.client_streaming(invoke, request).await })
+        let (mut grpc, invoke, request, _) = self.split::<R>();
+        Box::pin(async move { whole(grpc.client_streaming(invoke, request).await) })
     }
 }
 
