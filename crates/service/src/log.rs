@@ -5,6 +5,7 @@
 
 mod line;
 mod queue;
+mod text;
 
 use hakata_runtime::metrics::Metric;
 use hakata_runtime::thread::Thread;
@@ -15,7 +16,11 @@ use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
+use text::Text;
 use tracing_subscriber::EnvFilter;
+
+/// The target of lines about requests.
+pub(crate) const ACCESS: &str = "hakata::access";
 
 /// How long the end of the process may wait for somebody to take the log.
 const LAST_TIME: Duration = Duration::from_secs(5);
@@ -86,7 +91,7 @@ pub fn init(format: Format, filter: &str, buffer: ByteSize) -> Result<Log, InitL
     let lines = Lines(queue.clone());
     let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_ansi(false).with_writer(lines);
     match format {
-        Format::Text => builder.try_init(),
+        Format::Text => builder.event_format(Text::default()).try_init(),
         Format::Json => builder.json().flatten_event(true).try_init(),
     }
     .map_err(InitLogError::Twice)?;

@@ -2,6 +2,7 @@
 
 use super::facts::RequestFacts;
 use crate::listener::Name;
+use crate::log::ACCESS;
 use ::http::{Method, StatusCode, Uri};
 use hakata_runtime::metrics::{
     CounterFamily, GaugeFamily, GaugeGuard, HistogramFamily, Label, Metric, SECONDS,
@@ -111,7 +112,7 @@ impl Drop for AccessLine {
         BYTES_IN.get(server).add(bytes_in);
         BYTES_OUT.get(server).add(self.bytes_out);
         tracing::event!(
-            target: "hakata::access",
+            target: ACCESS,
             tracing::Level::INFO,
             request.id = self.facts.id.as_str(),
             listener = self.server,

@@ -77,7 +77,10 @@ impl RequestId {
     }
 
     pub(super) fn header(&self) -> Option<HeaderValue> {
-        HeaderValue::from_bytes(&self.text[..usize::from(self.len)]).ok()
+        let mut value = HeaderValue::from_bytes(&self.text[..usize::from(self.len)]).ok()?;
+        // Each id comes once: over HTTP/2 it must not push what comes again out of the table of headers.
+        value.set_sensitive(true);
+        Some(value)
     }
 }
 
