@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use crate::cases::rpc::Part;
 use crate::peers::Peers;
 use crate::report::Report;
 
@@ -46,9 +47,6 @@ const IDS: &str = "ids";
 
 /// The name of the case about the reading engine, which needs no server.
 const READ: &str = "read";
-
-/// The name of the case about the repository service, which has peers of its own.
-const RPC: &str = "rpc";
 
 fn main() -> ExitCode {
     match run() {
@@ -89,7 +87,8 @@ fn run() -> Result<bool> {
     let folder =
         tempfile::Builder::new().prefix("hakata-bench-").tempdir().context("making a working folder")?;
     println!("{}", machine::describe()?);
-    let git = chosen.is_empty() || chosen.iter().any(|wanted| ![IDS, READ, RPC].contains(&wanted.as_str()));
+    let is_git = |wanted: &String| ![IDS, READ].contains(&wanted.as_str()) && Part::of(wanted).is_empty();
+    let git = chosen.is_empty() || chosen.iter().any(is_git);
     let git = !git || compare_git(folder.path(), &binary, effort, &chosen)?;
     let ids = chosen.is_empty() || chosen.iter().any(|wanted| wanted == IDS);
     if ids {
@@ -101,11 +100,12 @@ fn run() -> Result<bool> {
         eprintln!("measuring reads");
     }
     let read = !read || cases::read::measure(folder.path(), &given, effort).context("case read")?;
-    let rpc = chosen.is_empty() || chosen.iter().any(|wanted| wanted == RPC);
-    if rpc {
+    let parts = Part::chosen(&chosen);
+    if !parts.is_empty() {
         eprintln!("measuring the repository service");
     }
-    let rpc = !rpc || cases::rpc::measure(folder.path(), &binary, &given, effort).context("case rpc")?;
+    let rpc = parts.is_empty()
+        || cases::rpc::measure(folder.path(), &binary, &given, (&parts, effort)).context("case rpc")?;
     Ok(git && ids && read && rpc)
 }
 

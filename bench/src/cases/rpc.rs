@@ -24,6 +24,7 @@ mod subject;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use tokio::runtime::Runtime;
 
 use crate::{Effort, repositories};
 use node::{Given, Here, Node};
@@ -31,11 +32,74 @@ use subject::Subject;
 
 pub(crate) use echo::{ARGUMENT as FLOOR, serve as serve_floor};
 
-/// Measures everything about the service on the given repositories, or on some that are made; `false` if a goal is
-/// missed.
-pub(crate) fn measure(folder: &Path, binary: &Path, given: &[PathBuf], effort: Effort) -> Result<bool> {
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Every operation, by every peer.
+    Operations,
+    /// Calls that do nothing.
+    Overhead,
+    /// A file that is too large for memory.
+    Large,
+}
+
+impl Part {
+    /// Names of cases, and what is measured for each.
+    const CASES: [(&str, &[Self]); 3] = [
+        ("rpc", &[Self::Operations, Self::Overhead, Self::Large]),
+        ("rpc-overhead", &[Self::Overhead]),
+        ("rpc-large", &[Self::Large]),
+    ];
+
+    /// Finds what a case measures; nothing if it is none of these.
+    pub(crate) fn of(case: &str) -> &'static [Self] {
+        Self::CASES.iter().find(|(name, _)| *name == case).map_or(&[], |(_, parts)| parts)
+    }
+
+    /// Finds what the chosen cases measure: everything if none is chosen.
+    pub(crate) fn chosen(cases: &[String]) -> Vec<Self> {
+        let (_, all) = Self::CASES[0];
+        let is_chosen =
+            |part: &Self| cases.is_empty() || cases.iter().any(|case| Self::of(case).contains(part));
+        all.iter().copied().filter(is_chosen).collect()
+    }
+}
+
+/// Measures parts of what is to be known about the service, on the given repositories or on some that are made; `false`
+/// if a goal is missed.
+pub(crate) fn measure(
+    folder: &Path,
+    binary: &Path,
+    given: &[PathBuf],
+    (parts, effort): (&[Part], Effort),
+) -> Result<bool> {
     let folder = folder.join("rpc");
     std::fs::create_dir(&folder)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Clients have tasks, which live on the runtime.
+    let _entered = runtime.enter();
+    let mut all_met = true;
+    if parts.contains(&Part::Operations) {
+        all_met &= operations(&runtime, &folder, binary, (given, effort))?;
+    }
+    if parts.contains(&Part::Overhead) {
+        eprintln!("measuring overhead");
+        let node = Node::start("rpc-empty", &folder, binary, &[])?;
+        all_met &= overhead::measure(&runtime, &folder, &node, effort)?;
+    }
+    if parts.contains(&Part::Large) {
+        eprintln!("measuring a large file");
+        all_met &= large::measure(&runtime, &folder, binary, effort)?;
+    }
+    Ok(all_met)
+}
+
+fn operations(
+    runtime: &Runtime,
+    folder: &Path,
+    binary: &Path,
+    (given, effort): (&[PathBuf], Effort),
+) -> Result<bool> {
     let mut paths = given.to_vec();
     if paths.is_empty() {
         let made = folder.join("made");
@@ -43,25 +107,17 @@ pub(crate) fn measure(folder: &Path, binary: &Path, given: &[PathBuf], effort: E
         paths.extend(repositories::make(&made, effort)?.into_iter().map(|repository| repository.path));
     }
     let given: Vec<Given> = paths.iter().enumerate().map(|(n, path)| Given::new(n, path)).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    // Clients have tasks, which live on the runtime.
-    let _entered = runtime.enter();
     eprintln!("importing repositories");
-    let node = Node::start("rpc-node", &folder, binary, &given)?;
-    let here = runtime.block_on(Here::open(&node, &folder, &given))?;
+    let node = Node::start("rpc-node", folder, binary, &given)?;
+    let here = runtime.block_on(Here::open(&node, folder, &given))?;
     let mut all_met = true;
     rounds::print_head();
     for given in &given {
         eprintln!("measuring operations on {}", given.shown);
         let subject = Subject::of(given, here.place(given)?)?;
-        all_met &= rounds::measure(&runtime, &node, &here, &subject, effort)?;
-        all_met &= merges::measure(&runtime, &node, &subject)?;
+        all_met &= rounds::measure(runtime, &node, &here, &subject, effort)?;
+        all_met &= merges::measure(runtime, &node, &subject)?;
     }
-    eprintln!("measuring overhead");
-    all_met &= overhead::measure(&runtime, &folder, &node, effort)?;
     runtime.block_on(here.close());
-    drop(node);
-    eprintln!("measuring a large file");
-    all_met &= large::measure(&runtime, &folder, binary, effort)?;
     Ok(all_met)
 }
