@@ -38,7 +38,7 @@ pub struct Settings {
     pub merging_idle: Duration,
     /// Memory for what came of merges, in bytes.
     pub kept_merges_bytes: u64,
-    /// Files up to this size are read in process, which holds them in memory, in bytes; git streams larger ones.
+    /// Files up to this size are held in memory whole, in bytes; larger ones are read piece by piece.
     pub in_process_file_bytes: u64,
     /// Pairs of files whose contents are compared in process to find renames; git searches among more.
     pub in_process_renames: usize,
