@@ -194,7 +194,10 @@ impl Courier {
         repository: Option<&Repository>,
     ) -> Result<Outcome, Error> {
         let id = delivery.id;
-        let body = match deliveries::body(&mut self.forge.db().read().await?, id).await? {
+        // The connection is given back before others are asked for: as many deliveries at once as there are connections
+        // would wait for each other.
+        let kept = deliveries::body(&mut self.forge.db().read().await?, id).await?;
+        let body = match kept {
             Some(body) => body,
             None => {
                 let body = self.make_body(webhook, delivery, repository.cloned()).await?;

@@ -48,6 +48,24 @@ async fn each_event_is_turned_once_by_many() {
     assert!(lanes.iter().all(|lane| *lane == lanes[0]), "they take turns");
 }
 
+/// Each asks the database for more than one connection on its way; none may keep one while it waits for the next.
+#[tokio::test]
+async fn more_deliveries_than_connections_do_not_wait_for_each_other() {
+    let receiver = Receiver::answering(&["200 OK"]).await;
+    let told = Told::new().await;
+    let hook = told.add(&receiver.url(), json!({ "events": ["push"] })).await;
+    let dir = told.world.work_tree("w");
+    for n in 0..12 {
+        told.world.commit(&dir, &format!("c{n}"));
+        told.push(&dir, &["main"]).await;
+    }
+    told.fan_out().await;
+    let deliveries = told.deliveries(hook).await;
+    assert_eq!(deliveries.len(), 12, "twice as many as the database has connections here");
+    let outcomes = join_all(deliveries.iter().map(|one| told.deliver(one.id))).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Finish), "{outcomes:?}");
+}
+
 #[tokio::test]
 async fn a_failure_is_tried_again_with_the_same_bytes() {
     let mut receiver = Receiver::answering(&[
