@@ -21,7 +21,7 @@ usage: cargo xtask TASK
 
   tidy            check what the compiler does not: floors, file sizes, words, where side effects may happen
   test [ARG…]     everything CI runs; arguments go to the test runner, which then runs alone
-  prove [NAME…]   the long proofs, on a release build: crash, merges, race, stall, drain, soak, matrix, loom
+  prove [NAME…]   the long proofs, on a release build: crash, merges, jobs, race, stall, drain, soak, matrix, loom
   services        find or start the servers that tests talk to, and print their URLs";
 
 fn main() -> ExitCode {

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use hakata_testkit::proof::{
-    Crash, Drain, Merges, Race, Soak, Stall, crash, drain, merges, race, soak, stall,
+    Crash, Drain, Jobs, Merges, Race, Soak, Stall, crash, drain, jobs, merges, race, soak, stall,
 };
-use hakata_testkit::{ServerOptions, crash_points};
+use hakata_testkit::{Database, Engine, ServerOptions, crash_points};
 
 fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_hakata"))
@@ -34,6 +34,24 @@ fn no_merge_is_lost_or_made_twice_when_the_server_is_killed() {
     let merged = merges(binary(), &proof).expect("the proof holds");
     assert!(merged.n_acknowledged > 0 && merged.n_unanswered > 0, "changes met kills: {merged:?}");
     assert!(!merged.points.is_empty(), "kills happened inside of changes: {merged:?}");
+}
+
+#[test]
+fn no_job_is_lost_or_done_again_when_workers_are_killed() {
+    let database = Database::create(Engine::Postgres).expect("a database").expect("one of a server");
+    let settings = vec![("database.url".to_owned(), database.url())];
+    let proof = Jobs {
+        n_deliveries: 300,
+        n_kills: 6,
+        n_hooks: 5,
+        n_refs: 10,
+        broker: None,
+        options: ServerOptions { settings, ..ServerOptions::default() },
+        progress: |_| {},
+    };
+    let worked = jobs(binary(), &proof).expect("the proof holds");
+    assert_eq!(worked.n_workers_killed, 6, "workers died with jobs in their hands: {worked:?}");
+    assert!(worked.n_deliveries >= 300 && worked.n_jobs > worked.n_deliveries, "{worked:?}");
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 mod crash;
 mod drain;
+mod jobs;
 mod leftovers;
 mod merges;
 mod race;
+mod random;
 mod rows;
 mod soak;
 mod stall;
@@ -12,6 +14,7 @@ mod whole;
 
 pub use crash::{Crash, Crashed, crash};
 pub use drain::{Drain, drain};
+pub use jobs::{BrokerFaults, Jobs, Outage, Worked, jobs};
 pub use merges::{Merged, Merges, merges};
 pub use race::{Race, race};
 pub use soak::{Soak, Soaked, soak};

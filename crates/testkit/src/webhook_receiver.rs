@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 
@@ -13,6 +13,8 @@ use anyhow::Result;
 pub struct Received {
     /// When its body was whole.
     pub at: Instant,
+    /// The same by the time of day.
+    pub time: SystemTime,
     /// Its path.
     pub path: String,
     /// Its headers, names in lower case.
@@ -61,6 +63,11 @@ impl WebhookReceiver {
         format!("http://{}{path}", self.address)
     }
 
+    /// Counts what was received so far.
+    pub fn n_received(&self) -> usize {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Returns what was received so far.
     pub fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -99,7 +106,7 @@ fn read(stream: &mut TcpStream) -> Option<Received> {
         let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
         let body = bytes[end + 4..].to_vec();
         if body.len() >= length {
-            return Some(Received { at: Instant::now(), path, headers, body });
+            return Some(Received { at: Instant::now(), time: SystemTime::now(), path, headers, body });
         }
     }
 }

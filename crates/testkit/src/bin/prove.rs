@@ -6,24 +6,27 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use hakata_testkit::proof::{
-    Crash, Crashed, Drain, Merged, Merges, Race, Soak, Stall, crash, drain, merges, race, soak, stall,
+    BrokerFaults, Crash, Crashed, Drain, Jobs, Merged, Merges, Outage, Race, Soak, Stall, Worked, crash,
+    drain, jobs, merges, race, soak, stall,
 };
 use hakata_testkit::{Database, Engine, ServerOptions, crash_points, merge_points};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let binary =
-        PathBuf::from(arguments.next().context("usage: prove HAKATA [crash|merges|race|stall|drain|soak]…")?);
+    let binary = PathBuf::from(
+        arguments.next().context("usage: prove HAKATA [crash|merges|jobs|race|stall|drain|soak]…")?,
+    );
     let binary = binary.canonicalize().context("looking for the binary")?;
     let mut names: Vec<String> = arguments.collect();
     if names.is_empty() {
-        names = ["crash", "merges", "race", "stall", "drain", "soak"].map(str::to_owned).to_vec();
+        names = ["crash", "merges", "jobs", "race", "stall", "drain", "soak"].map(str::to_owned).to_vec();
     }
     for name in names {
         let started = Instant::now();
         match name.as_str() {
             "crash" => prove_crash(&binary)?,
             "merges" => prove_merges(&binary)?,
+            "jobs" => prove_jobs(&binary)?,
             "race" => prove_race(&binary)?,
             "stall" => {
                 stall(&binary, &Stall { n_idle: 500, n_stalled: 200, deadline: Duration::from_secs(30) })?
@@ -94,6 +97,53 @@ fn tell_merges(so_far: &Merged) {
         let Merged { n_killed, n_acknowledged, n_unanswered, .. } = so_far;
         println!(
             "merges: {n_killed} kills, {n_acknowledged} changes acknowledged, {n_unanswered} without an answer"
+        );
+    }
+}
+
+fn prove_jobs(binary: &std::path::Path) -> Result<()> {
+    let faults = BrokerFaults { n_kills: 100, outage: Duration::from_secs(60) };
+    for (engine, broker) in
+        [(Engine::Postgres, None), (Engine::Mariadb, None), (Engine::Postgres, Some(faults))]
+    {
+        let database = Database::create(engine)?;
+        let proof = Jobs {
+            n_deliveries: 20_000,
+            n_kills: 100,
+            n_hooks: 20,
+            n_refs: 25,
+            broker,
+            options: options(database.as_ref()),
+            progress: tell_jobs,
+        };
+        let through = if broker.is_some() { "through RabbitMQ" } else { "from the table" };
+        let place = format!("jobs {through} on {}", engine.name());
+        println!("{place}: {} workers are to be killed", proof.n_kills);
+        let worked = jobs(binary, &proof)?;
+        let Worked { n_jobs, n_deliveries, n_receipts, n_workers_killed, n_brokers_killed, outage } = worked;
+        println!(
+            "{place}: {n_jobs} jobs, {n_workers_killed} kills of workers, {n_brokers_killed} of the broker; \
+             {n_deliveries} deliveries received, none lost, none after it was finished, {} repeated before that",
+            n_receipts - n_deliveries
+        );
+        if let Some(Outage { n_pushes, n_waiting, usual, without }) = outage {
+            println!(
+                "{place}: {n_pushes} pushes without the broker took {without:.0?} each, {usual:.0?} with it ({:.2}); \
+                 {n_waiting} jobs waited for it and followed",
+                without.as_secs_f64() / usual.as_secs_f64()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Says how far a proof of many minutes is.
+fn tell_jobs(so_far: &Worked) {
+    const EVERY: u32 = 10;
+    let Worked { n_receipts, n_workers_killed, n_brokers_killed, .. } = so_far;
+    if (n_workers_killed + n_brokers_killed).is_multiple_of(EVERY) {
+        println!(
+            "jobs: {n_workers_killed} workers and {n_brokers_killed} brokers killed, {n_receipts} deliveries received"
         );
     }
 }

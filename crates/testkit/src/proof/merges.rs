@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::leftovers::{Leftovers, sweeping};
+use super::random::random;
 use super::rows::{Counted, Rows};
 use super::whole;
 use crate::{Person, Sandbox, Server, ServerOptions, run, wait_until};
@@ -377,9 +378,4 @@ fn same(operation: &str, first: &Value, again: &Value) -> bool {
         return first["repository"]["id"] == again["repository"]["id"];
     }
     first == again
-}
-
-/// A random number.
-fn random(below: u32) -> u32 {
-    getrandom::u32().map_or(0, |number| number % below)
 }
