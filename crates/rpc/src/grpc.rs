@@ -50,7 +50,7 @@ pub struct Grpc {
 
 impl Grpc {
     /// Returns it as the contract; all operations are compiled here, not where it is called.
-    pub fn operations(&self) -> Arc<dyn Operations> {
+    pub fn operations(&self) -> Arc<dyn crate::Operations> {
         Arc::new(self.clone())
     }
 

@@ -5,13 +5,11 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use gix::diff::blob::{Algorithm, Diff, IndentHeuristic, IndentLevel, InternedInput, SliderHeuristic, Token};
-use gix::objs::Find;
-use hakata_names::Oid;
 
 use super::changes::{Change, ChangeSide};
 use super::lines::{is_binary, key, n_lines, split};
 use super::words::mark_words;
-use crate::objects::{ReadError, View, broken, object_id};
+use crate::objects::{Kind, ReadError, View};
 use crate::read::EntryKind;
 
 /// Longest part of a line that heads a hunk, in bytes. Source: git's `func_line` buffer.

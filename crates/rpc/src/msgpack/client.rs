@@ -49,7 +49,7 @@ impl<'de> Deserialize<'de> for Raw {
 
 impl Msgpack {
     /// Returns it as the contract; all operations are compiled here, not where it is called.
-    pub fn operations(&self) -> Arc<dyn Operations> {
+    pub fn operations(&self) -> Arc<dyn crate::Operations> {
         Arc::new(self.clone())
     }
 
