@@ -4,6 +4,7 @@
 
 mod ask;
 mod contract;
+mod counting;
 mod example;
 mod files;
 mod fixture;
