@@ -17,6 +17,7 @@ mod people;
 mod process;
 mod program;
 mod rabbit_server;
+mod random;
 mod redis_server;
 mod sandbox;
 mod server;

@@ -6,7 +6,6 @@ mod jobs;
 mod leftovers;
 mod merges;
 mod race;
-mod random;
 mod rows;
 mod soak;
 mod stall;

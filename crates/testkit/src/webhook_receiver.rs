@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 
+use crate::random::random;
+
 /// A request as a receiver got it.
 #[derive(Clone, Debug)]
 pub struct Received {
@@ -28,6 +30,8 @@ pub struct Received {
 pub enum Manner {
     /// By these heads in turn, the last one again and again: `200 OK`, or with further lines.
     Answers(&'static [&'static str]),
+    /// By `200 OK`, each time after a pause of its own up to this long.
+    Pauses(Duration),
     /// Not at all, until the sender leaves.
     Hangs,
 }
@@ -77,10 +81,14 @@ impl WebhookReceiver {
 fn serve(mut stream: TcpStream, n: usize, manner: Manner, kept: &Mutex<Vec<Received>>) {
     let Some(request) = read(&mut stream) else { return };
     kept.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+    let mut answer = |head: &str| {
+        let _ = stream.write_all(format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+    };
     match manner {
-        Manner::Answers(heads) => {
-            let head = heads.get(n).or(heads.last()).copied().unwrap_or("200 OK");
-            let _ = stream.write_all(format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+        Manner::Answers(heads) => answer(heads.get(n).or(heads.last()).copied().unwrap_or("200 OK")),
+        Manner::Pauses(longest) => {
+            std::thread::sleep(longest.mul_f64(f64::from(random(1_000)) / 1_000.0));
+            answer("200 OK");
         }
         Manner::Hangs => {
             let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));

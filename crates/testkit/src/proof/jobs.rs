@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::random::random;
-use crate::{RabbitServer, Sandbox, ServerOptions, wait_until};
+use crate::random::random;
+use crate::{RabbitServer, Sandbox, ServerOptions};
 use stage::{Receivers, Stage};
 use workers::Workers;
 
-/// How long nothing may be delivered between two kills.
+/// How long nothing at all may be delivered: as long as a broker may take to start on a busy machine, and more.
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// Pushes whose deliveries may wait at the next push: there is always work, and never so much that it all waits for the end.
@@ -154,9 +154,7 @@ impl Kills {
         for _ in 0..n_kills {
             let enough = receivers.n_received() + 1 + random(between) as usize;
             let is_over = || self.are_over.load(Ordering::SeqCst);
-            wait_until("deliveries between two kills", LIMIT, || {
-                is_over() || receivers.n_received() >= enough
-            })?;
+            receivers.wait_for(enough, is_over)?;
             if is_over() {
                 return Ok(());
             }
@@ -204,7 +202,7 @@ fn push_until(stage: &mut Stage<'_>, proof: &Jobs, nobody_kills: impl Fn() -> bo
     let refs: Vec<String> = (0..proof.n_refs).map(|index| format!("refs/heads/of-all/{index}")).collect();
     while stage.n_caused() < proof.n_deliveries || !nobody_kills() {
         let n_enough = stage.n_caused().saturating_sub(MAX_AHEAD * refs.len() * proof.n_hooks);
-        wait_until("deliveries", LIMIT, || receivers.n_received() >= n_enough || nobody_kills())?;
+        receivers.wait_for(n_enough, &nobody_kills)?;
         stage.push(&refs)?;
     }
     Ok(())

@@ -18,9 +18,9 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::leftovers::{Leftovers, sweeping};
-use super::random::random;
 use super::rows::{Counted, Rows};
 use super::whole;
+use crate::random::random;
 use crate::{Person, Sandbox, Server, ServerOptions, run, wait_until};
 use calls::{Adds, Asked, Outcome, TOKEN, To, ask};
 use seen::Seen;

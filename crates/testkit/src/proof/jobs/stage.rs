@@ -10,10 +10,13 @@ use hakata_store::jobs::{self, KindCount};
 use super::super::rows::Rows;
 use super::told::{self, Counted, Seen};
 use super::{Jobs, LIMIT};
-use crate::{Manner, Person, RabbitServer, Sandbox, Server, ServerOptions, WebhookReceiver, run};
+use crate::{Manner, Person, RabbitServer, Sandbox, Server, ServerOptions, WebhookReceiver, run, wait_until};
 
 /// How many receivers there are: few requests at once go to one.
 const N_RECEIVERS: usize = 4;
+
+/// How long a receiver may take to answer: so a worker is often killed when a delivery was received and it does not know.
+const LONGEST_ANSWER: Duration = Duration::from_millis(100);
 
 /// Pause between two looks at the queue.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -37,12 +40,23 @@ pub(super) struct Receivers(Vec<WebhookReceiver>);
 
 impl Receivers {
     pub(super) fn start() -> Result<Self> {
-        let start = |_| WebhookReceiver::start(Manner::Answers(&["200 OK"]));
+        let start = |_| WebhookReceiver::start(Manner::Pauses(LONGEST_ANSWER));
         Ok(Self((0..N_RECEIVERS).map(start).collect::<Result<_>>()?))
     }
 
     pub(super) fn n_received(&self) -> usize {
         self.0.iter().map(WebhookReceiver::n_received).sum()
+    }
+
+    /// Waits until so many requests were received, or it is over; meanwhile some must come all the time.
+    pub(super) fn wait_for(&self, n_requests: usize, is_over: impl Fn() -> bool) -> Result<()> {
+        loop {
+            let n_received = self.n_received();
+            if n_received >= n_requests || is_over() {
+                return Ok(());
+            }
+            wait_until("a delivery", LIMIT, || self.n_received() > n_received || is_over())?;
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::super::random::random;
+use crate::random::random;
 use crate::server::variable;
 use crate::{Process, Sandbox, ServerOptions};
 

@@ -1,6 +1,6 @@
 //! Moments and victims that nobody can foretell.
 
 /// Draws a number.
-pub(super) fn random(below: u32) -> u32 {
+pub(crate) fn random(below: u32) -> u32 {
     getrandom::u32().map_or(0, |number| number % below.max(1))
 }
