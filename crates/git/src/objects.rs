@@ -184,7 +184,8 @@ impl Objects {
     /// Resolves a revision that begins with a ref, at once, if the commit-graph that is open already knows every commit
     /// that it leads over. `None` says nothing: [`View::resolve`] finds out.
     pub fn resolve_at_once(&self, revision: &[u8], refs: RefLookup<'_>) -> Option<(Oid, Kind)> {
-        let (id, kind) = resolve_by_graph(&*self.opened.known_commit_graph()?, revision, refs)?;
+        let graph = self.opened.known_commit_graph()?;
+        let (id, kind) = resolve_by_graph(&graph, revision, refs)?;
         Some((Oid::from_bytes(id.as_slice()).ok()?, kind))
     }
 
