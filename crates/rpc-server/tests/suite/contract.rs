@@ -109,6 +109,8 @@ const REQUESTS: &[(&str, &str)] = &[
     ("blob.get", r#"R, "path": "big", "offset_bytes": 1000000, "limit_bytes": 1500000"#),
     ("blob.get", r#"R, "path": "src""#),
     ("blob.get_many", r#"R, "oids": ["OID:big", "0000000000000000000000000000000000000001", "OID:log"]"#),
+    ("blob.get_many", r#"R, "oids": ["OID:log", "OID:big", "OID:log"], "limit_bytes": 200000"#),
+    ("blob.get_many", r#"R, "oids": ["OID:log", "OID:big"], "limit_bytes": 3"#),
     ("blob.sizes", r#"R, "oids": ["OID:big", "0000000000000000000000000000000000000001"]"#),
     ("blob.lfs_pointers", "R"),
     (

@@ -2,7 +2,7 @@ use hakata_names::{ObjectFormat, Oid, TreePath};
 
 use super::zoo::{Files, Made, PATHS, Zoo};
 use crate::objects::ReadError;
-use crate::read::{Allowance, BlobRange, Depth, Exhausted, ListTree, TreeEntry};
+use crate::read::{Allowance, BlobRange, Depth, Exhausted, ListTree, ShortBlob, TreeEntry};
 use crate::testing;
 
 const DEPTHS: [(Depth, &[&str]); 3] =
@@ -133,4 +133,22 @@ async fn files_come_in_ranges_and_pieces() {
     let tree = zoo.oids(&["rev-parse", "0^{tree}"])[0];
     let opened = objects.open_blob(tree, BlobRange::default(), &Allowance::default()).await;
     assert!(matches!(opened.map(|_| ()), Err(ReadError::Object { .. })), "a directory is no file");
+}
+
+#[tokio::test]
+async fn short_files_are_read_until_they_have_enough_bytes() {
+    let zoo = Zoo::wild(ObjectFormat::Sha1, 2, 3).await;
+    let blob = |content: &str| testing::object(&zoo.dir, "blob", content.as_bytes());
+    let (short, long, absent) = (blob("12345"), blob("1234567"), Oid::from_bytes(&[7; 20]).unwrap());
+    let asked = [absent, short, long, zoo.commits[0], short, short];
+    let read = zoo.read(move |view| {
+        let some = |max_bytes| view.short_blobs(&asked, 6, max_bytes);
+        let content = || ShortBlob::Content("12345".into());
+        let all = [ShortBlob::Absent, content(), ShortBlob::Long, ShortBlob::Absent, content(), content()];
+        assert_eq!(some(100)?, all);
+        assert_eq!(some(5)?, all[..2], "what has enough bytes is the end");
+        assert_eq!(some(6)?, all[..5]);
+        Ok(())
+    });
+    read.await.unwrap();
 }
