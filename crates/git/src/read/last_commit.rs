@@ -45,7 +45,7 @@ impl View {
     /// [`ReadError::Absent`] for an unknown commit, [`ReadError::Exhausted`], and errors of reading.
     pub fn last_commit(&self, tip: &Oid, path: &TreePath) -> Result<Option<Oid>, ReadError> {
         let mut history = History::new(self);
-        let mut paths = SamePaths::new(std::slice::from_ref(path));
+        let mut paths = SamePaths::new(&history, std::slice::from_ref(path));
         let mut parents = Vec::new();
         let mut node = history.node(tip)?;
         'chain: loop {
@@ -57,7 +57,7 @@ impl View {
                     continue 'chain;
                 }
             }
-            let changed = !parents.is_empty() || paths.any_present(self, history.tree(node))?;
+            let changed = !parents.is_empty() || paths.any_present(&history, node)?;
             return changed.then(|| history.oid(node)).transpose();
         }
     }

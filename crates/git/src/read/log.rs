@@ -163,7 +163,7 @@ impl Walk {
             [] => None,
             _ => Some(only_left(history, &tips, &boundary)?),
         };
-        let paths = (!query.paths.is_empty()).then(|| SamePaths::new(&query.paths));
+        let paths = (!query.paths.is_empty()).then(|| SamePaths::new(history, &query.paths));
         let mut walk = Self {
             queue: BinaryHeap::new(),
             n_pushed: 0,
@@ -250,7 +250,7 @@ impl Walk {
             }
         }
         let changed = match (parents, n_relevant) {
-            ([], _) => paths.any_present(history.view(), history.tree(node))?,
+            ([], _) => paths.any_present(history, node)?,
             (_, 0) => other_change,
             _ => relevant_change,
         };
