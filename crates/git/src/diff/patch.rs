@@ -41,7 +41,7 @@ pub struct PatchQuery {
 pub struct Patch(From);
 
 enum From {
-    Git(Pieces),
+    Git(Box<Pieces>),
     Here(Here),
 }
 
@@ -88,7 +88,7 @@ impl Objects {
         };
         let command = between(command, trees, &query.paths);
         let pieces = Pieces::start(self, &command, Vec::new(), allowance).await?.until(deadline);
-        Ok(Patch(From::Git(pieces)))
+        Ok(Patch(From::Git(Box::new(pieces))))
     }
 
     /// Finds the trees that are compared; an absent one is the empty tree.

@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gix::ObjectId;
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use super::{Header, Kind};
 
 /// A typical tree or commit, with what it weighs.
 const TYPICAL_BYTES: usize = 1 << 10;
+
+/// Parts of the cache, each with a lock and its share of the memory: few, since an object must fit into one.
+const SHARDS: usize = 2;
 
 /// What is known about an object.
 #[derive(Clone, Debug)]
@@ -45,7 +48,14 @@ pub(super) struct KeptObjects(Arc<Cache<ObjectId, Known, Weight>>);
 impl KeptObjects {
     /// Keeps objects of this weight in all; with 0 none.
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self(Arc::new(Cache::with_weighter(max_bytes / TYPICAL_BYTES, max_bytes as u64, Weight)))
+        let options = OptionsBuilder::new()
+            .shards(SHARDS)
+            .estimated_items_capacity(max_bytes / TYPICAL_BYTES)
+            .weight_capacity(max_bytes as u64)
+            .build()
+            .expect("all that has no default is set");
+        let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+        Self(Arc::new(Cache::with_options(options, Weight, hasher, lifecycle)))
     }
 
     /// Finds kind and size of an object.

@@ -42,7 +42,7 @@ enum From {
 /// What a file is read from.
 enum Found {
     Content(Bytes),
-    Whole(whole::Whole),
+    Whole(Box<whole::Whole>),
     Delta,
 }
 
@@ -177,7 +177,8 @@ impl Objects {
             } else if left == 0 {
                 Found::Content(Bytes::new())
             } else {
-                whole::find(view, &oid, header.size_bytes).map_or(Found::Delta, Found::Whole)
+                let whole = whole::find(view, &oid, header.size_bytes);
+                whole.map_or(Found::Delta, |whole| Found::Whole(Box::new(whole)))
             };
             Ok(Looked::File { oid, size_bytes: header.size_bytes, left, content })
         };
@@ -193,7 +194,7 @@ impl Objects {
                 From::Memory(content)
             }
             Found::Whole(whole) => {
-                From::Ahead(Ahead::new(self.git().blocking().clone(), whole, (range.offset, end)))
+                From::Ahead(Ahead::new(self.git().blocking().clone(), *whole, (range.offset, end)))
             }
             Found::Delta => self.pipe_blob(oid, range.offset, end == size_bytes).await?,
         };

@@ -215,7 +215,7 @@ async fn repositories_are_brought_in_from_where_the_operator_allows() {
         assert_eq!((last.stage(), last.n_refs), (ImportStage::Done, 2), "{parts:?}");
         assert!(last.n_objects > 5 && last.size_bytes > 100 && last.version == 1);
         let repeated = imported_as(&**to, call, there.clone()).await.unwrap();
-        assert_eq!(repeated, [last.clone()], "under the same key comes the same answer");
+        assert_eq!(repeated, [*last], "under the same key comes the same answer");
         let again = imported(&**to, there).await.unwrap_err();
         assert_eq!(again.code, Code::FailedPrecondition, "only an empty repository is filled");
         let request = FsckRequest { repository: key("alice/copy") };
