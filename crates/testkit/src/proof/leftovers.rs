@@ -4,7 +4,7 @@
 //! them.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use hakata_names::PackId;
@@ -16,6 +16,9 @@ use crate::{Sandbox, Server, ServerOptions, wait_until};
 
 /// How long a sweep may keep us waiting: the age of what it takes, and the time to the next one.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// What is to go later than so soon is no leftover.
+const SOON: Duration = Duration::from_secs(3_600);
 
 /// Rows and files of one installation.
 pub(super) struct Leftovers {
@@ -61,8 +64,11 @@ impl Leftovers {
     }
 
     async fn find_rows(&self, conn: &mut Conn, left: &mut Vec<String>) -> Result<()> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        // What compaction replaced stays for a day, since a clone may still read it.
+        let soon = i64::try_from((now + SOON).as_millis())?;
         let mut rows = packs::staged_older_than(conn, i64::MAX, PageSize::MAX).await?;
-        rows.extend(packs::dead_before(conn, i64::MAX, PageSize::MAX).await?);
+        rows.extend(packs::dead_before(conn, soon, PageSize::MAX).await?);
         left.extend(rows.iter().map(|row| format!("row of pack {}: {:?}", row.id, row.state)));
         for path in files(&self.data.join("blobs/packs"))? {
             let id = path.file_stem().and_then(|stem| i64::from_str_radix(stem.to_str()?, 16).ok());
@@ -70,7 +76,10 @@ impl Leftovers {
                 Some(id) => packs::find(conn, PackId::new(id)).await?,
                 None => None,
             };
-            if row.is_none_or(|row| row.state != PackState::Live || row.is_inline) {
+            let is_promised = |row: packs::Pack| {
+                row.state == PackState::Live || row.delete_after.is_some_and(|until| until > soon)
+            };
+            if !row.is_some_and(|row| !row.is_inline && is_promised(row)) {
                 left.push(format!("bytes that no row promises: {}", path.display()));
             }
         }
