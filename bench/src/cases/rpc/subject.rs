@@ -18,6 +18,9 @@ const MAX_COMPARED: usize = 64;
 /// Commits whose differences are asked for.
 const MAX_DIFFS: usize = 200;
 
+/// Files of such a difference, at most: the service tells no more in one answer.
+const MAX_FILES: usize = 1_000;
+
 /// Merges that are made again.
 const MAX_MERGES: usize = 250;
 
@@ -62,7 +65,7 @@ impl Subject {
         let merges = git(&["rev-list", "--min-parents=2", "--max-parents=2", "--parents", "HEAD"])?;
         let merges = merges.iter().take(MAX_MERGES).map(|line| pair(line, 1)).collect::<Result<Vec<_>>>()?;
         let diffs = git(&["rev-list", "--min-parents=1", "--max-parents=1", "--parents", "HEAD"])?;
-        let diffs = diffs.iter().take(MAX_DIFFS).map(|line| pair(line, 0)).collect::<Result<Vec<_>>>()?;
+        let diffs = single(path, &diffs)?;
         let file = long_file(path)?;
         Ok(Self {
             shown: given.shown.clone(),
@@ -145,6 +148,23 @@ fn compared(path: &Path) -> Result<Vec<(String, Oid)>> {
         .collect();
     let step = commits.len().div_ceil(MAX_COMPARED).max(1);
     Ok(commits.into_iter().step_by(step).collect())
+}
+
+/// Picks the newest commits with one parent whose differences the service tells whole.
+fn single(path: &Path, history: &[String]) -> Result<Vec<(Oid, Oid)>> {
+    let mut picked = Vec::with_capacity(MAX_DIFFS);
+    for line in history {
+        if picked.len() == MAX_DIFFS {
+            break;
+        }
+        let (commit, parent) = pair(line, 0)?;
+        let changed =
+            lines(path, &["diff-tree", "-r", "--name-only", &parent.to_string(), &commit.to_string()])?;
+        if changed.len() <= MAX_FILES {
+            picked.push((commit, parent));
+        }
+    }
+    Ok(picked)
 }
 
 /// Picks the newest commit with few changes.

@@ -90,8 +90,8 @@ struct Walk<'a> {
     counts: Vec<AheadBehind>,
     sets: Sets,
     marks: NodeMap<Mark>,
-    /// By level: when a commit is taken, all its descendants have been.
-    queue: BinaryHeap<(u32, Node)>,
+    /// By rank: when a commit is taken, all its descendants have been.
+    queue: BinaryHeap<(u64, Node)>,
     /// Commits in the queue that some pair still tells apart.
     n_open: usize,
     /// Sets that are too many.
@@ -113,7 +113,7 @@ impl<'a> Walk<'a> {
             n_open: 0,
             max_sets,
         };
-        history.find_levels(&asked.nodes)?;
+        history.find_ranks(&asked.nodes)?;
         for (number, node) in asked.nodes.iter().enumerate() {
             let set = walk.sets.of_one(number, asked);
             walk.reach(history, *node, set);
@@ -155,7 +155,7 @@ impl<'a> Walk<'a> {
                 self.sets.union(before, set, self.asked)
             }
             Mark::Unmet => {
-                self.queue.push((history.level(node), node));
+                self.queue.push((history.rank(node), node));
                 set
             }
         };

@@ -4,13 +4,15 @@
 //! Source: gitformat-commit-graph(5).
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use gix::ObjectId;
 use gix::commitgraph::{File, Graph, Position};
 
 use super::changed_paths::{ChangedPaths, Filter};
+use super::corrected_dates::{CorrectedDates, TOO_FAR};
+use super::graph_file::GraphFile;
 
 /// Longest chain file that is read, in bytes; git merges layers long before.
 const MAX_CHAIN: u64 = 64 << 10;
@@ -20,13 +22,18 @@ pub(crate) struct CommitGraph {
     stamp: Stamp,
     graph: Graph,
     layers: Vec<Layer>,
+    is_dated: OnceLock<bool>,
 }
 
 /// One file of a chain, from the oldest on.
 struct Layer {
+    /// Position of its first commit.
+    first: u32,
     /// Position after its last commit.
     end: u32,
+    file: Option<GraphFile>,
     changed_paths: Option<ChangedPaths>,
+    dates: Option<CorrectedDates>,
 }
 
 /// By which a change of the files is noticed: git replaces them by renaming.
@@ -72,11 +79,15 @@ impl CommitGraph {
             if file.object_hash() != hash {
                 return Err("it is of another hash function".into());
             }
-            end = end.checked_add(file.num_commits()).ok_or("it has too many commits")?;
-            layers.push(Layer { end, changed_paths: ChangedPaths::open(path, file.num_commits()) });
+            let (first, n_commits) = (end, file.num_commits());
+            end = first.checked_add(n_commits).ok_or("it has too many commits")?;
+            let own = GraphFile::open(path);
+            let changed_paths = own.as_ref().and_then(|own| ChangedPaths::open(own, n_commits));
+            let dates = own.as_ref().and_then(|own| CorrectedDates::read(own, n_commits));
+            layers.push(Layer { first, end, file: own, changed_paths, dates });
             files.push(file);
         }
-        Ok(Self { stamp, graph: Graph::new(files)?, layers })
+        Ok(Self { stamp, graph: Graph::new(files)?, layers, is_dated: OnceLock::new() })
     }
 
     /// Returns the library's own graph.
@@ -99,16 +110,42 @@ impl CommitGraph {
         self.graph.commit_at(Position(position))
     }
 
+    /// Says whether ranks are corrected dates; else they are levels. Looks at all dates, once.
+    pub(crate) fn is_dated(&self) -> bool {
+        *self.is_dated.get_or_init(|| {
+            // Dates of some layers would not compare with levels of others.
+            if self.layers.iter().any(|layer| layer.dates.is_none()) {
+                return false;
+            }
+            let date = |position| self.at(position).committer_timestamp();
+            let range = |(first, last): (u64, u64), date: u64| (first.min(date), last.max(date));
+            let (first, last) = (0..self.n_commits()).map(date).fold((u64::MAX, 0), range);
+            last.saturating_sub(first) < TOO_FAR
+        })
+    }
+
+    /// Returns the corrected date of a commit in seconds since 1970, or the length of its longest way to a root commit: in
+    /// either case more than of each of its parents.
+    pub(crate) fn rank(&self, position: u32) -> u64 {
+        let commit = self.at(position);
+        match self.layer(position).and_then(|layer| Some((layer.first, layer.dates.as_ref()?))) {
+            Some((first, dates)) if self.is_dated() => {
+                commit.committer_timestamp().saturating_add(dates.offset(position - first))
+            }
+            _ => u64::from(commit.generation()),
+        }
+    }
+
     /// Reads which paths a commit may have changed against its first parent; `None` if nothing is known.
     pub(crate) fn changed_paths(&self, position: u32) -> Option<Filter<'_>> {
-        let mut first = 0;
-        for layer in &self.layers {
-            if position < layer.end {
-                return layer.changed_paths.as_ref()?.filter(position - first);
-            }
-            first = layer.end;
-        }
-        None
+        let layer = self.layer(position)?;
+        layer.changed_paths.as_ref()?.filter(layer.file.as_ref()?, position - layer.first)
+    }
+
+    /// Finds the file of a commit.
+    fn layer(&self, position: u32) -> Option<&Layer> {
+        // There are few, and mostly one.
+        self.layers.iter().find(|layer| position < layer.end)
     }
 }
 

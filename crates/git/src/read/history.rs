@@ -16,8 +16,11 @@ use super::commit_graph::CommitGraph;
 use super::raw_commit::RawCommit;
 use crate::objects::{ReadError, View, broken, object_id, our_oid};
 
-/// Level of commits whose ancestors have not all been looked at: above all known ones.
-pub(super) const UNKNOWN_LEVEL: u32 = u32::MAX;
+/// Rank of commits whose ancestors have not all been looked at: above all known ones.
+pub(super) const UNKNOWN_RANK: u64 = u64::MAX;
+
+/// Latest date that counts, in seconds since 1970: far in the future, with room above it for every descendant.
+const LATEST: u64 = 1 << 62;
 
 /// A commit of one [`History`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,7 +41,7 @@ struct Loose {
     id: ObjectId,
     tree: ObjectId,
     time: i64,
-    level: u32,
+    rank: u64,
     parents: Vec<ObjectId>,
 }
 
@@ -104,30 +107,34 @@ impl<'v> History<'v> {
         }
     }
 
-    /// Returns the length of the longest way to a root commit, or [`UNKNOWN_LEVEL`].
-    pub(super) fn level(&self, node: Node) -> u32 {
+    /// Returns a number above those of all parents, or [`UNKNOWN_RANK`]: a date, if there is no reason against it, so that
+    /// commits of one time stand together.
+    pub(super) fn rank(&self, node: Node) -> u64 {
         match self.loose_at(node) {
-            Some(at) => self.loose[at].level,
-            None => self.graphed(node).generation(),
+            Some(at) => self.loose[at].rank,
+            None => self.known_graph().rank(node.0),
         }
     }
 
-    /// Computes the levels of commits and all their ancestors. Cheap for what the commit-graph knows.
-    pub(super) fn find_levels(&mut self, nodes: &[Node]) -> Result<(), ReadError> {
+    /// Computes the ranks of commits and all their ancestors. Cheap for what the commit-graph knows.
+    pub(super) fn find_ranks(&mut self, nodes: &[Node]) -> Result<(), ReadError> {
+        let is_dated = self.graph.as_ref().is_none_or(|graph| graph.is_dated());
         let mut stack = nodes.to_vec();
         let mut parents = Vec::new();
         while let Some(node) = stack.last().copied() {
-            let Some(at) = self.loose_at(node).filter(|at| self.loose[*at].level == UNKNOWN_LEVEL) else {
+            let Some(at) = self.loose_at(node).filter(|at| self.loose[*at].rank == UNKNOWN_RANK) else {
                 stack.pop();
                 continue;
             };
             parents.clear();
             self.parents(node, &mut parents)?;
             let n_waiting = stack.len();
-            stack.extend(parents.iter().filter(|parent| self.level(**parent) == UNKNOWN_LEVEL));
+            stack.extend(parents.iter().filter(|parent| self.rank(**parent) == UNKNOWN_RANK));
             if stack.len() == n_waiting {
-                let above = parents.iter().map(|parent| self.level(*parent)).max().unwrap_or(0);
-                self.loose[at].level = above.saturating_add(1).min(UNKNOWN_LEVEL - 1);
+                let above = parents.iter().map(|parent| self.rank(*parent)).max().unwrap_or(0);
+                let date = u64::try_from(self.loose[at].time).unwrap_or(0).min(LATEST);
+                let least = above.saturating_add(1).min(UNKNOWN_RANK - 1);
+                self.loose[at].rank = if is_dated { least.max(date) } else { least };
                 stack.pop();
             }
         }
@@ -159,7 +166,7 @@ impl<'v> History<'v> {
         }
     }
 
-    /// Says whether there is a commit-graph, so that levels are cheap to find.
+    /// Says whether there is a commit-graph, so that ranks are cheap to find.
     pub(super) fn has_graph(&self) -> bool {
         self.graph.is_some()
     }
@@ -174,7 +181,11 @@ impl<'v> History<'v> {
     }
 
     fn graphed(&self, node: Node) -> gix::commitgraph::file::Commit<'_> {
-        self.graph.as_ref().expect("nodes below n_graphed come from the graph").at(node.0)
+        self.known_graph().at(node.0)
+    }
+
+    fn known_graph(&self) -> &CommitGraph {
+        self.graph.as_ref().expect("nodes below n_graphed come from the graph")
     }
 }
 
@@ -189,7 +200,7 @@ fn load(view: &View, id: ObjectId, buffer: &mut Vec<u8>) -> Result<Loose, ReadEr
     let raw = RawCommit::new(object.data);
     let tree = raw.tree().ok_or_else(|| broken(&oid, "it names no tree"))?;
     our_oid(tree, &oid)?;
-    Ok(Loose { id, tree, time: raw.committed_at(), level: UNKNOWN_LEVEL, parents: raw.parents().collect() })
+    Ok(Loose { id, tree, time: raw.committed_at(), rank: UNKNOWN_RANK, parents: raw.parents().collect() })
 }
 
 /// A value for each node that a walk has touched; the default for all others.

@@ -114,8 +114,8 @@ struct Walk {
     directory: Vec<Vec<u8>>,
     directory_keys: Vec<PathKey>,
     entries: Vec<Entry>,
-    /// Commits that carry entries, by level and time: those that many ways lead to come late.
-    queue: BinaryHeap<(u32, i64, Node)>,
+    /// Commits that carry entries, by rank and time: those that many ways lead to come late.
+    queue: BinaryHeap<(u64, i64, Node)>,
     /// Entries by commit, in the order of the directory.
     carried: HashMap<Node, Vec<usize>>,
     /// The directory of commits that were looked at.
@@ -155,7 +155,7 @@ impl Walk {
         let carried = self.carried.entry(node).or_default();
         if carried.is_empty() {
             *carried = entries;
-            self.queue.push((history.level(node), history.time(node), node));
+            self.queue.push((history.rank(node), history.time(node), node));
         } else {
             carried.extend(entries);
             carried.sort_unstable();

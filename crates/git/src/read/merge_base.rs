@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use hakata_names::Oid;
 
-use super::history::{History, Node, NodeMap, UNKNOWN_LEVEL};
+use super::history::{History, Node, NodeMap, UNKNOWN_RANK};
 use crate::objects::{ReadError, View};
 
 const LEFT: u8 = 1;
@@ -55,11 +55,11 @@ fn merge_bases(history: &mut History<'_>, one: Node, others: &[Node]) -> Result<
 
 fn paint(history: &mut History<'_>, one: Node, others: &[Node]) -> Result<Vec<Node>, ReadError> {
     let mut flags = NodeMap::<u8>::new(history);
-    // With levels, which are cheap where there is a commit-graph, no commit is taken before its descendants.
+    // With ranks, which are cheap where there is a commit-graph, no commit is taken before its descendants.
     let is_ordered = history.has_graph();
     if is_ordered {
-        history.find_levels(&[one])?;
-        history.find_levels(others)?;
+        history.find_ranks(&[one])?;
+        history.find_ranks(others)?;
     }
     let waiting = NodeMap::new(history);
     let mut queue = Queue { heap: BinaryHeap::new(), n_pushed: 0, waiting, n_fresh: [0; 4], is_ordered };
@@ -90,9 +90,9 @@ fn paint(history: &mut History<'_>, one: Node, others: &[Node]) -> Result<Vec<No
     Ok(found)
 }
 
-/// Commits by level, then time. Knows how many of them are not stale.
+/// Commits by rank, then time. Knows how many of them are not stale.
 struct Queue {
-    heap: BinaryHeap<(u32, i64, Reverse<u32>, Node)>,
+    heap: BinaryHeap<(u64, i64, Reverse<u32>, Node)>,
     n_pushed: u32,
     /// Places in the queue of each node.
     waiting: NodeMap<u32>,
@@ -108,7 +108,7 @@ fn sides(flags: u8) -> Option<usize> {
 
 impl Queue {
     fn push(&mut self, history: &History<'_>, node: Node, flags: &NodeMap<u8>) {
-        self.heap.push((history.level(node), history.time(node), Reverse(self.n_pushed), node));
+        self.heap.push((history.rank(node), history.time(node), Reverse(self.n_pushed), node));
         self.n_pushed = self.n_pushed.wrapping_add(1);
         *self.waiting.at(node) += 1;
         self.count(flags.get(node), |n| *n += 1);
@@ -160,15 +160,15 @@ fn remove_ancestors(history: &mut History<'_>, nodes: Vec<Node>) -> Result<Vec<N
 fn reaches(history: &mut History<'_>, from: &[Node], target: Node) -> Result<bool, ReadError> {
     let mut seen = NodeMap::<bool>::new(history);
     let mut parents = Vec::new();
-    // Ancestors have lower levels; of commits without one nothing is known.
-    let level = history.level(target);
-    let floor = if level == UNKNOWN_LEVEL { level - 1 } else { level };
+    // Ancestors have lower ranks; of commits without one nothing is known.
+    let rank = history.rank(target);
+    let floor = if rank == UNKNOWN_RANK { rank - 1 } else { rank };
     let mut stack = from.to_vec();
     while let Some(node) = stack.pop() {
         if node == target {
             return Ok(true);
         }
-        if std::mem::replace(seen.at(node), true) || history.level(node) <= floor {
+        if std::mem::replace(seen.at(node), true) || history.rank(node) <= floor {
             continue;
         }
         parents.clear();

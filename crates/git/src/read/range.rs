@@ -4,7 +4,7 @@ use std::collections::BinaryHeap;
 
 use hakata_names::Oid;
 
-use super::history::{History, Node, NodeMap, UNKNOWN_LEVEL};
+use super::history::{History, Node, NodeMap, UNKNOWN_RANK};
 use crate::objects::{ReadError, View};
 
 const LEFT: u8 = 1;
@@ -28,8 +28,8 @@ impl View {
         for tip in tips {
             let mut stack = vec![tip];
             while let Some(node) = stack.last().copied() {
-                let level = history.level(node);
-                let is_below = level != UNKNOWN_LEVEL && level <= history.level(target);
+                let rank = history.rank(node);
+                let is_below = rank != UNKNOWN_RANK && rank <= history.rank(target);
                 if known.get(node).is_some() || is_below {
                     known.at(node).get_or_insert(false);
                     stack.pop();
@@ -59,8 +59,8 @@ pub(super) fn only_left(
     left: &[Node],
     right: &[Node],
 ) -> Result<NodeMap<bool>, ReadError> {
-    history.find_levels(left)?;
-    history.find_levels(right)?;
+    history.find_ranks(left)?;
+    history.find_ranks(right)?;
     let mut colours = Colours::new(history);
     for (nodes, side) in [(left, LEFT), (right, RIGHT)] {
         nodes.iter().for_each(|node| colours.colour(history, *node, side));
@@ -79,8 +79,8 @@ pub(super) fn only_left(
 /// By which sides commits are reached.
 struct Colours {
     flags: NodeMap<u8>,
-    /// By level: when a commit is taken, all its descendants have been.
-    queue: BinaryHeap<(u32, Node)>,
+    /// By rank: when a commit is taken, all its descendants have been.
+    queue: BinaryHeap<(u64, Node)>,
     /// Commits in the queue that only one side reaches so far.
     n_single: usize,
 }
@@ -106,7 +106,7 @@ impl Colours {
         let before = *flags;
         *flags |= side | QUEUED;
         if before & QUEUED == 0 {
-            self.queue.push((history.level(node), node));
+            self.queue.push((history.rank(node), node));
             self.n_single += usize::from(side != BOTH);
         } else if before & BOTH != BOTH && (before | side) & BOTH == BOTH {
             self.n_single -= 1;

@@ -3,7 +3,7 @@ use std::ops::ControlFlow;
 use hakata_names::{ObjectFormat, Oid, TreePath};
 
 use super::zoo::{Made, PATHS, Zoo};
-use crate::read::{AheadBehind, LogQuery, Merges, Parents};
+use crate::read::{AheadBehind, Allowance, LogQuery, Merges, Parents};
 
 /// How much of a history the commit-graph knows.
 const GRAPHS: [Option<usize>; 3] = [None, Some(3), Some(1)];
@@ -193,6 +193,63 @@ async fn clocks_that_go_backwards_change_no_set() {
             let expected =
                 AheadBehind { ahead: n.saturating_sub(m) as u64, behind: m.saturating_sub(n) as u64 };
             assert_eq!(apart, expected, "every commit is in the chain, graph {graph:?}");
+        }
+    }
+}
+
+/// Its ways to a root are short, though it is young: a walk that went by their length would come to it last of all.
+#[tokio::test]
+async fn a_young_history_from_elsewhere_costs_its_own_commits() {
+    let made = |n: usize, parents: Vec<usize>, time: u64| Made {
+        parents,
+        time,
+        message: n.to_string().into_bytes(),
+        ..Made::default()
+    };
+    let mut commits: Vec<Made> =
+        (0..300).map(|n| made(n, n.checked_sub(1).into_iter().collect(), 1_000 + n as u64)).collect();
+    commits.push(made(300, vec![], 1_290));
+    commits.push(made(301, vec![300], 1_291));
+    commits.push(made(302, vec![299, 301], 1_300));
+    let zoo = Zoo::make(ObjectFormat::Sha1, &commits).await;
+    zoo.write_commit_graph(1);
+    let (tip, before) = (zoo.commits[302], zoo.commits[298]);
+    let allowance = Allowance { entries: Some(60), ..Allowance::default() };
+    let count = move |view: &crate::objects::View| {
+        Ok((view.ahead_behind(&[(tip, before)])?[0], view.merge_bases(&tip, &[before])?))
+    };
+    let (apart, bases) = zoo.objects().await.read_within(&allowance, count).await.unwrap();
+    assert_eq!(apart, AheadBehind { ahead: 4, behind: 0 });
+    assert_eq!(bases, [before]);
+}
+
+/// Git 2.47 corrects dates that are more than 68 years wrong by too little.
+#[tokio::test]
+async fn clocks_that_were_decades_wrong_change_no_set() {
+    let times = [100, 6_000_000_000, 5, 7, 6_100_000_000, 9, 10, 11];
+    let parents = [vec![], vec![0], vec![1], vec![0], vec![3], vec![2, 4], vec![3], vec![5, 6]];
+    let made = |(n, (parents, time)): (usize, (Vec<usize>, u64))| Made {
+        parents,
+        time,
+        message: n.to_string().into_bytes(),
+        ..Made::default()
+    };
+    let commits = parents.clone().into_iter().zip(times).enumerate().map(made);
+    let zoo = Zoo::make(ObjectFormat::Sha1, &commits.collect::<Vec<_>>()).await;
+    zoo.write_commit_graph(1);
+    // Not what git counts, which believes the dates.
+    let mut reached: Vec<u8> = Vec::new();
+    for (n, parents) in parents.iter().enumerate() {
+        reached.push(parents.iter().fold(1 << n, |all, parent| all | reached[*parent]));
+    }
+    for (left, of_left) in zoo.commits.clone().into_iter().zip(&reached) {
+        for (right, of_right) in zoo.commits.clone().into_iter().zip(&reached) {
+            let expected = AheadBehind {
+                ahead: (of_left & !of_right).count_ones().into(),
+                behind: (of_right & !of_left).count_ones().into(),
+            };
+            let found = zoo.read(move |view| view.ahead_behind(&[(left, right)])).await.unwrap();
+            assert_eq!(found, [expected], "{left} {right}");
         }
     }
 }
