@@ -4,13 +4,13 @@
 //! installed here.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hakata_id::client::{Client, Endpoint, Settings};
-use hakata_testkit::{IdServer, Output, Sandbox, ServerOptions, run, wait_until};
+use hakata_testkit::{IdServer, Output, Sandbox, ServerOptions, is_absent, python, run, wait_until};
 
 fn sandbox() -> Sandbox {
     Sandbox::new(env!("CARGO_BIN_EXE_hakata")).expect("a sandbox")
@@ -21,27 +21,6 @@ fn server(sandbox: &Sandbox) -> IdServer {
     let settings = vec![("id.worker_id".to_owned(), "7".to_owned())];
     let options = ServerOptions { settings, ..ServerOptions::default() };
     IdServer::start_as(sandbox, "ids", &options).expect("a server")
-}
-
-/// Whether `./test` could not install a client: then its test says so and passes.
-#[expect(clippy::print_stderr, reason = "a test that tests nothing says so")]
-fn is_absent(client: &str) -> bool {
-    let absent = std::env::var("HAKATA_TEST_CLIENTS_ABSENT").unwrap_or_default();
-    let is_absent = absent.split(',').any(|name| name == client);
-    if is_absent {
-        eprintln!("NOTHING TESTED: {client} could not be installed here");
-    }
-    is_absent
-}
-
-/// The Python that has the clients: named by `./test`, or where `./test` puts it.
-fn python() -> PathBuf {
-    if let Some(python) = std::env::var_os("HAKATA_TEST_PYTHON") {
-        return python.into();
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    cache.or(home).expect("a home").join("hakata/python/bin/python")
 }
 
 /// Runs one of the scripts beside this file.
@@ -115,14 +94,14 @@ fn memcstat_memcping_and_memccat_work_in_both_protocols() {
 #[test]
 fn pymemcache_gets_ids_and_stays_in_step() {
     if !is_absent("python") {
-        script(&python(), "pymemcache_client.py");
+        script(&python().expect("a home"), "pymemcache_client.py");
     }
 }
 
 #[test]
 fn python_binary_memcached_gets_ids_and_stays_in_step() {
     if !is_absent("python") {
-        script(&python(), "python_binary_memcached.py");
+        script(&python().expect("a home"), "python_binary_memcached.py");
     }
 }
 

@@ -8,12 +8,14 @@
 //! Waiting is always for a condition, with a deadline; ports are chosen by the system; a failed run keeps its
 //! directory and names it.
 
+mod clients;
 mod database;
 mod fake_clock;
 mod faults;
 mod id_server;
 mod mail_server;
 mod people;
+mod port;
 mod process;
 mod program;
 mod rabbit_server;
@@ -28,12 +30,14 @@ mod webhook_receiver;
 pub mod proof;
 pub mod scenario;
 
+pub use clients::{is_absent, python};
 pub use database::{Database, Engine};
 pub use fake_clock::FakeClock;
 pub use faults::{crash_points, merge_points};
 pub use id_server::{IdNode, IdServer};
 pub use mail_server::MailServer;
 pub use people::Person;
+pub use port::{free_port, is_taken};
 pub use process::Process;
 pub use program::{Output, run, run_with_input, wait_until};
 pub use rabbit_server::RabbitServer;

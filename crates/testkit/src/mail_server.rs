@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::{Process, wait_until};
+use crate::{Process, python, wait_until};
 
 const SCRIPT: &str = include_str!("mail_server.py");
 
@@ -68,16 +68,6 @@ impl MailServer {
         directory.clone_into(&mut self.directory);
         Ok(())
     }
-}
-
-/// The Python that has the clients and servers of tests: named by `./test`, or where `./test` puts it.
-fn python() -> Result<PathBuf> {
-    if let Some(python) = std::env::var_os("HAKATA_TEST_PYTHON") {
-        return Ok(python.into());
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    Ok(cache.or(home).context("neither XDG_CACHE_HOME nor HOME is set")?.join("hakata/python/bin/python"))
 }
 
 fn spawn(directory: &Path, options: &Value) -> Result<(Process, u16)> {

@@ -1,33 +1,36 @@
 //! A RabbitMQ of a test's own, to be killed again and again.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+mod program;
+
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::{Process, wait_until};
+use crate::{Process, free_port, is_taken, wait_until};
+use program::Ports;
 
 /// How long a start may take, on a machine that does other things too.
 const START_LIMIT: Duration = Duration::from_secs(180);
 
-/// How long an answer may take.
-const CALL_LIMIT: Duration = Duration::from_secs(5);
-
-/// Debian's server; the program of the same name in the path leaves root's rights and our environment behind.
-const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
-
-/// How a client of AMQP 0-9-1 says hello.
-const HELLO: &[u8] = b"AMQP\0\0\x09\x01";
-
 /// A broker with a node name, ports and a directory of its own, killed on drop.
 pub struct RabbitServer {
     process: Process,
+    place: Place,
+}
+
+/// Where a broker is.
+struct Place {
     directory: PathBuf,
+    ports: Ports,
+    tls: Option<Tls>,
+}
+
+/// How a broker speaks TLS.
+struct Tls {
     port: u16,
-    distribution: u16,
+    certificate: PathBuf,
+    key: PathBuf,
 }
 
 impl RabbitServer {
@@ -36,19 +39,36 @@ impl RabbitServer {
     /// # Errors
     /// If it is not installed or does not answer in time.
     pub fn start(directory: &Path) -> Result<Self> {
+        Self::start_at(directory, None)
+    }
+
+    /// Starts RabbitMQ as [`RabbitServer::start`], on one more port with TLS and this certificate and key in PEM.
+    ///
+    /// # Errors
+    /// As [`RabbitServer::start`].
+    pub fn start_with_tls(directory: &Path, certificate: &Path, key: &Path) -> Result<Self> {
+        let (certificate, key) = (certificate.to_owned(), key.to_owned());
+        Self::start_at(directory, Some(Tls { port: free_port()?, certificate, key }))
+    }
+
+    fn start_at(directory: &Path, tls: Option<Tls>) -> Result<Self> {
         std::fs::create_dir_all(directory).context("making a directory for RabbitMQ")?;
-        std::fs::write(directory.join("rabbitmq.conf"), "log.console = false\n")?;
-        std::fs::write(directory.join("plugins"), "[].\n")?;
-        let (port, distribution) = (free_port()?, free_port()?);
-        let process = spawn(directory, port, distribution)?;
-        let mut server = Self { process, directory: directory.to_owned(), port, distribution };
+        let ports = Ports { clients: free_port()?, nodes: free_port()? };
+        let place = Place { directory: directory.to_owned(), ports, tls };
+        let mut server = Self { process: place.spawn()?, place };
         server.wait()?;
         Ok(server)
     }
 
     /// Its URL.
     pub fn url(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.place.ports.clients)
+    }
+
+    /// Its URL with TLS, if it was started so, for a certificate of `localhost`.
+    pub fn tls_url(&self) -> Option<String> {
+        let tls = self.place.tls.as_ref()?;
+        Some(format!("amqps://guest:guest@localhost:{}/%2f", tls.port))
     }
 
     /// Kills the process on the spot.
@@ -64,7 +84,7 @@ impl RabbitServer {
     /// # Errors
     /// As [`RabbitServer::start`].
     pub fn start_again(&mut self) -> Result<()> {
-        self.process = spawn(&self.directory, self.port, self.distribution)?;
+        self.process = self.place.spawn()?;
         self.wait()
     }
 
@@ -73,49 +93,37 @@ impl RabbitServer {
         let mut spawned = Ok(());
         let answers = wait_until("an answer of RabbitMQ", START_LIMIT, || {
             if self.process.has_ended() {
-                spawned = spawn(&self.directory, self.port, self.distribution)
-                    .map(|process| self.process = process);
+                spawned = self.place.spawn().map(|process| self.process = process);
             }
-            spawned.is_err() || answers(self.port)
+            spawned.is_err() || self.place.answers()
         });
         spawned.and(answers)
     }
 }
 
-fn spawn(directory: &Path, port: u16, distribution: u16) -> Result<Process> {
-    let mut command = Command::new(SERVER);
-    command
-        .env("HOME", directory)
+impl Place {
+    fn spawn(&self) -> Result<Process> {
+        let configuration = self.tls.as_ref().map(Tls::configuration).unwrap_or_default();
+        let node = format!("hakata-prove-{}", self.ports.clients);
+        let mut command = program::command(&self.directory, &node, self.ports, &configuration)?;
         // The script becomes the server then, instead of its parent: who kills the process kills the server.
-        .env("RUNNING_UNDER_SYSTEMD", "1")
-        .env("RABBITMQ_NODENAME", format!("hakata-prove-{port}@localhost"))
-        .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
-        .env("RABBITMQ_NODE_PORT", port.to_string())
-        .env("RABBITMQ_DIST_PORT", distribution.to_string())
-        .env("RABBITMQ_MNESIA_BASE", directory.join("data"))
-        .env("RABBITMQ_LOG_BASE", directory.join("log"))
-        .env("RABBITMQ_CONF_ENV_FILE", directory.join("none"))
-        .env("RABBITMQ_CONFIG_FILE", directory.join("rabbitmq.conf"))
-        .env("RABBITMQ_ENABLED_PLUGINS_FILE", directory.join("plugins"))
-        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}")
-        .env("ERL_EPMD_ADDRESS", "127.0.0.1");
-    Process::spawn(&mut command, &directory.join("output")).context("starting RabbitMQ")
+        command.env("RUNNING_UNDER_SYSTEMD", "1");
+        Process::spawn(&mut command, &self.directory.join("output")).context("starting RabbitMQ")
+    }
+
+    fn answers(&self) -> bool {
+        program::answers(self.ports.clients) && self.tls.as_ref().is_none_or(|tls| is_taken(tls.port))
+    }
 }
 
-/// Whether somebody on a port speaks AMQP.
-fn answers(port: u16) -> bool {
-    let asked = || -> std::io::Result<u8> {
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), CALL_LIMIT)?;
-        stream.set_read_timeout(Some(CALL_LIMIT))?;
-        stream.write_all(HELLO)?;
-        let mut kind = [0];
-        stream.read_exact(&mut kind)?;
-        Ok(kind[0])
-    };
-    // A frame of a method; another version of the protocol says hello itself.
-    asked().is_ok_and(|kind| kind == 1)
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0").context("finding a port for RabbitMQ")?.local_addr()?.port())
+impl Tls {
+    fn configuration(&self) -> String {
+        let Self { port, certificate, key } = self;
+        format!(
+            "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n\
+             ssl_options.verify = verify_none\n",
+            certificate.display(),
+            key.display()
+        )
+    }
 }

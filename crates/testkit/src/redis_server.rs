@@ -1,7 +1,7 @@
 //! A Redis of a test's own, to be frozen, killed and emptied.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
-use crate::{Process, wait_until};
+use crate::{Process, free_port, wait_until};
 
 /// How long a start may take.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -31,7 +31,7 @@ impl RedisServer {
     /// If it does not answer in time.
     pub fn start(directory: &Path) -> Result<Self> {
         std::fs::create_dir_all(directory).context("making a directory for Redis")?;
-        let port = TcpListener::bind("127.0.0.1:0").context("finding a port for Redis")?.local_addr()?.port();
+        let port = free_port()?;
         let process = spawn(directory, port)?;
         let mut server = Self { process, directory: directory.to_owned(), port };
         server.wait()?;

@@ -4,30 +4,9 @@
 //! installed here.
 
 use crate::place::{Place, TOKEN};
-use hakata_testkit::run;
-use std::path::{Path, PathBuf};
+use hakata_testkit::{is_absent, python, run};
+use std::path::Path;
 use std::process::Command;
-
-/// Whether `./test` could not install Python's clients: then a test says so and passes.
-#[expect(clippy::print_stderr, reason = "a test that tests nothing says so")]
-fn is_absent() -> bool {
-    let absent = std::env::var("HAKATA_TEST_CLIENTS_ABSENT").unwrap_or_default();
-    let is_absent = absent.split(',').any(|name| name == "python");
-    if is_absent {
-        eprintln!("NOTHING TESTED: python could not be installed here");
-    }
-    is_absent
-}
-
-/// The Python that has the clients: named by `./test`, or where `./test` puts it.
-fn python() -> PathBuf {
-    if let Some(python) = std::env::var_os("HAKATA_TEST_PYTHON") {
-        return python.into();
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    cache.or(home).unwrap().join("hakata/python/bin/python")
-}
 
 /// Runs one of the scripts beside this file.
 fn script(name: &str, protocol: &str) {
@@ -35,7 +14,7 @@ fn script(name: &str, protocol: &str) {
     let tip = place.fill();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rpc").join(name);
     let at = if protocol == "grpc" { &place.grpc } else { &place.msgpack };
-    let mut command = Command::new(python());
+    let mut command = Command::new(python().unwrap());
     let output = run(command.arg(path).args([at, TOKEN, "alice/tools", &tip]))
         .expect("run ./test, which installs this client");
     let output = output.expect_success(name).unwrap();
@@ -45,14 +24,14 @@ fn script(name: &str, protocol: &str) {
 
 #[test]
 fn grpcio_learns_the_contract_by_reflection_and_asks() {
-    if !is_absent() {
+    if !is_absent("python") {
         script("grpc_client.py", "grpc");
     }
 }
 
 #[test]
 fn a_few_lines_of_python_speak_messagepack_rpc() {
-    if !is_absent() {
+    if !is_absent("python") {
         script("msgpack_client.py", "msgpack");
     }
 }
