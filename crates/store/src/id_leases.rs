@@ -9,34 +9,11 @@
 //! A row says that its worker id was held once; there is no row for one that never was, and its fence is 0. Rows stay,
 //! since a fence must outlive its holder.
 
+use crate::clock::{clocked, now};
 use crate::conn::Conn;
 use crate::sql::{Sql, sql};
 use crate::value::values;
 use crate::{StoreError, Tx};
-
-/// The database's clock in milliseconds, as each engine says it. The MySQL driver sets its sessions to UTC.
-macro_rules! now {
-    (sqlite) => {
-        "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
-    };
-    (postgres) => {
-        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
-    };
-    (mysql) => {
-        "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
-    };
-}
-
-/// Makes a question around the database's clock: `clocked!("SELECT ", " FROM t")`.
-macro_rules! clocked {
-    ($before:expr, $after:expr) => {
-        sql!(
-            sqlite: concat!($before, now!(sqlite), $after),
-            postgres: concat!($before, now!(postgres), $after),
-            mysql: concat!($before, now!(mysql), $after)
-        )
-    };
-}
 
 /// Who asks for a worker id, and what for.
 #[derive(Clone, Copy, Debug)]

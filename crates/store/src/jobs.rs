@@ -99,7 +99,7 @@ pub struct Job {
     pub attempts: i64,
     /// Who has it.
     pub claimed_by: Option<String>,
-    /// Until when, in ms.
+    /// Until when, in ms by the database's clock.
     pub claimed_until: Option<i64>,
     /// When it was enqueued, in ms.
     pub created_at: i64,

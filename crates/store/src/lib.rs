@@ -20,6 +20,7 @@
 //!
 //! The schema is in `schema.sql`, for reading.
 
+mod clock;
 mod conn;
 mod db;
 mod dialect;

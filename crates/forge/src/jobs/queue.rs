@@ -123,7 +123,7 @@ impl Queue {
             per_target: number(rules.per_target),
             per_repository: number(rules.per_repository),
         };
-        let claim = Claim { by: &self.by, until: now.saturating_add(millis(self.lease)) };
+        let claim = Claim { by: &self.by, lease_ms: millis(self.lease) };
         (claim, Wanted { kind: kind.as_str(), limits, most: number(most), now })
     }
 
@@ -167,10 +167,9 @@ impl Queue {
     /// # Errors
     /// When the database does not answer.
     pub async fn renew(&self, known: &[(JobId, i64)]) -> Result<HashSet<(JobId, i64)>, Error> {
-        let until = self.now().saturating_add(millis(self.lease));
         let mut conn = self.forge.db().write().await?;
         let ids: Vec<JobId> = known.iter().map(|(id, _)| *id).collect();
-        jobs::renew(&mut conn, &self.by, &ids, until).await?;
+        jobs::renew(&mut conn, &self.by, &ids, millis(self.lease)).await?;
         let held = jobs::held_by(&mut conn, &self.by).await?;
         Ok(held.into_iter().map(|job| (job.id, job.attempts)).collect())
     }

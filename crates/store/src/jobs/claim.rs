@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use hakata_names::{JobId, RepositoryId};
 
 use super::{Job, columns, read, relay};
+use crate::clock::clocked_many;
 use crate::conn::Conn;
 use crate::dialect::Engine;
 use crate::sql::{ManySql, Sql, chunks, sql};
@@ -20,8 +21,8 @@ use crate::{StoreError, Tx};
 pub struct Claim<'a> {
     /// Node and worker; unique among the living.
     pub by: &'a str,
-    /// When the claim lapses unless renewed, in ms.
-    pub until: i64,
+    /// How long the claim lasts unless it is renewed, by the database's clock, in ms.
+    pub lease_ms: i64,
 }
 
 /// How many jobs of a kind may be claimed at one time, over all nodes.
@@ -251,14 +252,12 @@ fn chosen(candidates: Vec<Candidate>, mut taken: Taken, limits: Limits, room: i6
 
 async fn take(conn: &mut Conn, claim: Claim<'_>, ids: Vec<i64>) -> Result<Vec<Job>, StoreError> {
     // The dedupe goes: from now on the same work must be enqueued anew.
-    const TAKE: ManySql = ManySql {
-        head: "UPDATE job SET state = 'claimed', dedupe = NULL, attempts = attempts + 1, claimed_by = ?, \
-               claimed_until = ? WHERE state = 'waiting' AND id IN (",
-        row: "?",
-        between: ", ",
-        tail: ")",
-        again: None,
-    };
+    let take = clocked_many!(
+        conn.engine(),
+        "UPDATE job SET state = 'claimed', dedupe = NULL, attempts = attempts + 1, claimed_by = ?, claimed_until = ",
+        " + ? WHERE state = 'waiting' AND id IN (",
+        ")"
+    );
     const READ: ManySql = ManySql {
         head: concat!(columns!(), "WHERE state = 'claimed' AND claimed_by = ? AND id IN ("),
         row: "?",
@@ -269,9 +268,9 @@ async fn take(conn: &mut Conn, claim: Claim<'_>, ids: Vec<i64>) -> Result<Vec<Jo
     let mut jobs = Vec::with_capacity(ids.len());
     for ids in chunks(&ids) {
         let ids: Vec<Value<'_>> = ids.iter().copied().map(Value::from).collect();
-        let mut taking = vec![Value::from(claim.by), Value::from(claim.until)];
+        let mut taking = vec![Value::from(claim.by), Value::from(claim.lease_ms)];
         taking.extend(&ids);
-        if conn.execute_many(&TAKE, ids.len(), &taking).await? == 0 {
+        if conn.execute_many(&take, ids.len(), &taking).await? == 0 {
             continue;
         }
         let mut reading = vec![Value::from(claim.by)];

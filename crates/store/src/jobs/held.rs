@@ -4,8 +4,9 @@ use hakata_names::JobId;
 
 use super::{Job, columns, read};
 use crate::StoreError;
+use crate::clock::{clocked, clocked_many};
 use crate::conn::Conn;
-use crate::sql::{ManySql, Sql, chunks, sql};
+use crate::sql::{Sql, chunks, sql};
 use crate::value::{Value, values};
 
 /// One claim of one job: an old one never passes for a new one, not even of the same worker.
@@ -81,23 +82,23 @@ pub async fn give_back(conn: &mut Conn, by: &str) -> Result<u64, StoreError> {
     conn.execute(&GIVE_BACK, values![by]).await
 }
 
-/// Keeps claims of a worker alive: those that it names, so that one whose COMMIT got no answer lapses.
+/// Keeps claims of a worker alive for so long from now on, by the database's clock: those that it names, so that one
+/// whose COMMIT got no answer lapses.
 ///
 /// # Errors
 /// Any [`StoreError`].
-pub async fn renew(conn: &mut Conn, by: &str, ids: &[JobId], until: i64) -> Result<u64, StoreError> {
-    const RENEW: ManySql = ManySql {
-        head: "UPDATE job SET claimed_until = ? WHERE state = 'claimed' AND claimed_by = ? AND id IN (",
-        row: "?",
-        between: ", ",
-        tail: ")",
-        again: None,
-    };
+pub async fn renew(conn: &mut Conn, by: &str, ids: &[JobId], lease_ms: i64) -> Result<u64, StoreError> {
+    let renew = clocked_many!(
+        conn.engine(),
+        "UPDATE job SET claimed_until = ",
+        " + ? WHERE state = 'claimed' AND claimed_by = ? AND id IN (",
+        ")"
+    );
     let mut n_renewed = 0;
     for ids in chunks(ids) {
-        let mut values = vec![Value::from(until), Value::from(by)];
+        let mut values = vec![Value::from(lease_ms), Value::from(by)];
         values.extend(ids.iter().map(|id| Value::from(*id)));
-        n_renewed += conn.execute_many(&RENEW, ids.len(), &values).await?;
+        n_renewed += conn.execute_many(&renew, ids.len(), &values).await?;
     }
     Ok(n_renewed)
 }
@@ -120,8 +121,8 @@ pub struct Lapsed {
     pub buried: u64,
 }
 
-/// Puts back jobs of a kind whose claim has lapsed, since their worker died, and buries those that had so many
-/// attempts: they may be what it died of.
+/// Puts back jobs of a kind whose claim has lapsed by the database's clock, since their worker died, and buries those
+/// that had so many attempts: they may be what it died of.
 ///
 /// # Errors
 /// Any [`StoreError`].
@@ -132,17 +133,19 @@ pub async fn release_lapsed(
     hold_until: i64,
     now: i64,
 ) -> Result<Lapsed, StoreError> {
-    const BURY: Sql = sql!(
+    const BURY: Sql = clocked!(
         "UPDATE job SET state = 'buried', finished_at = ?, last_error = 'its worker went away', claimed_by = NULL, \
-         claimed_until = NULL WHERE state = 'claimed' AND claimed_until < ? AND kind = ? AND attempts >= ?"
+         claimed_until = NULL WHERE state = 'claimed' AND claimed_until < ",
+        " AND kind = ? AND attempts >= ?"
     );
-    const RELEASE: Sql = sql!(
+    const RELEASE: Sql = clocked!(
         "UPDATE job SET state = 'waiting', held_until = COALESCE(held_until, ?), last_error = 'its worker went away', \
          relay_at = run_at, claimed_by = NULL, claimed_until = NULL \
-         WHERE state = 'claimed' AND claimed_until < ? AND kind = ?"
+         WHERE state = 'claimed' AND claimed_until < ",
+        " AND kind = ?"
     );
-    let buried = conn.execute(&BURY, values![now, now, kind, attempts]).await?;
-    let released = conn.execute(&RELEASE, values![hold_until, now, kind]).await?;
+    let buried = conn.execute(&BURY, values![now, kind, attempts]).await?;
+    let released = conn.execute(&RELEASE, values![hold_until, kind]).await?;
     if released > 0 {
         conn.signal_job(kind);
     }

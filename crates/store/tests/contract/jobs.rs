@@ -10,6 +10,10 @@ use hakata_store::{Conn, Db, JobState, on_every_engine};
 
 const KIND: &str = "webhook";
 
+/// A lease that outlasts a test, in ms, and one that has lapsed already.
+const LONG: i64 = 3_600_000;
+const OVER: i64 = -1_000;
+
 const NO_LIMITS: Limits = Limits { all: i64::MAX, per_target: i64::MAX, per_repository: i64::MAX };
 
 fn new_job<'a>(id: i64) -> NewJob<'a> {
@@ -22,7 +26,7 @@ async fn enqueue(db: &Db, new: NewJob<'_>) {
 
 async fn claim_within(db: &Db, by: &str, limits: Limits, now: i64, most: i64) -> Vec<Job> {
     let wanted = Wanted { kind: KIND, limits, most, now };
-    let claim = Claim { by, until: 1000 };
+    let claim = Claim { by, lease_ms: LONG };
     db.transaction(|tx| Box::pin(jobs::claim(tx, claim, wanted))).await.unwrap()
 }
 
@@ -182,21 +186,24 @@ on_every_engine! {
         claim(&db, "one", 300, 1).await;
         let mut conn = db.write().await.unwrap();
         let one = [JobId::new(1)];
-        assert_eq!(jobs::renew(&mut conn, "one", &[JobId::new(2)], 9000).await.unwrap(), 0, "others lapse");
-        assert_eq!(jobs::renew(&mut conn, "one", &one, 2000).await.unwrap(), 1);
+        assert_eq!(jobs::renew(&mut conn, "one", &[JobId::new(2)], LONG).await.unwrap(), 0, "others lapse");
+        assert_eq!(jobs::renew(&mut conn, "one", &one, LONG).await.unwrap(), 1);
         assert_eq!(ids(&jobs::held_by(&mut conn, "one").await.unwrap()), [1]);
         let none = Lapsed { released: 0, buried: 0 };
-        assert_eq!(jobs::release_lapsed(&mut conn, KIND, 2, 0, 2000).await.unwrap(), none);
+        // Whatever the time of the one who asks.
+        assert_eq!(jobs::release_lapsed(&mut conn, KIND, 2, 0, i64::MAX).await.unwrap(), none);
+        assert_eq!(jobs::renew(&mut conn, "one", &one, OVER).await.unwrap(), 1);
         assert_eq!(jobs::release_lapsed(&mut conn, "other", 2, 0, 2001).await.unwrap(), none);
         let released = Lapsed { released: 1, buried: 0 };
         assert_eq!(jobs::release_lapsed(&mut conn, KIND, 2, 0, 2001).await.unwrap(), released);
-        assert_eq!(jobs::renew(&mut conn, "one", &one, 3000).await.unwrap(), 0);
+        assert_eq!(jobs::renew(&mut conn, "one", &one, LONG).await.unwrap(), 0);
         assert!(!jobs::finish(&mut conn, held(1, "one", 1), 2002).await.unwrap());
         drop(conn);
         let claimed = claim(&db, "one", 2002, 1).await;
         assert_eq!(claimed[0].attempts, 2);
         let mut conn = db.write().await.unwrap();
         assert!(!jobs::finish(&mut conn, held(1, "one", 1), 2003).await.unwrap(), "the first attempt was given up");
+        assert_eq!(jobs::renew(&mut conn, "one", &one, OVER).await.unwrap(), 1);
         let buried = Lapsed { released: 0, buried: 1 };
         assert_eq!(jobs::release_lapsed(&mut conn, KIND, 2, 0, 2003).await.unwrap(), buried);
         assert_eq!(state(&mut conn, 1).await, JobState::Buried);
@@ -227,7 +234,7 @@ on_every_engine! {
         let told = async |named: &[i64]| {
             let named: Vec<JobId> = named.iter().map(|id| JobId::new(*id)).collect();
             let wanted = Wanted { kind: KIND, limits, most: 10, now: 300 };
-            let claim = Claim { by: "one", until: 1000 };
+            let claim = Claim { by: "one", lease_ms: LONG };
             let told = db.transaction(|tx| {
                 let named = named.clone();
                 Box::pin(async move { jobs::claim_told(tx, claim, wanted, &named).await })
