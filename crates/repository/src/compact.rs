@@ -69,17 +69,9 @@ pub enum CompactError {
     Stopped(#[source] Stopped),
 }
 
-/// What the transaction came to.
-enum Swap {
-    Done {
-        version: i64,
-    },
-    /// Somebody else was faster: with these packs, with the repository, or with the new pack.
-    Overtaken,
-}
-
 /// Why the transaction is taken back.
 enum Abort {
+    /// Somebody else was faster: with these packs, with the repository, or with the new pack.
     Overtaken,
     Store(StoreError),
 }
@@ -150,14 +142,9 @@ impl Repository {
                 Ok(version)
             })
         });
-        let ended = match swapped.await {
-            Ok(version) => Ok(Swap::Done { version }),
-            Err(Abort::Overtaken) => Ok(Swap::Overtaken),
-            Err(Abort::Store(error)) => Err(error),
-        };
-        fault::point("compact.after_commit");
-        match ended {
-            Ok(Swap::Done { version }) => {
+        match swapped.await {
+            Ok(version) => {
+                fault::point("compact.after_commit");
                 // The directory is compared with the rows by its next reader, since no change leads to this version.
                 engine.snapshots.step(id, Step { version, changes: Vec::new(), default_ref: None });
                 COMPACTED.add(olds.len() as u64);
@@ -166,16 +153,16 @@ impl Repository {
                 tracing::info!(repository.id = id.get(), ?done, "packs were compacted");
                 Ok(Some(done))
             }
-            Ok(Swap::Overtaken) => {
+            Err(Abort::Overtaken) => {
                 stage::take_back(engine, staged).await;
                 Ok(None)
             }
             // It may be in use: its bytes stay, and if it is not the sweeper finds its row.
-            Err(error @ StoreError::CommitUnknown(_)) => {
+            Err(Abort::Store(error @ StoreError::CommitUnknown(_))) => {
                 engine.snapshots.forget(id);
                 Err(error.into())
             }
-            Err(error) => {
+            Err(Abort::Store(error)) => {
                 stage::take_back(engine, staged).await;
                 Err(error.into())
             }
