@@ -16,9 +16,6 @@ const COUNT_EVERY: Duration = Duration::from_secs(15);
 /// Time between two sweeps of finished jobs.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
-/// Time between two looks whether a drain is over.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-
 pub(crate) fn start(shared: &Arc<Shared>, tasks: &Tasks) {
     let (renewing, drain) = (shared.clone(), tasks.cancel_token());
     drop(tasks.spawn("worker.renew", async move { keep_claims(&renewing, &drain).await }));
@@ -33,21 +30,16 @@ async fn keep_claims(shared: &Shared, drain: &CancellationToken) {
     let every = shared.settings.lease / 3;
     let mut next = Instant::now() + every;
     loop {
-        if drain.is_cancelled() {
-            if shared.attempts().is_empty() {
-                return;
-            }
-            tokio::time::sleep_until(next.min(Instant::now() + LOOK_EVERY)).await;
-        } else {
-            tokio::select! {
-                () = tokio::time::sleep_until(next) => {}
-                () = drain.cancelled() => {}
-            }
+        let drained = async {
+            drain.cancelled().await;
+            shared.idle().await;
+        };
+        tokio::select! {
+            () = tokio::time::sleep_until(next) => {}
+            () = drained => return,
         }
-        if Instant::now() >= next {
-            renew(shared).await;
-            next = Instant::now() + every;
-        }
+        renew(shared).await;
+        next = Instant::now() + every;
     }
 }
 

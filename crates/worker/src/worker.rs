@@ -7,6 +7,7 @@ use hakata_forge::Forge;
 use hakata_forge::jobs::{Kind, Queue};
 use hakata_names::JobId;
 use hakata_runtime::tasks::Tasks;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::handlers::Handlers;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) inbox: Inbox,
     pub(crate) source: Source,
     running: Mutex<HashMap<(JobId, i64), Running>>,
+    /// An attempt has left.
+    left: Notify,
 }
 
 /// How a worker learns of jobs; the rows are where it claims them either way.
@@ -66,12 +69,12 @@ impl Worker {
     /// Makes a worker that does nothing yet; it takes jobs that a broker names, or looks for them in the table.
     pub fn new(forge: &Forge, handlers: Handlers, settings: Settings, broker: Option<Broker>) -> Self {
         let queue = forge.job_queue(&settings.node, settings.lease);
-        let (inbox, running) = (Inbox::default(), Mutex::default());
+        let (inbox, running, left) = (Inbox::default(), Mutex::default(), Notify::new());
         let source = match broker {
             Some(broker) => Source::Broker { broker, mail: Mail::default() },
             None => Source::Table,
         };
-        Self { shared: Arc::new(Shared { queue, handlers, settings, inbox, source, running }) }
+        Self { shared: Arc::new(Shared { queue, handlers, settings, inbox, source, running, left }) }
     }
 
     /// Begins to claim and run jobs. A drain of `tasks` ends the claiming and lets what runs finish; what it cuts is
@@ -125,6 +128,19 @@ impl Shared {
         self.running().keys().copied().collect()
     }
 
+    /// Waits until no attempt is under way.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let mut left = std::pin::pin!(self.left.notified());
+            // From here on none is missed.
+            left.as_mut().enable();
+            if self.running().is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+
     fn running(&self) -> MutexGuard<'_, HashMap<(JobId, i64), Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,6 +157,7 @@ pub(crate) struct Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         self.shared.running().remove(&self.key);
+        self.shared.left.notify_waiters();
         self.shared.inbox.tell([self.kind]);
     }
 }

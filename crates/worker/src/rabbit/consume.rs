@@ -14,15 +14,12 @@ use lapin::{Channel, Connection};
 use tokio_util::sync::CancellationToken;
 
 use super::link::{Keeper, LinkError};
-use super::{Broker, Link, Message};
+use super::{Broker, Link};
 use crate::metrics::{BAD_MESSAGES, RECEIVED};
 use crate::worker::{Shared, Source};
 
 /// Time between two looks at jobs that were named in vain, for room that another node made.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// Time between two looks whether a drain is over.
-const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
 /// What comes from the queue of a kind; `None` is the end of the queue.
 type Incoming = BoxStream<'static, (Kind, Option<lapin::Result<Delivery>>)>;
@@ -66,7 +63,8 @@ async fn look(shared: &Shared) {
     }
 }
 
-/// Receives until a drain, then waits for what runs: its messages are acknowledged over this connection.
+/// Receives until a drain, then gives back what no job has been claimed for, and waits for the rest: it is acknowledged
+/// over this connection.
 async fn receive(
     shared: &Shared,
     broker: &Broker,
@@ -89,8 +87,9 @@ async fn receive(
     for (channel, tag) in consumers.channels {
         channel.basic_cancel(tag, BasicCancelOptions::default()).await?;
     }
-    while !shared.attempts().is_empty() {
-        tokio::time::sleep(DRAIN_LOOK).await;
+    shared.source.forget();
+    if let Source::Broker { mail, .. } = &shared.source {
+        mail.settled().await;
     }
     Ok(())
 }
@@ -121,6 +120,6 @@ async fn take_in(shared: &Shared, kind: Kind, delivery: Delivery) {
         return;
     };
     RECEIVED.get(kind).inc();
-    mail.put(kind, Message { job: JobId::new(job), acker: delivery.acker });
+    mail.put(kind, JobId::new(job), delivery.acker);
     shared.inbox.tell([kind]);
 }

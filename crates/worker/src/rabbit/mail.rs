@@ -8,6 +8,8 @@ use hakata_forge::jobs::Kind;
 use hakata_names::JobId;
 use lapin::Acker;
 use lapin::options::BasicAckOptions;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// How long the broker is waited for to take an acknowledgement; without one it delivers the message again, which does
 /// no harm.
@@ -18,7 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Message {
     /// The job that it names.
     pub(crate) job: JobId,
-    pub(super) acker: Acker,
+    acker: Acker,
+    /// Says that it is in somebody's hands.
+    _held: TaskTrackerToken,
 }
 
 impl Message {
@@ -33,10 +37,14 @@ impl Message {
 
 /// Messages by kind; no more than the broker hands out unacknowledged, which is the limit of the kind.
 #[derive(Debug, Default)]
-pub(crate) struct Mail(Mutex<BTreeMap<Kind, VecDeque<Message>>>);
+pub(crate) struct Mail {
+    waiting: Mutex<BTreeMap<Kind, VecDeque<Message>>>,
+    held: TaskTracker,
+}
 
 impl Mail {
-    pub(super) fn put(&self, kind: Kind, message: Message) {
+    pub(super) fn put(&self, kind: Kind, job: JobId, acker: Acker) {
+        let message = Message { job, acker, _held: self.held.token() };
         self.lock().entry(kind).or_default().push_back(message);
     }
 
@@ -65,7 +73,13 @@ impl Mail {
         self.lock().clear();
     }
 
+    /// Waits until nobody has a message any more that was taken: each is acknowledged, or of no more use.
+    pub(super) async fn settled(&self) {
+        self.held.close();
+        self.held.wait().await;
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Kind, VecDeque<Message>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
