@@ -23,6 +23,7 @@ mod dispatch;
 mod inbox;
 mod run;
 
+mod chain;
 mod upkeep;
 mod wake;
 
@@ -33,5 +34,5 @@ mod metrics;
 pub use handlers::Handlers;
 pub use metrics::metrics;
 pub use settings::Settings;
-pub use wake::announce;
+pub use wake::{ParseRedisError, Redis, announce};
 pub use worker::Worker;

@@ -23,6 +23,14 @@ pub(crate) static LAPSED: Counter =
     Counter::new("hakata_jobs_lapsed_total", "Claims of workers that went away, released here");
 pub(crate) static CLAIM_FAILURES: Counter =
     Counter::new("hakata_job_claim_failures_total", "Claims that the database did not answer");
+pub(crate) static TOLD: Gauge = Gauge::new(
+    "hakata_jobs_told",
+    "1: this process is told of jobs of other processes; 0: it looks for them, or there are none",
+);
+pub(crate) static ANNOUNCED: CounterFamily<Announced> = CounterFamily::new(
+    "hakata_job_announcements_total",
+    "Times that this process told others of its jobs, or tried to",
+);
 
 pub(crate) static RELAY_LAG: Gauge = Gauge::new(
     "hakata_relay_lag_seconds",
@@ -48,6 +56,26 @@ pub(crate) static PASSED: CounterFamily<Kind> = CounterFamily::new(
 );
 pub(crate) static BAD_MESSAGES: Counter =
     Counter::new("hakata_broker_bad_messages_total", "Messages of the broker that named no job");
+
+/// What became of an announcement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Announced {
+    /// Who listens was told.
+    Told,
+    /// Nobody was; it is tried again.
+    Failed,
+}
+
+impl Label for Announced {
+    const KEY: &'static str = "outcome";
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Told => "told",
+            Self::Failed => "failed",
+        }
+    }
+}
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,6 +167,8 @@ pub fn metrics() -> Vec<&'static dyn Metric> {
         &TOOK,
         &LAPSED,
         &CLAIM_FAILURES,
+        &TOLD,
+        &ANNOUNCED,
         &RELAY_LAG,
         &PUBLISHED,
         &UNCONFIRMED,

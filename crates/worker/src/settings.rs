@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use hakata_forge::jobs::Kind;
 
+use crate::Redis;
+
 /// How jobs are taken and run.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -15,8 +17,13 @@ pub struct Settings {
     /// How long a claim lasts unless it is renewed, which happens three times in this time. Also how long the jobs of a
     /// worker that died wait.
     pub lease: Duration,
-    /// How often the queue is asked where nobody tells of jobs: on MariaDB and MySQL.
+    /// Where the processes that share a database tell each other of jobs; without it PostgreSQL does, and MariaDB and
+    /// MySQL tell nobody.
+    pub redis: Option<Redis>,
+    /// How often the queue is asked where nobody tells of jobs of other processes.
     pub poll: Duration,
+    /// How often it is asked where they are told of, for what may have been missed.
+    pub look: Duration,
     /// How long finished jobs are kept to be looked at.
     pub keep: Duration,
 }
@@ -41,7 +48,9 @@ impl Default for Settings {
                 (Kind::Mail, 4),
             ]),
             lease: Duration::from_secs(60),
+            redis: None,
             poll: Duration::from_millis(200),
+            look: Duration::from_secs(5),
             keep: Duration::from_secs(24 * 3_600),
         }
     }

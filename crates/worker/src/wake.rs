@@ -1,32 +1,43 @@
 //! How a worker hears of jobs without asking all the time.
 //!
 //! Jobs of this process are told by a channel, after their commit. Those of other processes come by NOTIFY on
-//! PostgreSQL; on MariaDB and MySQL the queue is asked every [`Settings::poll`](crate::Settings). Where something is
-//! told, the queue is asked every few seconds all the same, for what may have been missed.
+//! PostgreSQL, or through Redis on any database if there is one to be used. Where neither tells, the queue is asked every
+//! [`Settings::poll`](crate::Settings); where something does, it is asked every few seconds all the same, for what may
+//! have been missed.
+
+mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use hakata_forge::Forge;
-use hakata_forge::jobs::{Heard, Kind, Listener};
+use hakata_forge::jobs::{Heard, Kind, Listener, Queue};
 use hakata_runtime::tasks::Tasks;
 use tokio::sync::watch;
 
+use self::redis::{Ear, Mouth, RedisError};
+pub use self::redis::{ParseRedisError, Redis};
+use crate::chain::chain;
+use crate::metrics::{ANNOUNCED, Announced, TOLD};
+use crate::settings::Settings;
 use crate::worker::Shared;
 
-/// Time between two looks at a queue whose jobs are told of.
-const ANYWAY: Duration = Duration::from_secs(5);
-
-/// Pause before another try to listen.
+/// Pause before another try to listen, or to tell.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 pub(crate) fn start(shared: &Arc<Shared>, tasks: &Tasks) {
     let (drain, here) = (tasks.cancel_token(), shared.clone());
-    let listener = shared.queue.listen_here();
+    let listener = Hearing::Here(shared.queue.listen_here());
     drop(tasks.spawn("worker.listen_here", async move {
-        drain.run_until_cancelled(pass_on(&here, listener)).await;
+        let listening = async {
+            let error = pass_on(&here, listener).await;
+            tracing::warn!(error = chain(&error), "listening for jobs");
+        };
+        drain.run_until_cancelled(listening).await;
     }));
-    let every = watch::Sender::new(if shared.queue.is_alone() { ANYWAY } else { shared.settings.poll });
+    let look = shared.settings.look;
+    let every = watch::Sender::new(if shared.queue.is_alone() { look } else { shared.settings.poll });
     let (drain, poller, pauses) = (tasks.cancel_token(), shared.clone(), every.subscribe());
     drop(tasks.spawn("worker.poll", async move {
         drain.run_until_cancelled(poll(&poller, pauses)).await;
@@ -39,33 +50,77 @@ pub(crate) fn start(shared: &Arc<Shared>, tasks: &Tasks) {
     }
 }
 
-/// Passes on what is heard, until listening fails.
-async fn pass_on(shared: &Shared, mut listener: Listener) {
+/// What is listened to.
+enum Hearing {
+    /// This process.
+    Here(Listener),
+    /// Other processes, which the database tells of.
+    Database(Listener),
+    /// Other processes, which tell by Redis.
+    Redis(Ear),
+}
+
+/// Why nothing is heard.
+#[derive(Debug, thiserror::Error)]
+enum HearError {
+    #[error("asking the database")]
+    Database(#[from] hakata_forge::Error),
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+}
+
+impl Hearing {
+    /// Begins to listen to other processes; `None`: nobody tells of them.
+    async fn elsewhere(shared: &Shared) -> Result<Option<Self>, HearError> {
+        match &shared.settings.redis {
+            Some(redis) => Ok(Some(Self::Redis(redis.listen().await?))),
+            None => Ok(shared.queue.listen_elsewhere().await?.map(Self::Database)),
+        }
+    }
+
+    async fn heard(&mut self) -> Result<Heard, HearError> {
+        match self {
+            Self::Here(listener) | Self::Database(listener) => Ok(listener.heard().await?),
+            Self::Redis(ear) => Ok(ear.heard().await?),
+        }
+    }
+}
+
+/// Passes on what is heard, until listening ends.
+async fn pass_on(shared: &Shared, mut hearing: Hearing) -> HearError {
     loop {
-        match listener.heard().await {
+        match hearing.heard().await {
             Ok(Heard::Kinds(kinds)) => shared.inbox.tell(kinds),
             Ok(Heard::Missed) => shared.inbox.tell(shared.handlers.kinds()),
-            Err(error) => {
-                tracing::warn!(error = error.chain(), "listening for jobs");
-                return;
-            }
+            Err(error) => return error,
         }
     }
 }
 
 async fn listen_elsewhere(shared: &Shared, every: &watch::Sender<Duration>) {
+    let mut is_told = true;
     loop {
-        match shared.queue.listen_elsewhere().await {
+        let error = match Hearing::elsewhere(shared).await {
             Ok(None) => return,
-            Ok(Some(listener)) => {
+            Ok(Some(hearing)) => {
                 // What was enqueued before we listened was told to nobody.
                 shared.inbox.tell(shared.handlers.kinds());
-                every.send_replace(ANYWAY);
-                pass_on(shared, listener).await;
+                every.send_replace(shared.settings.look);
+                TOLD.set(1);
+                is_told = true;
+                pass_on(shared, hearing).await
             }
-            Err(error) => tracing::debug!(error = error.chain(), "beginning to listen for jobs"),
-        }
+            Err(error) => error,
+        };
         every.send_replace(shared.settings.poll);
+        TOLD.set(0);
+        // Once, not every second for as long as nobody mends it.
+        if std::mem::take(&mut is_told) {
+            tracing::warn!(
+                error = chain(&error),
+                "nobody tells of jobs of other processes; looking for them instead"
+            );
+        }
         tokio::time::sleep(AFTER_FAILURE).await;
     }
 }
@@ -84,28 +139,78 @@ async fn poll(shared: &Shared, mut every: watch::Receiver<Duration>) {
     }
 }
 
-/// Tells other processes of the jobs that this one enqueues, where the database can; every process that serves does.
-/// The telling follows the commit and takes nothing from it.
-pub fn announce(forge: &Forge, tasks: &Tasks) {
+/// Tells other processes of the jobs that this one enqueues, by Redis if there is one to be used, else where the
+/// database can; every process that serves does. The telling follows the commit and takes nothing from it.
+pub fn announce(forge: &Forge, settings: &Settings, tasks: &Tasks) {
     let queue = forge.job_queue("announcer", Duration::ZERO);
     if queue.is_alone() {
         return;
     }
-    let (drain, mut listener) = (tasks.cancel_token(), queue.listen_here());
+    let (drain, listener) = (tasks.cancel_token(), queue.listen_here());
+    let mut telling = match settings.redis.clone() {
+        Some(redis) => Telling::Redis { redis, mouth: None },
+        None => Telling::Database(queue),
+    };
     drop(tasks.spawn("jobs.announce", async move {
-        let announcing = async {
-            while let Ok(heard) = listener.heard().await {
-                let kinds = match heard {
-                    Heard::Kinds(kinds) => kinds,
-                    Heard::Missed => Kind::ALL.to_vec(),
+        drain.run_until_cancelled(tell(&mut telling, listener)).await;
+    }));
+}
+
+/// Who tells other processes.
+enum Telling {
+    Database(Queue),
+    Redis { redis: Redis, mouth: Option<Mouth> },
+}
+
+impl Telling {
+    /// Tells of kinds; false: nobody can be told.
+    async fn tell(&mut self, kinds: &[Kind]) -> Result<bool, HearError> {
+        match self {
+            Self::Database(queue) => Ok(queue.announce(kinds).await?),
+            Self::Redis { redis, mouth } => {
+                let mut speaking = match mouth.take() {
+                    Some(mouth) => mouth,
+                    None => redis.connect().await?,
                 };
-                match queue.announce(&kinds).await {
-                    Ok(true) => {}
-                    Ok(false) => return,
-                    Err(error) => tracing::debug!(error = error.chain(), "announcing jobs"),
+                speaking.tell(kinds).await?;
+                // After a failure another connection is made.
+                *mouth = Some(speaking);
+                Ok(true)
+            }
+        }
+    }
+}
+
+/// Tells of what this process enqueues, and of what could not be told before.
+async fn tell(telling: &mut Telling, mut listener: Listener) {
+    while let Ok(heard) = listener.heard().await {
+        let mut kinds = named(heard);
+        // What came meanwhile is told along.
+        while let Some(Ok(heard)) = listener.heard().now_or_never() {
+            kinds.extend(named(heard));
+        }
+        kinds.sort_unstable();
+        kinds.dedup();
+        loop {
+            match telling.tell(&kinds).await {
+                Ok(true) => {
+                    ANNOUNCED.get(Announced::Told).inc();
+                    break;
+                }
+                Ok(false) => return,
+                Err(error) => {
+                    ANNOUNCED.get(Announced::Failed).inc();
+                    tracing::debug!(error = chain(&error), "announcing jobs");
                 }
             }
-        };
-        drain.run_until_cancelled(announcing).await;
-    }));
+            tokio::time::sleep(AFTER_FAILURE).await;
+        }
+    }
+}
+
+fn named(heard: Heard) -> Vec<Kind> {
+    match heard {
+        Heard::Kinds(kinds) => kinds,
+        Heard::Missed => Kind::ALL.to_vec(),
+    }
 }

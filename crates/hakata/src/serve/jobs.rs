@@ -25,7 +25,7 @@ pub(super) fn start(settings: &Settings, engines: &Engines, faces: &Tasks) -> Re
     let broker = has_broker.then(|| Broker::new(settings.rabbitmq.clone()));
     match &broker {
         Some(broker) => broker.relay(&engines.forge, faces),
-        None => hakata_worker::announce(&engines.forge, faces),
+        None => hakata_worker::announce(&engines.forge, &settings.jobs, faces),
     }
     if !settings.works {
         return Ok(Jobs { worker: None, broker });

@@ -10,6 +10,7 @@ use lapin::{Channel, Connection, ConnectionProperties, ErrorKind};
 use tokio::time::Instant;
 
 use super::{Broker, Link, State, topology};
+use crate::chain::chain;
 use crate::metrics::CONNECTS;
 
 /// The pause after the first failure; each one after it is twice as long.
@@ -68,16 +69,6 @@ impl LinkError {
             }
             _ => Self::Declare { what, source },
         }
-    }
-
-    fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        text
     }
 }
 
@@ -142,7 +133,7 @@ impl Keeper {
 
     fn failed(&mut self, error: &LinkError) {
         self.has_failed = true;
-        let why = error.chain();
+        let why = chain(error);
         let state = match error {
             LinkError::Misdeclared { .. } => {
                 // Waiting a little does not mend it.

@@ -1,7 +1,7 @@
 //! How attempts end, and what becomes of jobs whose worker ends.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hakata_forge::jobs::{Outcome, Rules};
 use hakata_runtime::tasks::Tasks;
@@ -9,34 +9,73 @@ use hakata_store::{JobState, jobs, on_every_engine};
 use hakata_worker::Settings;
 use tokio::sync::Semaphore;
 
-use crate::fixture::{Ledger, QUICK, World, new_job, settings, until};
+use crate::fixture::{Brokers, Ledger, NEVER, QUICK, TABLE, World, new_job, settings, until};
 
 fn retry(why: &str) -> Outcome {
     Outcome::Retry { why: why.to_owned(), after: None }
 }
 
+/// Each of many jobs runs exactly once on two nodes, and is done.
+pub(crate) async fn each_runs_once(world: &World, brokers: Brokers<'_>) {
+    let ledger = Ledger::default();
+    let mut nodes = Vec::new();
+    for name in ["one", "two"] {
+        let ledger = ledger.clone();
+        let run = move |job| {
+            ledger.write(&job);
+            async { Outcome::Finish }
+        };
+        nodes.push(world.node_of(name, settings(name, 8), QUICK, brokers(), run).await);
+    }
+    world.enqueue(300).await;
+    world.until(JobState::Done, 300).await;
+    let mut ran = ledger.read();
+    ran.sort_unstable();
+    assert_eq!(ran, (1..=300).collect::<Vec<i64>>());
+}
+
+/// Jobs of a node that dies are run by another when their claims lapse; an attempt whose claim was lost is cut. The jobs
+/// are four from `first` on, and all before it are done.
+pub(crate) async fn another_runs_a_dead_nodes_jobs(
+    world: &World,
+    brokers: Brokers<'_>,
+    rules: Rules,
+    first: i64,
+) {
+    let begun = Ledger::default();
+    let written = begun.clone();
+    let hang = move |job| {
+        written.write(&job);
+        std::future::pending()
+    };
+    let short = |node| Settings { lease: Duration::from_secs(1), ..settings(node, 4) };
+    let dying = world.node_of("dying", short("dying"), rules, brokers(), hang).await;
+    world.enqueue_all((first..first + 4).map(new_job).collect()).await;
+    until(async || begun.read().len() == 4, "four jobs run").await;
+    // As a killed process: its tasks are gone, and it gives nothing back.
+    dying.tasks.cut().await;
+    let ledger = Ledger::default();
+    let written = ledger.clone();
+    let run = move |job| {
+        written.write(&job);
+        async { Outcome::Finish }
+    };
+    let heir = world.node_of("heir", short("heir"), rules, brokers(), run).await;
+    world.until(JobState::Done, first + 3).await;
+    assert_eq!(world.find(first).await.attempts, 2);
+    let mut ran = ledger.read();
+    ran.sort_unstable();
+    assert_eq!(ran, (first..first + 4).collect::<Vec<i64>>());
+    heir.tasks.cut().await;
+}
+
 on_every_engine! {
-    /// Each of many jobs runs exactly once on two nodes, and is done.
+    /// By looking into the table.
     async fn every_job_runs_once(database: TestDatabase) {
-        let world = World::new(database).await;
-        let ledger = Ledger::default();
-        let mut nodes = Vec::new();
-        for name in ["one", "two"] {
-            let ledger = ledger.clone();
-            let run = move |job| {
-                ledger.write(&job);
-                async { Outcome::Finish }
-            };
-            nodes.push(world.node(name, settings(name, 8), QUICK, run).await);
-        }
-        world.enqueue(300).await;
-        world.until(JobState::Done, 300).await;
-        let mut ran = ledger.read();
-        ran.sort_unstable();
-        assert_eq!(ran, (1..=300).collect::<Vec<i64>>());
+        each_runs_once(&World::new(database).await, TABLE).await;
     }
 
-    /// A job starts as soon as it is committed: nobody waits for the next look at the queue.
+    /// Jobs start when they are committed: nobody looks at the queue.
     async fn an_idle_worker_starts_at_once(database: TestDatabase) {
         let world = World::new(database).await;
         let ledger = Ledger::default();
@@ -45,14 +84,15 @@ on_every_engine! {
             written.write(&job);
             async { Outcome::Finish }
         };
-        let node = world.node("one", settings("one", 1), QUICK, run).await;
-        let asked = Instant::now();
-        // By the worker's own process, so that the channel tells it on every engine.
-        let is_enqueued = jobs::enqueue(&mut node.db.write().await.unwrap(), &new_job(1)).await.unwrap();
-        assert!(is_enqueued);
-        world.until(JobState::Done, 1).await;
-        assert!(asked.elapsed() < Duration::from_secs(4), "polling would take 5 s: {:?}", asked.elapsed());
-        assert_eq!(ledger.read(), [1]);
+        let settings = Settings { poll: NEVER, look: NEVER, ..settings("one", 1) };
+        let node = world.node("one", settings, QUICK, run).await;
+        for id in 1..=5 {
+            // By the worker's own process, so that the channel tells it on every engine.
+            let is_enqueued = jobs::enqueue(&mut node.db.write().await.unwrap(), &new_job(id)).await.unwrap();
+            assert!(is_enqueued);
+            world.until(JobState::Done, id).await;
+        }
+        assert_eq!(ledger.read(), [1, 2, 3, 4, 5]);
     }
 
     /// A poisonous job is buried after its attempts, with what it said, and stops nobody.
@@ -94,11 +134,12 @@ on_every_engine! {
         let (written, gate) = (running.clone(), release.clone());
         let run = move |job: hakata_forge::jobs::Job| {
             written.write(&job);
+            let is_first = written.read().first() == Some(&job.id.get());
             let mut gate = gate.subscribe();
             async move {
-                match job.id.get() {
-                    2 => std::future::pending().await,
-                    _ => drop(gate.wait_for(|open| *open).await),
+                match is_first {
+                    true => drop(gate.wait_for(|open| *open).await),
+                    false => std::future::pending().await,
                 }
                 Outcome::Finish
             }
@@ -110,40 +151,17 @@ on_every_engine! {
         let opened = async { release.send_replace(true) };
         tokio::join!(draining, opened);
         node.worker.stop().await;
-        let mut begun = running.read();
-        begun.sort_unstable();
-        assert_eq!(begun, [1, 2], "nothing was begun after the drain");
-        assert_eq!(world.count(JobState::Done).await, 1);
+        let begun = running.read();
+        assert_eq!(begun.len(), 2, "nothing was begun after the drain");
+        assert_eq!(world.find(begun[0]).await.state, JobState::Done);
         assert_eq!(world.count(JobState::Waiting).await, 4);
-        let back = world.find(2).await;
+        let back = world.find(begun[1]).await;
         assert_eq!((back.attempts, back.claimed_by), (0, None));
     }
 
-    /// Jobs of a node that dies are run by another when their claims lapse; an attempt whose claim was lost is cut.
+    /// By looking into the table.
     async fn a_dead_nodes_jobs_are_run_by_another(database: TestDatabase) {
-        let world = World::new(database).await;
-        let begun = Ledger::default();
-        let written = begun.clone();
-        let hang = move |job| {
-            written.write(&job);
-            std::future::pending()
-        };
-        let short = |node| Settings { lease: Duration::from_secs(1), ..settings(node, 4) };
-        let dying = world.node("dying", short("dying"), QUICK, hang).await;
-        world.enqueue(4).await;
-        until(async || begun.read().len() == 4, "four jobs run").await;
-        // As a killed process: its tasks are gone, and it gives nothing back.
-        dying.tasks.cut().await;
-        let ledger = Ledger::default();
-        let written = ledger.clone();
-        let run = move |job| {
-            written.write(&job);
-            async { Outcome::Finish }
-        };
-        let _heir = world.node("heir", short("heir"), QUICK, run).await;
-        world.until(JobState::Done, 4).await;
-        assert_eq!(world.find(1).await.attempts, 2);
-        assert_eq!(ledger.read().len(), 4);
+        another_runs_a_dead_nodes_jobs(&World::new(database).await, TABLE, QUICK, 1).await;
     }
 
     /// A claim is renewed for as long as its attempt runs, also in a drain, so that nobody else takes the job.

@@ -33,6 +33,15 @@ pub(crate) const QUICK: Rules = Rules {
     ..Rules::USUAL
 };
 
+/// How nodes learn of jobs: by a broker, as one more node sees it, or by looking into the table.
+pub(crate) type Brokers<'a> = &'a dyn Fn() -> Option<Broker>;
+
+/// By looking into the table.
+pub(crate) const TABLE: Brokers<'static> = &|| None;
+
+/// Longer than a test.
+pub(crate) const NEVER: Duration = Duration::from_secs(3_600);
+
 /// How long anything may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 

@@ -8,3 +8,4 @@ mod fixture;
 mod limits;
 mod rabbit;
 mod usage;
+mod wake;

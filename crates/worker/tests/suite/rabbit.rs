@@ -1,12 +1,11 @@
 //! Jobs through RabbitMQ, on each engine: nothing lost, nothing twice, nothing above a limit, whatever the broker does.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use hakata_forge::jobs::{Job, Kind, Outcome, Rules};
+use hakata_forge::jobs::{Kind, Outcome, Rules};
 use hakata_runtime::tasks::Tasks;
-use hakata_store::jobs::{self, Lane, NewJob};
+use hakata_store::jobs;
 use hakata_store::{JobState, on_every_engine};
 use hakata_worker::rabbit::{Link, State};
 use lapin::BasicProperties;
@@ -15,8 +14,9 @@ use lapin::types::FieldTable;
 use tokio::sync::Semaphore;
 
 use crate::broker::Names;
+use crate::ending::{another_runs_a_dead_nodes_jobs, each_runs_once};
 use crate::fixture::{KIND, Ledger, Node, QUICK, World, new_job, settings, until};
-use crate::limits::Gauge;
+use crate::limits::{lanes_keep_their_order, limits_hold};
 
 /// Starts a node whose worker writes down what it runs.
 async fn node(world: &World, names: &Names, name: &str, limit: usize, ledger: &Ledger) -> Node {
@@ -37,13 +37,8 @@ fn sorted(ledger: &Ledger) -> Vec<i64> {
 on_every_engine! {
     /// Each of many jobs runs exactly once, with a relay and a worker on two nodes.
     async fn every_named_job_runs_once(database: TestDatabase) {
-        let (names, ledger) = (Names::new(), Ledger::default());
-        let world = World::new(database).await;
-        let _one = node(&world, &names, "one", 8, &ledger).await;
-        let _two = node(&world, &names, "two", 8, &ledger).await;
-        world.enqueue(300).await;
-        world.until(JobState::Done, 300).await;
-        assert_eq!(sorted(&ledger), (1..=300).collect::<Vec<i64>>());
+        let (names, world) = (Names::new(), World::new(database).await);
+        each_runs_once(&world, &|| Some(names.broker())).await;
         let (_connection, channel) = names.connect().await;
         let queue = names.queue(KIND);
         until(async || names.ready(&channel, &queue).await == 0, "every message is acknowledged").await;
@@ -52,58 +47,14 @@ on_every_engine! {
     /// Three nodes together never run more than the limit, and a target never has more than its own. What could not be
     /// claimed when its message came is claimed when there is room, by whoever has it.
     async fn limits_hold_over_all_consumers(database: TestDatabase) {
-        const TARGETS: [&str; 3] = ["a.example.org", "b.example.org", "c.example.org"];
         let (names, world) = (Names::new(), World::new(database).await);
-        let all = Gauge::default();
-        let by_target: Arc<Mutex<BTreeMap<String, Gauge>>> = Arc::default();
-        let mut nodes = Vec::new();
-        for name in ["one", "two", "three"] {
-            let (all, by_target) = (all.clone(), by_target.clone());
-            let run = move |job: Job| {
-                let of_target = by_target.lock().unwrap().entry(job.target.unwrap()).or_default().clone();
-                let all = all.clone();
-                async move {
-                    tokio::join!(all.inside(), of_target.inside());
-                    Outcome::Finish
-                }
-            };
-            let rules = Rules { per_target: 2, ..QUICK };
-            nodes.push(world.node_of(name, settings(name, 5), rules, Some(names.broker()), run).await);
-        }
-        let job = |id: i64| {
-            let target = Some(TARGETS[usize::try_from(id).unwrap() % 3]);
-            NewJob { target, ..new_job(id) }
-        };
-        world.enqueue_all((1..=90).map(job).collect()).await;
-        world.until(JobState::Done, 90).await;
-        assert!((2..=5).contains(&all.most()), "{} at once", all.most());
-        let most: Vec<usize> = by_target.lock().unwrap().values().map(Gauge::most).collect();
-        assert!(most.len() == 3 && most.iter().all(|most| *most <= 2), "{most:?} at once");
+        limits_hold(&world, &|| Some(names.broker())).await;
     }
 
     /// A lane's jobs run in their order on two nodes, whatever the order of their messages, also when one fails.
     async fn named_lanes_keep_their_order(database: TestDatabase) {
-        let (names, ledger) = (Names::new(), Ledger::default());
-        let world = World::new(database).await;
-        let mut nodes = Vec::new();
-        for name in ["one", "two"] {
-            let ledger = ledger.clone();
-            let run = move |job: Job| {
-                let ledger = ledger.clone();
-                async move {
-                    if job.id.get() == 20 && job.attempts < 3 {
-                        return Outcome::Retry { why: "503".to_owned(), after: Some(Duration::ZERO) };
-                    }
-                    ledger.write(&job);
-                    Outcome::Finish
-                }
-            };
-            nodes.push(world.node_of(name, settings(name, 4), QUICK, Some(names.broker()), run).await);
-        }
-        let job = |id: i64| NewJob { lane: Some(Lane { name: "hook:1", sequence: 100 - id }), ..new_job(id) };
-        world.enqueue_all((1..=30).map(job).collect()).await;
-        world.until(JobState::Done, 30).await;
-        assert_eq!(ledger.read(), (1..=30).rev().collect::<Vec<i64>>());
+        let (names, world) = (Names::new(), World::new(database).await);
+        lanes_keep_their_order(&world, &|| Some(names.broker())).await;
     }
 
     /// A paused kind rests though its messages come; then its jobs run.
@@ -125,33 +76,11 @@ on_every_engine! {
 
     /// What a dead worker had is run by another when its claim lapses, though its message was acknowledged.
     async fn a_dead_consumers_jobs_are_run_by_another(database: TestDatabase) {
-        let (names, begun) = (Names::new(), Ledger::default());
-        let world = World::new(database).await;
-        let written = begun.clone();
-        let hang = move |job| {
-            written.write(&job);
-            std::future::pending()
-        };
-        let short = |node| hakata_worker::Settings { lease: Duration::from_secs(1), ..settings(node, 4) };
+        let (names, world) = (Names::new(), World::new(database).await);
         // Two of the rules: a message that is acknowledged at the claim, and one that is not.
-        for (n, time) in [(0, QUICK.time), (1, Duration::from_secs(600))] {
+        for (first, time) in [(1, QUICK.time), (5, Duration::from_secs(600))] {
             let rules = Rules { time, ..QUICK };
-            let broker = Some(names.broker());
-            let dying = world.node_of("dying", short("dying"), rules, broker, hang.clone()).await;
-            world.enqueue_all((1..=4).map(|id| new_job(n * 4 + id)).collect()).await;
-            until(async || begun.read().len() == usize::try_from(n * 4 + 4).unwrap(), "four jobs run").await;
-            dying.tasks.cut().await;
-            let ledger = Ledger::default();
-            let written = ledger.clone();
-            let run = move |job| {
-                written.write(&job);
-                async { Outcome::Finish }
-            };
-            let heir = world.node_of("heir", short("heir"), rules, Some(names.broker()), run).await;
-            world.until(JobState::Done, (n + 1) * 4).await;
-            assert_eq!(sorted(&ledger), (n * 4 + 1..=n * 4 + 4).collect::<Vec<i64>>());
-            assert_eq!(world.find(n * 4 + 1).await.attempts, 2);
-            heir.tasks.cut().await;
+            another_runs_a_dead_nodes_jobs(&world, &|| Some(names.broker()), rules, first).await;
         }
     }
 
