@@ -5,6 +5,7 @@ mod discovery;
 mod git_clients;
 mod idle;
 pub(crate) mod ids;
+pub(crate) mod jobs;
 mod push;
 pub(crate) mod read;
 pub(crate) mod rpc;
@@ -22,6 +23,22 @@ use crate::repositories::{Repository, git};
 
 /// A case: measures all its peers and adds to the report.
 type Case = fn(&Peers, &[Repository], Effort, &mut Report) -> Result<()>;
+
+/// Names of cases that have parts, the first of all, each with what is measured for it.
+pub(crate) type Parts<P> = &'static [(&'static str, &'static [P])];
+
+/// Finds what a case measures; nothing if it is none of these.
+pub(crate) fn parts_of<P>(cases: Parts<P>, case: &str) -> &'static [P] {
+    cases.iter().find(|(name, _)| *name == case).map_or(&[], |(_, parts)| parts)
+}
+
+/// Finds what the chosen cases measure: everything if none is chosen.
+pub(crate) fn chosen_parts<P: Copy + PartialEq>(cases: Parts<P>, chosen: &[String]) -> Vec<P> {
+    let all = cases.first().map_or(&[][..], |(_, parts)| parts);
+    let is_chosen =
+        |part: &P| chosen.is_empty() || chosen.iter().any(|case| parts_of(cases, case).contains(part));
+    all.iter().copied().filter(is_chosen).collect()
+}
 
 /// All cases by name.
 pub(crate) const ALL: [(&str, Case); 9] = [

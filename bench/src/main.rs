@@ -1,5 +1,5 @@
-//! The benchmark that Hakata ships: its server beside Git's own ways of serving, and beside memcached and Redis for
-//! ids, in one run.
+//! The benchmark that Hakata ships: its server beside Git's own ways of serving, beside memcached and Redis for ids, and
+//! its queue beside the database and the broker below it, in one run.
 //!
 //! Every peer and Hakata run on the same machine over the same repositories, in turns, and the CPU time of
 //! everything that a server starts is counted. Rates and wall times are shown; only ratios of CPU within one
@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use crate::cases::rpc::Part;
+use crate::cases::{chosen_parts, jobs, parts_of, rpc};
 use crate::peers::Peers;
 use crate::report::Report;
 
@@ -68,9 +68,9 @@ fn run() -> Result<bool> {
         return cases::ids::floor::serve(port).map(|()| true);
     }
     if let [first, ready] = arguments.as_slice()
-        && first == cases::rpc::FLOOR
+        && first == rpc::FLOOR
     {
-        return cases::rpc::serve_floor(ready).map(|()| true);
+        return rpc::serve_floor(ready).map(|()| true);
     }
     let quick = arguments.iter().position(|argument| argument == "--quick");
     let effort = if quick.map(|at| arguments.remove(at)).is_some() { Effort::Quick } else { Effort::Full };
@@ -87,7 +87,10 @@ fn run() -> Result<bool> {
     let folder =
         tempfile::Builder::new().prefix("hakata-bench-").tempdir().context("making a working folder")?;
     println!("{}", machine::describe()?);
-    let is_git = |wanted: &String| ![IDS, READ].contains(&wanted.as_str()) && Part::of(wanted).is_empty();
+    let is_git = |wanted: &String| {
+        let is_other = [IDS, READ].contains(&wanted.as_str());
+        !is_other && parts_of(rpc::CASES, wanted).is_empty() && parts_of(jobs::CASES, wanted).is_empty()
+    };
     let git = chosen.is_empty() || chosen.iter().any(is_git);
     let git = !git || compare_git(folder.path(), &binary, effort, &chosen)?;
     let ids = chosen.is_empty() || chosen.iter().any(|wanted| wanted == IDS);
@@ -100,13 +103,16 @@ fn run() -> Result<bool> {
         eprintln!("measuring reads");
     }
     let read = !read || cases::read::measure(folder.path(), &given, effort).context("case read")?;
-    let parts = Part::chosen(&chosen);
+    let parts = chosen_parts(rpc::CASES, &chosen);
     if !parts.is_empty() {
         eprintln!("measuring the repository service");
     }
     let rpc = parts.is_empty()
-        || cases::rpc::measure(folder.path(), &binary, &given, (&parts, effort)).context("case rpc")?;
-    Ok(git && ids && read && rpc)
+        || rpc::measure(folder.path(), &binary, &given, (&parts, effort)).context("case rpc")?;
+    let parts = chosen_parts(jobs::CASES, &chosen);
+    let jobs =
+        parts.is_empty() || jobs::measure(folder.path(), &binary, &parts, effort).context("case jobs")?;
+    Ok(git && ids && read && rpc && jobs)
 }
 
 /// Runs the cases about repositories; `false` if a goal is missed.

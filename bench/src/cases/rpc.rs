@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use tokio::runtime::Runtime;
 
+use crate::cases::Parts;
 use crate::{Effort, repositories};
 use node::{Given, Here, Node};
 use subject::Subject;
@@ -43,27 +44,12 @@ pub(crate) enum Part {
     Large,
 }
 
-impl Part {
-    /// Names of cases, and what is measured for each.
-    const CASES: [(&str, &[Self]); 3] = [
-        ("rpc", &[Self::Operations, Self::Overhead, Self::Large]),
-        ("rpc-overhead", &[Self::Overhead]),
-        ("rpc-large", &[Self::Large]),
-    ];
-
-    /// Finds what a case measures; nothing if it is none of these.
-    pub(crate) fn of(case: &str) -> &'static [Self] {
-        Self::CASES.iter().find(|(name, _)| *name == case).map_or(&[], |(_, parts)| parts)
-    }
-
-    /// Finds what the chosen cases measure: everything if none is chosen.
-    pub(crate) fn chosen(cases: &[String]) -> Vec<Self> {
-        let (_, all) = Self::CASES[0];
-        let is_chosen =
-            |part: &Self| cases.is_empty() || cases.iter().any(|case| Self::of(case).contains(part));
-        all.iter().copied().filter(is_chosen).collect()
-    }
-}
+/// Names of cases, and what is measured for each.
+pub(crate) const CASES: Parts<Part> = &[
+    ("rpc", &[Part::Operations, Part::Overhead, Part::Large]),
+    ("rpc-overhead", &[Part::Overhead]),
+    ("rpc-large", &[Part::Large]),
+];
 
 /// Measures parts of what is to be known about the service, on the given repositories or on some that are made; `false`
 /// if a goal is missed.
