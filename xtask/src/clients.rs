@@ -1,5 +1,5 @@
-//! Other people's clients of memcached, gRPC, MessagePack and AMQP, against which our servers are tested, and their mail
-//! server.
+//! Other people's clients of memcached, gRPC, MessagePack and AMQP, against which our servers are tested, their mail
+//! server, and their receivers of webhooks.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ const PYTHON: &str = "HAKATA_TEST_PYTHON";
 const ABSENT: &str = "HAKATA_TEST_CLIENTS_ABSENT";
 
 /// Python's clients, in the versions that the tests were written for.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 11] = [
     "pymemcache==4.0.0",
     "python-binary-memcached==0.33.0",
     "grpcio==1.85.1",
@@ -24,6 +24,9 @@ const PACKAGES: [&str; 8] = [
     "msgpack==1.2.4",
     "aiosmtpd==1.4.6",
     "pika==1.4.4",
+    "gidgethub==6.0.0",
+    "buildbot==4.3.0",
+    "buildbot-gitea==1.8.0",
 ];
 
 /// Finds or installs all clients; returns environment variables that tell the tests where they are.
@@ -39,6 +42,7 @@ pub(crate) fn ensure() -> Vec<(&'static str, String)> {
     };
     found("libmemcached", tools::ensure_debian("memccat", "libmemcached-tools"));
     found("perl", perl());
+    found("webhook", tools::ensure_debian("webhook", "webhook"));
     let python = python_home().map(|home| (home.join("bin/python"), home));
     found(
         "python",

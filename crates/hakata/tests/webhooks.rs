@@ -1,75 +1,17 @@
 //! Webhooks of a running server: pushes by HTTP and SSH, receivers that behave and receivers that do not.
 
+#[path = "webhooks/verifiers.rs"]
+mod verifiers;
+#[path = "webhooks/world.rs"]
+mod world;
+
 use anyhow::{Context, Result, ensure};
-use hakata_testkit::{
-    Manner, Person, Received, Sandbox, Server, ServerOptions, WebhookReceiver, run, run_with_input,
-    wait_until,
-};
+use hakata_testkit::{Manner, Received, WebhookReceiver, run_with_input, wait_until};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use world::{LIMIT, World};
 
-const LIMIT: Duration = Duration::from_secs(60);
 const OK: Manner = Manner::Answers(&["200 OK"]);
-
-/// A server whose webhooks may reach this machine, and alice with a clone of her repository.
-struct World {
-    sandbox: Sandbox,
-    server: Server,
-    alice: Person,
-}
-
-impl World {
-    fn start() -> Result<Self> {
-        let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_hakata"))?;
-        let settings = vec![("egress.allow".to_owned(), "127.0.0.0/8".to_owned())];
-        let options = ServerOptions { settings, ..ServerOptions::default() };
-        let server = Server::start(&sandbox, &options)?;
-        let alice = Person::with_account(&sandbox, "alice", &[], &options)?;
-        let world = Self { sandbox, server, alice };
-        world.hakata(&["repo", "create", "alice/tools"])?;
-        world.git(&["init", "-q", "t"])?;
-        Ok(world)
-    }
-
-    fn hakata(&self, arguments: &[&str]) -> Result<String> {
-        Ok(run(&mut self.sandbox.hakata(arguments))?.expect_success(&arguments.join(" "))?.stdout)
-    }
-
-    fn git(&self, arguments: &[&str]) -> Result<String> {
-        Ok(run(&mut self.alice.git(2, arguments))?.expect_success(&arguments.join(" "))?.stdout)
-    }
-
-    /// Adds a webhook with a secret, and gives its id.
-    fn add(&self, url: &str, more: &[&str]) -> Result<String> {
-        let arguments = [&["hook", "add", "alice/tools", url, "--secret-stdin", "--json"], more].concat();
-        let added =
-            run_with_input(&mut self.sandbox.hakata(&arguments), b"s3cret\n")?.expect_success("hook add")?;
-        let added: serde_json::Value = serde_json::from_str(&added.stdout)?;
-        Ok(added["id"].as_str().context("an id")?.to_owned())
-    }
-
-    fn commit_and_push(&self, message: &str, url: &str, refs: &str) -> Result<()> {
-        self.git(&["-C", "t", "commit", "-q", "--allow-empty", "-m", message])?;
-        self.git(&["-C", "t", "push", "-q", url, refs]).map(drop)
-    }
-
-    fn http(&self) -> String {
-        format!("http://{}/alice/tools", self.server.http)
-    }
-
-    fn ssh(&self) -> String {
-        format!("ssh://git@{}/alice/tools", self.server.ssh)
-    }
-
-    fn states(&self, id: &str) -> Result<Vec<String>> {
-        let listed = self.hakata(&["hook", "deliveries", id, "--json"])?;
-        let state = |line: &str| {
-            let row: serde_json::Value = serde_json::from_str(line)?;
-            Ok(row["state"].as_str().context("a state")?.to_owned())
-        };
-        listed.lines().map(state).collect()
-    }
-}
 
 /// Python's own HMAC over the body: a verifier that shares no code with us.
 fn verifies(request: &Received, header: &str, prefix: &str) -> Result<()> {
@@ -177,6 +119,23 @@ fn what_must_not_be_reached_is_not() -> Result<()> {
         wait_until("it is given up", LIMIT, || world.states(id).is_ok_and(|states| states == ["failed"]))?;
     }
     ensure!(outer.received().len() == 1 && inner.received().is_empty(), "a redirect is not followed");
+    Ok(())
+}
+
+#[test]
+fn a_name_is_judged_by_the_address_that_it_resolves_to() -> Result<()> {
+    // Something is allowed, but not this machine.
+    let world = World::allowing("192.0.2.0/24")?;
+    let inner = WebhookReceiver::start(OK)?;
+    let port = inner.url("/").rsplit(':').next().context("a port")?.to_owned();
+    let hook = world.add(&format!("http://localhost:{port}"), &["--events", "push"])?;
+    world.commit_and_push("one", &world.http(), "HEAD:refs/heads/main")?;
+    wait_until("it is given up", LIMIT, || world.states(&hook).is_ok_and(|states| states == ["failed"]))?;
+    ensure!(inner.received().is_empty(), "a name of this machine leads nowhere");
+    let delivery = world.deliveries(&hook)?.remove(0);
+    let id = delivery["id"].as_str().context("an id")?;
+    let shown = world.hakata(&["hook", "deliveries", &hook, id, "--json"])?;
+    ensure!(shown.contains("loopback"), "the record says why: {shown}");
     Ok(())
 }
 
