@@ -4,11 +4,13 @@
 //! installed here.
 
 use anyhow::{Context, Result, ensure};
-use hakata_testkit::{Person, Process, Sandbox, Server, ServerOptions, run, wait_until};
+use hakata_testkit::{
+    Person, Process, RabbitServer, Sandbox, Server, ServerOptions, is_absent, python, run, wait_until,
+};
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::{Connection, ConnectionProperties};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -48,30 +50,24 @@ impl Drop for Names {
     }
 }
 
-/// The Python that has the client: named by `./test`, or where `./test` puts it.
-fn python() -> PathBuf {
-    if let Some(python) = std::env::var_os("HAKATA_TEST_PYTHON") {
-        return python.into();
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    cache.or(home).expect("a home").join("hakata/python/bin/python")
-}
-
-/// Whether `./test` could not install the client: then the test says so and passes.
-#[expect(clippy::print_stderr, reason = "a test that tests nothing says so")]
-fn is_absent() -> bool {
-    let absent = std::env::var("HAKATA_TEST_CLIENTS_ABSENT").unwrap_or_default();
-    let is_absent = absent.split(',').any(|name| name == "python");
-    if is_absent {
-        eprintln!("NOTHING TESTED: pika could not be installed here");
-    }
-    is_absent
-}
-
 fn git(alice: &Person, arguments: &[&str]) -> Result<String> {
     let output = run(&mut alice.git(2, arguments))?.expect_success(&format!("git {arguments:?}"))?;
     Ok(output.stdout.trim().to_owned())
+}
+
+/// How the connections to the broker do: of the relay and the consumer.
+fn links(sandbox: &Sandbox) -> Result<[String; 2]> {
+    let output = run(&mut sandbox.hakata(&["status", "--json"]))?.expect_success("hakata status")?;
+    let status: Value = serde_json::from_str(&output.stdout)?;
+    Ok(["relay", "consumer"].map(|link| status["broker"][link].as_str().unwrap_or_default().to_owned()))
+}
+
+/// Whether no job waits or runs.
+fn are_jobs_done(sandbox: &Sandbox) -> bool {
+    KINDS.iter().all(|kind| {
+        let listed = run(&mut sandbox.hakata(&["queue", "list", "--json", "--kind", kind]));
+        listed.is_ok_and(|listed| listed.success() && listed.stdout.trim().is_empty())
+    })
 }
 
 /// The events that the example printed.
@@ -83,7 +79,7 @@ fn printed(log: &Path) -> Result<Vec<Value>> {
 
 #[test]
 fn the_example_hears_of_pushes_and_jobs_run_through_the_broker() -> Result<()> {
-    if is_absent() {
+    if is_absent("python") {
         return Ok(());
     }
     let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_hakata"))?;
@@ -95,18 +91,11 @@ fn the_example_hears_of_pushes_and_jobs_run_through_the_broker() -> Result<()> {
     let settings = settings.map(|(key, value)| (key.to_owned(), value)).to_vec();
     let options = ServerOptions { settings, ..ServerOptions::default() };
     let server = Server::start(&sandbox, &options)?;
-    let status = || -> Result<Value> {
-        let output = run(&mut sandbox.hakata(&["status", "--json"]))?.expect_success("hakata status")?;
-        Ok(serde_json::from_str(&output.stdout)?)
-    };
-    let is_up = || {
-        status().is_ok_and(|status| status["broker"]["relay"] == "up" && status["broker"]["consumer"] == "up")
-    };
-    wait_until("both connections", LIMIT, is_up)?;
+    wait_until("both connections", LIMIT, || links(&sandbox).is_ok_and(|links| links == ["up", "up"]))?;
 
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/follow_events.py");
     let log = sandbox.path().join("events.log");
-    let mut follow = Command::new(python());
+    let mut follow = Command::new(python()?);
     follow.arg(example).arg(url()).args(["--prefix", &names.0]);
     let mut follow = Process::spawn(&mut follow, &log)?;
     let listens = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("listening on "));
@@ -131,12 +120,44 @@ fn the_example_hears_of_pushes_and_jobs_run_through_the_broker() -> Result<()> {
     assert_eq!(event["details"]["refs"], wanted, "{event}");
 
     // The jobs of that push came through the broker as well.
-    let is_done = || {
-        KINDS.iter().all(|kind| {
-            let listed = run(&mut sandbox.hakata(&["queue", "list", "--json", "--kind", kind]));
-            listed.is_ok_and(|listed| listed.success() && listed.stdout.trim().is_empty())
-        })
+    wait_until("the jobs of the push", LIMIT, || are_jobs_done(&sandbox))
+}
+
+#[test]
+fn a_broker_with_tls_is_used_if_its_certificate_is_trusted() -> Result<()> {
+    let mut sandbox = Sandbox::new(env!("CARGO_BIN_EXE_hakata"))?;
+    let directory = sandbox.path().join("rabbitmq");
+    std::fs::create_dir_all(&directory)?;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let (certificate, key) = (directory.join("cert.pem"), directory.join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem())?;
+    std::fs::write(&key, made.signing_key.serialize_pem())?;
+    let broker = RabbitServer::start_with_tls(&directory, &certificate, &key)?;
+    let url = broker.tls_url().context("the broker speaks TLS")?;
+    let options = |more: &[(&str, String)]| {
+        let mut settings = vec![("rabbitmq.url".to_owned(), url.clone())];
+        settings.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        ServerOptions { settings, ..ServerOptions::default() }
     };
-    wait_until("the jobs of the push", LIMIT, is_done)?;
-    Ok(())
+
+    let mut stranger = Server::start(&sandbox, &options(&[]))?;
+    wait_until("both connections are refused", LIMIT, || {
+        links(&sandbox).is_ok_and(|links| links.iter().all(|link| link.starts_with("down: ")))
+    })?;
+    let refused = links(&sandbox)?;
+    if !refused.iter().all(|link| link.to_lowercase().contains("certificate")) {
+        sandbox.keep();
+        anyhow::bail!("they say that it is for the certificate: {refused:?}");
+    }
+    stranger.stop()?;
+
+    let options = options(&[("rabbitmq.authority", certificate.display().to_string())]);
+    let server = Server::start(&sandbox, &options)?;
+    wait_until("both connections", LIMIT, || links(&sandbox).is_ok_and(|links| links == ["up", "up"]))?;
+    let alice = Person::with_account(&sandbox, "alice", &[], &options)?;
+    git(&alice, &["init", "--quiet", "t"])?;
+    git(&alice, &["-C", "t", "commit", "--quiet", "--allow-empty", "--message", "one"])?;
+    let url = format!("http://{}/alice/tools", server.http);
+    git(&alice, &["-C", "t", "push", "--quiet", &url, "HEAD:refs/heads/main"])?;
+    wait_until("the jobs of the push", LIMIT, || are_jobs_done(&sandbox))
 }
