@@ -7,12 +7,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hakata_runtime::blocking::{Blocking, BlockingError};
 use hakata_runtime::metrics::{Counter, Metric};
+use hakata_runtime::secret::Secret;
+use hakata_runtime::tasks::Tasks;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::fs::{Fs, FsReader};
+use crate::fs::{self, Fs, FsReader};
 use crate::key::BlobKey;
+use crate::s3::{self, S3, S3Reader, S3Settings, UnusableBucket};
+use crate::upload::{UploadId, UploadedPart};
 
 static PUT: Counter = Counter::new("hakata_blobs_put_total", "Blobs written and synced");
 static PUT_BYTES: Counter = Counter::new("hakata_blob_put_bytes_total", "Bytes of blobs written and synced");
@@ -23,6 +28,8 @@ static DELETED: Counter = Counter::new("hakata_blobs_deleted_total", "Blobs dele
 pub enum Blobs {
     /// In a local directory.
     Fs(Fs),
+    /// In a bucket.
+    S3(S3),
 }
 
 /// What is known of a blob without reading it.
@@ -41,16 +48,24 @@ pub enum Deleted {
     Absent,
 }
 
-/// A URL that reads a blob without asking us.
+/// A URL that reads or writes a blob without asking us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presigned {
     /// The URL, secret until it expires.
-    pub url: String,
+    pub url: Secret<String>,
+    /// What the request must carry, by names in lower case.
+    pub headers: Vec<(String, String)>,
 }
 
 /// The bytes of a blob as a stream.
 #[derive(Debug)]
-pub struct BlobReader(FsReader);
+pub struct BlobReader(Reader);
+
+#[derive(Debug)]
+enum Reader {
+    Fs(FsReader),
+    S3(Box<S3Reader>),
+}
 
 /// Why a store of blobs cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +81,14 @@ pub enum OpenBlobsError {
     /// The pool of blocking work is closed.
     #[error("opening the blob directory")]
     Stopped(#[source] BlockingError),
+    /// The bucket cannot be used.
+    #[error("opening bucket {bucket}")]
+    Bucket {
+        /// Its name.
+        bucket: String,
+        /// What to change.
+        source: UnusableBucket,
+    },
 }
 
 /// Why a blob could not be written, read or deleted.
@@ -94,6 +117,11 @@ pub enum BlobError {
     },
 }
 
+/// Why abandoned uploads could not be looked for.
+#[derive(Debug, thiserror::Error)]
+#[error("looking for abandoned uploads")]
+pub struct SweepUploadsError(#[source] s3::S3Error);
+
 impl Blobs {
     /// Opens a directory of blobs, making it if need be, and deletes what writers that died left in it.
     ///
@@ -105,14 +133,25 @@ impl Blobs {
         Fs::open(dir, blocking).await.map(Self::Fs)
     }
 
+    /// Opens a bucket, and sees whether it can be written, read and deleted from. `tasks` owns what is taken back when
+    /// a write is given up.
+    ///
+    /// # Errors
+    /// [`OpenBlobsError::Bucket`], with a sentence that says what to change.
+    pub async fn open_s3(settings: S3Settings, tasks: Tasks) -> Result<Self, OpenBlobsError> {
+        S3::open(settings, tasks).await.map(Self::S3)
+    }
+
     /// Writes a blob from a stream. When this returns it is complete, under its name and on stable storage; when it
-    /// fails or is dropped there is nothing under the name.
+    /// fails or is dropped there is nothing under the name. A [`Checked`](crate::Checked) source is verified first.
     ///
     /// # Errors
     /// [`BlobError::Io`], also when `source` fails.
     pub async fn put(&self, key: BlobKey, source: impl AsyncRead + Unpin) -> Result<BlobStat, BlobError> {
-        let Self::Fs(fs) = self;
-        let stat = fs.put(key, source).await?;
+        let stat = match self {
+            Self::Fs(fs) => fs.put(key, source).await?,
+            Self::S3(s3) => s3.put(key, source).await?,
+        };
         count(&[stat]);
         Ok(stat)
     }
@@ -123,19 +162,24 @@ impl Blobs {
     /// # Errors
     /// [`BlobError::Io`]; some of the blobs may then exist.
     pub async fn put_files(&self, files: Vec<(BlobKey, PathBuf)>) -> Result<Vec<BlobStat>, BlobError> {
-        let Self::Fs(fs) = self;
-        let stats = fs.put_files(files).await?;
+        let stats = match self {
+            Self::Fs(fs) => fs.put_files(files).await?,
+            Self::S3(s3) => s3.put_files(files).await?,
+        };
         count(&stats);
         Ok(stats)
     }
 
-    /// Reads a blob or a range of its bytes.
+    /// Reads a blob or a range of its bytes. A reader of a bucket goes on where its connection breaks.
     ///
     /// # Errors
     /// [`BlobError::Absent`], [`BlobError::Io`].
     pub async fn get(&self, key: BlobKey, range: Option<Range<u64>>) -> Result<BlobReader, BlobError> {
-        let Self::Fs(fs) = self;
-        fs.get(key, range).await.map(BlobReader)
+        let reader = match self {
+            Self::Fs(fs) => Reader::Fs(fs.get(key, range).await?),
+            Self::S3(s3) => Reader::S3(Box::new(s3.get(key, range).await?)),
+        };
+        Ok(BlobReader(reader))
     }
 
     /// Finds what is known of a blob; `None` if it does not exist.
@@ -143,8 +187,10 @@ impl Blobs {
     /// # Errors
     /// [`BlobError::Io`].
     pub async fn stat(&self, key: BlobKey) -> Result<Option<BlobStat>, BlobError> {
-        let Self::Fs(fs) = self;
-        fs.stat(key).await
+        match self {
+            Self::Fs(fs) => fs.stat(key).await,
+            Self::S3(s3) => s3.stat(key).await,
+        }
     }
 
     /// Deletes a blob, durably.
@@ -152,25 +198,152 @@ impl Blobs {
     /// # Errors
     /// [`BlobError::Io`].
     pub async fn delete(&self, key: BlobKey) -> Result<Deleted, BlobError> {
-        let Self::Fs(fs) = self;
-        let deleted = fs.delete(key).await?;
+        let deleted = match self {
+            Self::Fs(fs) => fs.delete(key).await?,
+            Self::S3(s3) => s3.delete(key).await?,
+        };
         if deleted == Deleted::Yes {
             DELETED.inc();
         }
         Ok(deleted)
     }
 
-    /// Makes a URL for reading the blob directly; `None` if the engine has no such thing, as a directory has not.
-    pub fn presign(&self, _key: BlobKey, _ttl: Duration) -> Option<Presigned> {
-        let Self::Fs(_) = self;
-        None
+    /// Makes a URL for reading the blob directly; `None` if the engine has no such thing, as a directory has not, or if
+    /// none are to be handed out.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`], if there are no credentials to sign with.
+    pub async fn presign_get(&self, key: BlobKey, ttl: Duration) -> Result<Option<Presigned>, BlobError> {
+        match self {
+            Self::Fs(_) => Ok(None),
+            Self::S3(s3) => s3.presign_get(key, ttl).await,
+        }
+    }
+
+    /// Makes a URL for writing the blob directly, with exactly these bytes and in one request; `None` as for reading,
+    /// and where the engine would take other bytes or not so many at once.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`], if there are no credentials to sign with.
+    pub async fn presign_put(
+        &self,
+        key: BlobKey,
+        size_bytes: u64,
+        sha256: &[u8; 32],
+        ttl: Duration,
+    ) -> Result<Option<Presigned>, BlobError> {
+        match self {
+            Self::Fs(_) => Ok(None),
+            Self::S3(s3) => s3.presign_put(key, size_bytes, sha256, ttl).await,
+        }
     }
 
     /// Returns the local file of a blob, for linking it elsewhere; `None` if the engine keeps no files here. The
     /// file must never be changed.
     pub fn local_path(&self, key: BlobKey) -> Option<PathBuf> {
-        let Self::Fs(fs) = self;
-        Some(fs.path_of(key))
+        match self {
+            Self::Fs(fs) => Some(fs.path_of(key)),
+            Self::S3(_) => None,
+        }
+    }
+}
+
+/// Uploads that go over several requests. Every part but the last has [`Blobs::part_bytes`] bytes, so the length of an
+/// unbroken row of parts is where to go on. Nothing is visible under the key before an upload is completed.
+impl Blobs {
+    /// Returns the length of each part but the last, in bytes. An upload that another configuration began may have
+    /// parts of another length in a bucket; their lengths are in their list.
+    pub fn part_bytes(&self) -> u64 {
+        match self {
+            Self::Fs(_) => fs::PART_BYTES,
+            Self::S3(s3) => s3.part_bytes(),
+        }
+    }
+
+    /// Begins an upload. Its id belongs into a row before the first part is put: an engine may not be able to list
+    /// uploads.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`].
+    pub async fn begin_upload(&self, key: BlobKey) -> Result<UploadId, BlobError> {
+        match self {
+            Self::Fs(fs) => fs.begin_upload(key).await,
+            Self::S3(s3) => s3.begin_upload(key).await,
+        }
+    }
+
+    /// Keeps a part durably; one of the same number is replaced. Parts may come in any order and at the same time.
+    /// Whoever calls this bounds how many are in memory.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`], also when there is no such upload.
+    pub async fn put_part(
+        &self,
+        key: BlobKey,
+        id: &UploadId,
+        number: u16,
+        bytes: Bytes,
+    ) -> Result<UploadedPart, BlobError> {
+        match self {
+            Self::Fs(fs) => fs.put_part(key, id, number, bytes).await,
+            Self::S3(s3) => s3.put_part(key, id, number, bytes).await,
+        }
+    }
+
+    /// Lists the parts that are kept, by number; `None` if there is no such upload.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`].
+    pub async fn list_parts(
+        &self,
+        key: BlobKey,
+        id: &UploadId,
+    ) -> Result<Option<Vec<UploadedPart>>, BlobError> {
+        match self {
+            Self::Fs(fs) => fs.list_parts(key, id).await,
+            Self::S3(s3) => s3.list_parts(key, id).await,
+        }
+    }
+
+    /// Makes the blob out of parts 1, 2, 3 and so on, without copying them.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`], also when there is no such upload or a part is missing.
+    pub async fn complete_upload(
+        &self,
+        key: BlobKey,
+        id: &UploadId,
+        parts: &[UploadedPart],
+    ) -> Result<BlobStat, BlobError> {
+        let stat = match self {
+            Self::Fs(fs) => fs.complete_upload(key, id, parts).await?,
+            Self::S3(s3) => s3.complete_upload(key, id, parts).await?,
+        };
+        count(&[stat]);
+        Ok(stat)
+    }
+
+    /// Deletes what an upload has kept; one that does not exist is fine.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`].
+    pub async fn abort_upload(&self, key: BlobKey, id: &UploadId) -> Result<(), BlobError> {
+        match self {
+            Self::Fs(fs) => fs.abort_upload(key, id).await,
+            Self::S3(s3) => s3.abort_upload(key, id).await,
+        }
+    }
+
+    /// Deletes what writers of packs left in a bucket that died more than `age` ago, and tells how many. A directory
+    /// has nothing like that: it is swept when it is opened.
+    ///
+    /// # Errors
+    /// [`SweepUploadsError`].
+    pub async fn sweep_uploads(&self, age: Duration) -> Result<usize, SweepUploadsError> {
+        match self {
+            Self::Fs(_) => Ok(0),
+            Self::S3(s3) => s3.sweep_uploads(age).await.map_err(SweepUploadsError),
+        }
     }
 }
 
@@ -180,7 +353,10 @@ impl AsyncRead for BlobReader {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        match &mut self.0 {
+            Reader::Fs(file) => Pin::new(file).poll_read(cx, buf),
+            Reader::S3(reader) => Pin::new(reader).poll_read(cx, buf),
+        }
     }
 }
 
@@ -193,6 +369,7 @@ fn count(stats: &[BlobStat]) {
 
 pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
     let mut all: Vec<&'static dyn Metric> = vec![&PUT, &PUT_BYTES, &DELETED];
-    all.extend(crate::fs::metrics());
+    all.extend(fs::metrics());
+    all.extend(s3::metrics());
     all
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <dir>/tmp/<owner>/<serial>               being written by one process (temporary.rs)
+//! <dir>/uploads/<id>/                      an upload in parts (uploads.rs)
 //! <dir>/packs/<2 hex>/<14 hex>.<part>      complete and synced
 //! ```
 //! Several processes may share the directory, as long as keys come from one database.
@@ -10,6 +11,7 @@
 //! rename it, sync the directory that got the name (and, when that was just made, the one above).
 
 mod temporary;
+mod uploads;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -27,6 +29,7 @@ use crate::key::BlobKey;
 use crate::link::link_or_copy;
 pub(crate) use temporary::metrics;
 use temporary::{Temporaries, Temporary};
+pub(crate) use uploads::PART_BYTES;
 
 /// A directory of blobs; cheap to clone.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! Immutable bytes under typed keys: packs today, LFS objects later.
+//! Immutable bytes under typed keys: packs today, LFS objects later; in a directory or in a bucket.
 //!
 //! A blob is written once, whole, and is visible under its key only when it is complete and on stable storage. Keys
 //! come from row ids, never from content or from users. Nothing here knows what the bytes mean or who may read them;
@@ -19,13 +19,21 @@
 //! ```
 
 mod blobs;
+mod checked;
 mod fs;
 mod key;
 mod link;
+mod s3;
+mod upload;
 
-pub use blobs::{BlobError, BlobReader, BlobStat, Blobs, Deleted, OpenBlobsError, Presigned};
+pub use blobs::{
+    BlobError, BlobReader, BlobStat, Blobs, Deleted, OpenBlobsError, Presigned, SweepUploadsError,
+};
+pub use checked::{Checked, Mismatch};
 pub use key::{BlobKey, PackPart};
 pub use link::link_or_copy;
+pub use s3::{CredentialSource, MAX_PARTS, MIN_PART, Presign, S3Error, S3Settings, UnusableBucket, UrlStyle};
+pub use upload::{UploadId, UploadedPart};
 
 /// Lists the metrics that this crate keeps, for `hakata_runtime::metrics::register`.
 pub fn metrics() -> Vec<&'static dyn hakata_runtime::metrics::Metric> {

@@ -8,7 +8,7 @@ use hakata_names::PackId;
 use hakata_runtime::blocking::Blocking;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
-use crate::{BlobError, BlobKey, Blobs, Deleted, PackPart};
+use crate::{BlobError, BlobKey, Blobs, PackPart};
 
 const KEY: BlobKey = BlobKey::pack(PackId::new(300), PackPart::Pack);
 
@@ -26,30 +26,6 @@ async fn read(blobs: &Blobs, range: Option<std::ops::Range<u64>>) -> Vec<u8> {
 fn n_temporaries(dir: &Path) -> usize {
     let folders = fs::read_dir(dir.join("blobs/tmp")).unwrap().map(|entry| entry.unwrap().path());
     folders.filter(|path| path.is_dir()).map(|folder| fs::read_dir(folder).unwrap().count()).sum()
-}
-
-#[tokio::test]
-async fn a_blob_is_read_back_whole_and_in_ranges() {
-    let dir = tempfile::tempdir().unwrap();
-    let blobs = open(dir.path()).await;
-    assert_eq!(blobs.put(KEY, &b"0123456789"[..]).await.unwrap().size_bytes, 10);
-    assert_eq!(read(&blobs, None).await, b"0123456789");
-    assert_eq!(read(&blobs, Some(2..5)).await, b"234");
-    assert_eq!(read(&blobs, Some(8..50)).await, b"89");
-    assert_eq!(read(&blobs, Some(50..60)).await, b"");
-    assert_eq!(n_temporaries(dir.path()), 0);
-    assert_eq!(blobs.presign(KEY, std::time::Duration::from_secs(1)), None);
-}
-
-#[tokio::test]
-async fn a_deleted_blob_is_absent() {
-    let dir = tempfile::tempdir().unwrap();
-    let blobs = open(dir.path()).await;
-    blobs.put(KEY, &b"x"[..]).await.unwrap();
-    assert_eq!(blobs.delete(KEY).await.unwrap(), Deleted::Yes);
-    assert_eq!(blobs.delete(KEY).await.unwrap(), Deleted::Absent);
-    assert_eq!(blobs.stat(KEY).await.unwrap(), None);
-    assert!(matches!(blobs.get(KEY, None).await, Err(BlobError::Absent(key)) if key == KEY));
 }
 
 #[tokio::test]
