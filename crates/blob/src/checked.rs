@@ -82,7 +82,11 @@ impl<R: AsyncRead + Unpin> AsyncRead for Checked<R> {
         let is_end = came.is_empty() && room > 0;
         self.digest.update(came);
         let verdict = if is_end || self.n_bytes > self.size_bytes { self.verdict() } else { Ok(()) };
-        Poll::Ready(verdict.map_err(|mismatch| io::Error::new(io::ErrorKind::InvalidData, mismatch)))
+        Poll::Ready(verdict.map_err(|mismatch| {
+            // Who reads takes bytes or an error, never both.
+            buf.set_filled(before);
+            io::Error::new(io::ErrorKind::InvalidData, mismatch)
+        }))
     }
 }
 

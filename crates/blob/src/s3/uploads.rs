@@ -138,9 +138,9 @@ impl S3 {
                 },
                 Err(error) => error,
             };
-            // Perhaps an earlier answer was lost.
-            if error.is_absent() && self.size_of(object).await?.is_some_and(|at| at.size_bytes == size_bytes)
-            {
+            // Perhaps an earlier answer was lost, and the engine knows no such upload any more, in its own words.
+            let is_unknown = error.is_absent() || error.status() == Some(403);
+            if is_unknown && self.size_of(object).await?.is_some_and(|at| at.size_bytes == size_bytes) {
                 return Ok(());
             }
             if error.status() != Some(200) || !error.is_transient() {

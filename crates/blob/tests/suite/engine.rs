@@ -176,7 +176,7 @@ impl Engine {
     /// Counts what uploads have left.
     pub(crate) fn n_upload_files(&self) -> usize {
         let names = std::fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        names.filter(|name| name.to_string_lossy().starts_with(".upload_id-")).count()
+        names.filter(|name| name.to_string_lossy().starts_with(".upload")).count()
     }
 
     pub(crate) fn url(&self) -> String {

@@ -103,8 +103,8 @@ async fn a_read_goes_on_where_its_connection_broke() {
 async fn a_read_does_not_go_on_in_another_blob() {
     let engine = Engine::start().await;
     let blobs = engine.open().await;
-    blobs.put(KEY, &[1; 100_000][..]).await.unwrap();
-    engine.fault(Method::GET, "", 1, Fault::Cut(50_000));
+    blobs.put(KEY, &[1; 3_000_000][..]).await.unwrap();
+    engine.fault(Method::GET, "", 1_000, Fault::Cut(50_000));
     let mut reader = blobs.get(KEY, None).await.unwrap();
     let mut begun = vec![0; 50_000];
     reader.read_exact(&mut begun).await.unwrap();
@@ -168,14 +168,17 @@ async fn an_upload_that_nobody_waits_for_is_taken_back() {
     let (tell, rest) = oneshot::channel();
     let source = Counted { left: 2 * PART as u64, taken: Arc::default(), rest: Some(rest) };
     let mut putting = Box::pin(blobs.put(KEY, source));
+    // The upload itself, and two parts.
     let sent = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
         while engine.n_upload_files() < 3 {
-            tokio::task::yield_now().await;
+            ticks.tick().await;
         }
     };
+    let sent = tokio::time::timeout(Duration::from_secs(60), sent);
     tokio::select! {
         put = &mut putting => panic!("the source has not ended: {put:?}"),
-        () = sent => {}
+        sent = sent => sent.unwrap(),
     }
     drop(putting);
     drop(tell);
