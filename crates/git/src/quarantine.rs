@@ -9,6 +9,7 @@ mod index_pack;
 mod proof;
 mod scratch;
 mod sizes;
+mod whole;
 
 use std::io;
 use std::path::{Path, PathBuf};
