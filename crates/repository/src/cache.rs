@@ -40,7 +40,7 @@ use crate::settings::Settings;
 use boots::Boots;
 pub use derived::{DeriveError, Derived};
 pub(crate) use evict::{evict, remove};
-pub(crate) use fetch::fetch;
+pub(crate) use fetch::{fetch, index_again};
 use layout::Seen;
 use layout::dir_of;
 pub(crate) use packs::stem_of;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hakata_blob::{BlobError, BlobKey, PackPart};
+use hakata_blob::{BlobError, BlobKey, PackPart, SweepUploadsError};
 use hakata_names::PackId;
 use hakata_runtime::fault;
 use hakata_runtime::metrics::{Counter, Metric};
@@ -32,6 +32,8 @@ pub struct Swept {
     pub n_packs: usize,
     /// Repositories that were never finished.
     pub n_repositories: usize,
+    /// Uploads to a bucket whose writers died.
+    pub n_uploads: usize,
     /// Cache directories that nobody used.
     pub n_caches: usize,
 }
@@ -45,6 +47,9 @@ pub enum SweepError {
     /// Bytes cannot be deleted.
     #[error("sweeping bytes")]
     Blob(#[from] BlobError),
+    /// The bucket cannot be asked.
+    #[error("sweeping uploads")]
+    Uploads(#[from] SweepUploadsError),
 }
 
 impl Repositories {
@@ -82,8 +87,11 @@ async fn run(engine: &Arc<Engine>, age_ms: i64) -> Result<Swept, SweepError> {
     unlinked(engine).await?;
     let n_packs = staged(engine, before).await? + dead(engine).await?;
     idempotency::prune(&mut engine.db.write().await?, engine.clock.now_ms() - IDEMPOTENCY_MS).await?;
+    // Last of what the bucket is asked: it may be away while the rows are there.
+    let age = Duration::from_millis(u64::try_from(engine.clock.now_ms() - before).unwrap_or_default());
+    let n_uploads = engine.blobs.sweep_uploads(age).await?;
     let n_caches = evict(engine).await;
-    Ok(Swept { n_packs, n_repositories, n_caches })
+    Ok(Swept { n_packs, n_repositories, n_uploads, n_caches })
 }
 
 /// Deletes repositories whose import or creation never came to its end.

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use hakata_blob::{BlobError, BlobKey, PackPart};
 use hakata_git::foreign::{Alternates, Foreign};
 use hakata_git::fsck::{self, Depth};
+use hakata_git::quarantine::{IndexPackError, Quarantine};
 use hakata_git::refs::{Ref, RefSnapshot};
 use hakata_git::{ChildError, maintain};
 use hakata_names::{ObjectFormat, Oid, PackId, RefName};
 use hakata_store::packs::Pack;
 use hakata_store::{StoreError, packs};
 
+use crate::cache::{StepError, index_again};
 use crate::engine::Engine;
 use crate::repository::Repository;
 
@@ -51,6 +53,9 @@ pub enum VerifyError {
     /// git cannot be asked.
     #[error("reading a pack")]
     Child(#[from] ChildError),
+    /// Bytes that are kept elsewhere cannot be fetched.
+    #[error("fetching a pack")]
+    Fetch(#[from] StepError),
 }
 
 impl Repository {
@@ -124,10 +129,33 @@ async fn wrong_inside(
     row: &Pack,
     format: ObjectFormat,
 ) -> Result<Option<&'static str>, VerifyError> {
-    let Some(idx) = engine.blobs.local_path(BlobKey::pack(row.id, PackPart::Idx)) else { return Ok(None) };
+    let Some(idx) = engine.blobs.local_path(BlobKey::pack(row.id, PackPart::Idx)) else {
+        return wrong_elsewhere(engine, row, format).await;
+    };
     match maintain::verify_pack(&engine.git, &idx, format).await {
         Ok(()) => Ok(None),
         Err(ChildError::Failed { .. }) => Ok(Some("its bytes or their index are damaged")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Fetches a pack that is kept elsewhere, and has git index it.
+async fn wrong_elsewhere(
+    engine: &Engine,
+    row: &Pack,
+    format: ObjectFormat,
+) -> Result<Option<&'static str>, VerifyError> {
+    let parent = engine.settings.data.join("quarantine");
+    let path = parent.clone();
+    let made = engine.blocking.run(move || Quarantine::create(&parent, None, format)).await;
+    let made = made.map_err(StepError::Busy)?;
+    let quarantine = made.map_err(|source| StepError::Io { path, source })?;
+    match index_again(engine, &quarantine, row).await {
+        Ok(_) => Ok(None),
+        Err(StepError::Index {
+            source: IndexPackError::Refused { .. } | IndexPackError::Truncated, ..
+        }) => Ok(Some("its bytes are damaged")),
+        Err(StepError::Corrupt { .. }) => Ok(Some("its bytes are those of another pack")),
         Err(error) => Err(error.into()),
     }
 }

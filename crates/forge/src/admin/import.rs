@@ -280,6 +280,7 @@ impl From<VerifyError> for Error {
         match error {
             VerifyError::Store(error) => error.into(),
             VerifyError::Blob(error) => Self::internal(error),
+            VerifyError::Fetch(error) => Self::internal(error),
             VerifyError::Child(ChildError::Limited(limited)) => limited.into(),
             VerifyError::Child(error) => Self::internal(error),
         }

@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use hakata_blob::{BlobKey, PackPart};
+use hakata_blob::{BlobError, BlobKey, PackPart};
 use hakata_git::quarantine::{Fsck, IndexedPack, PackLimits, Quarantine};
 use hakata_store::packs::{self as catalogue, Pack};
+use tokio::io::AsyncWriteExt as _;
 
 use super::packs;
 use super::step::StepError;
 use crate::engine::Engine;
 
-/// Puts a pack into a quarantine: linked from a local blob, else indexed again.
+/// Length in bytes from which a pack is downloaded with its index; indexing a smaller one takes less than two more
+/// requests.
+const DOWNLOAD_FROM: i64 = 4 << 20;
+
+/// Puts a pack into a quarantine: linked from a local blob, else downloaded with its index, else indexed again.
 pub(crate) async fn fetch(
     engine: &Arc<Engine>,
     quarantine: &Quarantine,
@@ -29,11 +34,57 @@ pub(crate) async fn fetch(
             return is_as_promised(pack, row);
         }
     }
+    bring_back(engine, quarantine, row).await
+}
+
+/// Puts a pack that is not a local file into a quarantine: with the index that was made for it once, or, if it is small
+/// or that index is not right, by indexing it again.
+pub(super) async fn bring_back(
+    engine: &Engine,
+    quarantine: &Quarantine,
+    row: &Pack,
+) -> Result<IndexedPack, StepError> {
+    let is_large = row.size_bytes >= DOWNLOAD_FROM && !row.is_inline;
+    if is_large && let Some(pack) = download(engine, quarantine, row).await? {
+        return Ok(pack);
+    }
     index_again(engine, quarantine, row).await
 }
 
+/// Downloads the files of a pack; `None` if they are not whole, which git may know to say more about.
+async fn download(
+    engine: &Engine,
+    quarantine: &Quarantine,
+    row: &Pack,
+) -> Result<Option<IndexedPack>, StepError> {
+    let (dir, format) = (quarantine.dir().clone(), quarantine.format());
+    for part in PackPart::ALL {
+        let path = packs::path_of(&dir, row.id, part);
+        let io_failed = |source| StepError::Io { path: path.clone(), source };
+        let mut bytes = match engine.blobs.get(BlobKey::pack(row.id, part), None).await {
+            Err(BlobError::Absent(_)) if part != PackPart::Pack => return Ok(None),
+            opened => opened.map_err(|source| StepError::Blob { pack: row.id, source })?,
+        };
+        let mut file = tokio::fs::File::create(&path).await.map_err(io_failed)?;
+        tokio::io::copy(&mut bytes, &mut file).await.map_err(io_failed)?;
+        file.flush().await.map_err(io_failed)?;
+    }
+    let (path, row_checksum, id) =
+        (packs::path_of(&dir, row.id, PackPart::Pack), row.checksum.clone(), row.id);
+    let checked = engine.blocking.run(move || {
+        let pack = IndexedPack::open(&path, format)?;
+        let is_right = pack.checksum.as_bytes() == row_checksum && pack.is_whole()?;
+        if !is_right {
+            packs::remove(&dir, id)?;
+        }
+        Ok(is_right.then_some(pack))
+    });
+    let failed = |source| StepError::Io { path: quarantine.dir().path().to_owned(), source };
+    checked.await.map_err(StepError::Busy)?.map_err(failed)
+}
+
 /// Reads the bytes of a pack and indexes them in a quarantine.
-pub(super) async fn index_again(
+pub(crate) async fn index_again(
     engine: &Engine,
     quarantine: &Quarantine,
     row: &Pack,

@@ -145,7 +145,7 @@ pub(super) fn remove_foreign(paths: &[PathBuf]) -> io::Result<()> {
 }
 
 /// Removes the files of a pack, the index first. Blocks.
-fn remove(dir: &GitDir, id: PackId) -> io::Result<()> {
+pub(super) fn remove(dir: &GitDir, id: PackId) -> io::Result<()> {
     PackPart::ALL
         .into_iter()
         .rev()

@@ -225,7 +225,7 @@ async fn changes_since(
     Ok(moves.map(|moves| moves.into_iter().map(|at| change(at.name, at.new, at.peeled)).collect()))
 }
 
-/// Puts a pack into the directory: from its quarantine, from a local blob, or by indexing its bytes again.
+/// Puts a pack into the directory: from its quarantine, from a local blob, or from where its bytes are kept.
 async fn bring(engine: &Arc<Engine>, entry: &Arc<Entry>, row: &Pack) -> Result<(), StepError> {
     let id = row.id;
     let offered =
@@ -240,17 +240,17 @@ async fn bring(engine: &Arc<Engine>, entry: &Arc<Entry>, row: &Pack) -> Result<(
     if blocking(engine, entry, files).await? {
         return Ok(());
     }
-    index_again(engine, entry, row).await
+    bring_back(engine, entry, row).await
 }
 
-/// Fetches the bytes of a pack, indexes them and links the result.
-async fn index_again(engine: &Arc<Engine>, entry: &Arc<Entry>, row: &Pack) -> Result<(), StepError> {
+/// Fetches the bytes of a pack and links them with their index.
+async fn bring_back(engine: &Arc<Engine>, entry: &Arc<Entry>, row: &Pack) -> Result<(), StepError> {
     let id = row.id;
     let parent = engine.settings.data.join("quarantine");
     let format =
         hakata_names::Oid::from_bytes(&row.checksum).map_err(|_| StepError::Corrupt { pack: id })?.format();
     let quarantine = blocking(engine, entry, move || Quarantine::create(&parent, None, format)).await?;
-    let indexed = fetch::index_again(engine, &quarantine, row).await?;
+    let indexed = fetch::bring_back(engine, &quarantine, row).await?;
     let entry_ = entry.clone();
     blocking(engine, entry, move || packs::adopt(&entry_.dir, id, &indexed)).await?;
     drop(quarantine);
