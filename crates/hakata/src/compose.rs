@@ -1,6 +1,6 @@
 //! Puts the engines together: database, git, blobs, repositories, and the forge on top of them.
 
-use crate::config::{Log, Server, Settings};
+use crate::config::{Log, Server, Settings, Storage};
 use crate::data_dir::{DatabaseLock, LockDatabaseError};
 use crate::output::{Failure, chain};
 use hakata_blob::Blobs;
@@ -69,8 +69,7 @@ impl Engines {
         let database_lock = lock_database(settings).await?;
         let db = open_database(&settings.database).await?;
         let failed = |act: &str, error: &dyn std::error::Error| Failure::failed(act, error);
-        let blobs = Blobs::open_fs(settings.blobs.clone(), blocking.clone());
-        let blobs = blobs.await.map_err(|error| failed("opening the packs", &error))?;
+        let blobs = open_blobs(&settings.storage, &blocking, tasks).await?;
         let repositories = Repositories::open_engine(hakata_repository::Parts {
             db: db.clone(),
             blobs,
@@ -103,6 +102,15 @@ impl Engines {
         self.repositories.close().await;
         self.db.close().await;
     }
+}
+
+/// Opens the bucket of packs, or their directory.
+async fn open_blobs(storage: &Storage, blocking: &Blocking, tasks: &Tasks) -> Result<Blobs, Failure> {
+    let opened = match storage.s3.bucket.as_str() {
+        "" => Blobs::open_fs(storage.directory.clone(), blocking.clone()).await,
+        _ => Blobs::open_s3(storage.s3.clone(), tasks.child()).await,
+    };
+    opened.map_err(|error| Failure::failed("opening the packs", &error))
 }
 
 async fn lock_database(settings: &Settings) -> Result<Option<DatabaseLock>, Failure> {

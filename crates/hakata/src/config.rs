@@ -16,6 +16,7 @@ mod rpc;
 mod rpc_client;
 mod settings;
 mod show;
+mod storage;
 mod value;
 mod webhooks;
 
@@ -24,6 +25,7 @@ pub(crate) use raw::Setting;
 pub(crate) use rpc_client::RpcClient;
 pub(crate) use settings::{Listen, Log, Public, Server, Settings};
 pub(crate) use show::{reference, template};
+pub(crate) use storage::Storage;
 
 use crate::cli::Place;
 use crate::output::{Answer, Exit, Failure, Table};

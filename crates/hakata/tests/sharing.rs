@@ -1,7 +1,9 @@
 //! Two servers with a data directory each, over one database and one folder of packs.
 
 use anyhow::{Context, Result, ensure};
-use hakata_testkit::{Database, Engine, Person, Sandbox, Server, ServerOptions, SlowProxy, run, wait_until};
+use hakata_testkit::{
+    Database, Engine, Person, S3Server, Sandbox, Server, ServerOptions, SlowProxy, run, wait_until,
+};
 use std::path::Path;
 use std::time::Duration;
 
@@ -84,5 +86,61 @@ fn two_servers_share_a_database_and_packs() -> Result<()> {
         let verify = ["repo", "verify", "alice/tools"];
         run(sandbox.hakata(&verify).envs(options.environment()))?.expect_success("hakata repo verify")?;
     }
+    Ok(())
+}
+
+#[test]
+fn two_servers_on_machines_of_their_own_share_a_bucket() -> Result<()> {
+    let database = Database::create(Engine::Postgres)?.context("PostgreSQL has databases")?;
+    let bucket = S3Server::start()?;
+    let (one, two) = (sandbox()?, sandbox()?);
+    let options = |node: &str| {
+        let mut options = options(&database, Path::new("blobs"), node);
+        options.settings.extend(bucket.settings().map(|(key, value)| (key.to_owned(), value)));
+        options.settings.push(("storage.s3.part_size".to_owned(), "5MiB".to_owned()));
+        options
+    };
+    let (first, second) = (options("one"), options("two"));
+    let a = Server::start(&one, &first)?;
+    let b = Server::start(&two, &second)?;
+    let alice = Person::with_account(&one, "alice", &[], &first)?;
+    git(&alice, &["init", "--quiet", "t"])?;
+
+    // One pack that goes whole, and one that goes in parts and comes back with its index.
+    commit(&one, &alice, "a")?;
+    git(&alice, &["-C", "t", "push", "--quiet", &url(&a.http), "HEAD:main"])?;
+    for name in ["b", "c", "d"] {
+        commit(&one, &alice, name)?;
+    }
+    let tip = git(&alice, &["-C", "t", "rev-parse", "HEAD"])?;
+    git(&alice, &["-C", "t", "push", "--quiet", &url(&a.http), "HEAD:main"])?;
+    assert_eq!(bucket.objects()?.len(), 6, "three files a pack, and no more: {:?}", bucket.objects()?);
+    git(&alice, &["clone", "--quiet", &url(&b.http), "from-b"])?;
+    assert_eq!(git(&alice, &["-C", "from-b", "rev-parse", "HEAD"])?, tip, "what one took the other gives");
+    git(&alice, &["-C", "from-b", "fsck", "--full", "--strict", "--no-progress"])?;
+    for (sandbox, options) in [(&one, &first), (&two, &second)] {
+        assert!(!sandbox.data().join("blobs").exists(), "no packs of its own");
+        let verify = ["repo", "verify", "alice/tools"];
+        run(sandbox.hakata(&verify).envs(options.environment()))?.expect_success("hakata repo verify")?;
+    }
+
+    // The other takes a push as well, and loses its directories.
+    let tip = commit(&one, &alice, "e")?;
+    git(&alice, &["-C", "t", "push", "--quiet", &url(&b.http), "HEAD:main"])?;
+    drop(a);
+    std::fs::remove_dir_all(one.data().join("repositories"))?;
+    let a = Server::start(&one, &first)?;
+    git(&alice, &["clone", "--quiet", &url(&a.http), "from-a"])?;
+    assert_eq!(git(&alice, &["-C", "from-a", "rev-parse", "HEAD"])?, tip);
+
+    // Damage is found where the bytes are, not where they are cached.
+    let damaged = bucket.objects()?.into_iter().find(|path| path.extension().is_some_and(|at| at == "pack"));
+    let damaged = damaged.context("the bucket has packs")?;
+    let mut bytes = std::fs::read(&damaged)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&damaged, bytes)?;
+    let verified = run(one.hakata(&["repo", "verify", "alice/tools"]).envs(first.environment()))?;
+    assert!(verified.expect_success("hakata repo verify").is_err(), "a damaged pack is found");
     Ok(())
 }

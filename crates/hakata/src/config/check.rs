@@ -24,7 +24,8 @@ pub(crate) fn check(values: &Values) -> Result<(), Vec<Problem>> {
     if values.get("server.data").text().is_empty() {
         refuse("server.data", "must name a directory");
     }
-    check_packs(values, &mut refuse);
+    crate::config::storage::check(values, &mut refuse);
+    check_sweeps(values, &mut refuse);
     if let Some(url) = values.some_text("database.url")
         && !DATABASE_SCHEMES.iter().any(|scheme| url.starts_with(scheme))
     {
@@ -98,11 +99,8 @@ fn check_listeners(values: &Values, refuse: &mut impl FnMut(&'static str, &str))
     }
 }
 
-/// Checks where packs are kept, and when they are swept.
-fn check_packs(values: &Values, refuse: &mut impl FnMut(&'static str, &str)) {
-    if values.get("storage.blobs").text().is_empty() {
-        refuse("storage.blobs", "must name a directory");
-    }
+/// Checks when packs are swept.
+fn check_sweeps(values: &Values, refuse: &mut impl FnMut(&'static str, &str)) {
     for name in ["repositories.staged_age", "repositories.sweep_every", "repositories.dead_age"] {
         if values.duration(name) < LEAST_SWEEP {
             refuse(name, "must be at least 1s");

@@ -25,6 +25,42 @@ pub(crate) fn home() -> Option<PathBuf> {
     path("HOME")
 }
 
+/// What Amazon's own tools read to find credentials; empty variables are none.
+#[derive(Debug, Default)]
+pub(crate) struct Aws {
+    pub(crate) access_key: Option<String>,
+    pub(crate) secret_key: Option<String>,
+    pub(crate) session_token: Option<String>,
+    pub(crate) web_identity_token_file: Option<PathBuf>,
+    pub(crate) role_arn: Option<String>,
+    pub(crate) sts_endpoint: Option<String>,
+    pub(crate) container_url: Option<String>,
+    pub(crate) container_authorization: Option<String>,
+    pub(crate) container_authorization_file: Option<PathBuf>,
+    pub(crate) metadata_endpoint: Option<String>,
+}
+
+/// Reads what Amazon's own tools read.
+pub(crate) fn aws() -> Aws {
+    let text = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let relative = text("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    Aws {
+        access_key: text("AWS_ACCESS_KEY_ID"),
+        secret_key: text("AWS_SECRET_ACCESS_KEY"),
+        session_token: text("AWS_SESSION_TOKEN"),
+        web_identity_token_file: path("AWS_WEB_IDENTITY_TOKEN_FILE"),
+        role_arn: text("AWS_ROLE_ARN"),
+        sts_endpoint: text("AWS_ENDPOINT_URL_STS"),
+        // The address of the container agent. Source: Amazon ECS developer guide, task IAM roles.
+        container_url: relative
+            .map(|path| format!("http://169.254.170.2{path}"))
+            .or_else(|| text("AWS_CONTAINER_CREDENTIALS_FULL_URI")),
+        container_authorization: text("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
+        container_authorization_file: path("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+        metadata_endpoint: text("AWS_EC2_METADATA_SERVICE_ENDPOINT"),
+    }
+}
+
 /// What git itself reads to find its configuration, for repositories that are the operator's own.
 pub(crate) fn of_git() -> Vec<(&'static str, OsString)> {
     ["HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "TZ"]

@@ -5,6 +5,7 @@ use crate::config::jobs;
 use crate::config::raw::{Origin, Values};
 use crate::config::rpc::Rpc;
 use crate::config::rpc_client::RpcClient;
+use crate::config::storage::{self, Storage};
 use crate::config::value::Value;
 use hakata_names::ObjectFormat;
 use hakata_runtime::units::ByteSize;
@@ -38,8 +39,8 @@ pub(crate) struct Settings {
     pub(crate) ssh: hakata_ssh::Settings,
     /// The database, where it is not SQLite in the data directory.
     pub(crate) database: hakata_store::Settings,
-    /// The directory of packs.
-    pub(crate) blobs: PathBuf,
+    /// Where packs are kept.
+    pub(crate) storage: Storage,
     /// git.
     pub(crate) git: hakata_git::Settings,
     /// Repositories and their caches.
@@ -129,7 +130,7 @@ impl Settings {
             smart_http: smart_http(values),
             ssh: ssh(values),
             database: database(values, data),
-            blobs: data.join(values.get("storage.blobs").text()),
+            storage: storage::new(values, data),
             git: git(values, data),
             repository: repository(values, data),
             forge: forge(values, data),
@@ -475,6 +476,7 @@ mod tests {
         let repository =
             hakata_repository::Settings { push_url, ..hakata_repository::Settings::new("/data") };
         same(format!("{:?}", ours.repository), format!("{repository:?}"));
+        same(format!("{:?}", ours.storage.s3), format!("{:?}", hakata_blob::S3Settings::default()));
         same(format!("{:?}", ours.jobs), format!("{:?}", hakata_worker::Settings::default()));
         same(format!("{:?}", ours.connections), format!("{:?}", ConnectionLimits::default()));
         same(format!("{:?}", ours.git.budgets), format!("{:?}", hakata_git::Budgets::default()));
