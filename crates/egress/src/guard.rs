@@ -82,6 +82,15 @@ impl Guard {
         Ok(Self { settings: Arc::new(settings), tls: Arc::new(tls) })
     }
 
+    /// Renders the authorities that are trusted, in PEM, for a child process that connects by itself; `None` if they are
+    /// those of the machine, which it finds by itself. Blocks.
+    ///
+    /// # Errors
+    /// When `settings.roots` cannot be read any more.
+    pub fn authorities_pem(&self) -> io::Result<Option<String>> {
+        self.settings.roots.as_deref().map(tls::authorities_pem).transpose()
+    }
+
     /// Resolves a target once and keeps the addresses that may be connected to.
     ///
     /// # Errors

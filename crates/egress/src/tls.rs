@@ -1,7 +1,11 @@
 //! Whom we believe to be who they say.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -49,4 +53,23 @@ pub(crate) fn client(extra: Option<&Path>) -> Result<ClientConfig, LoadRootsErro
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// Renders the authorities of the machine and those of a file. Source: RFC 7468.
+pub(crate) fn authorities_pem(extra: &Path) -> io::Result<String> {
+    /// Characters of a line.
+    const WIDTH: usize = 64;
+    let mut pem = String::new();
+    let extra = CertificateDer::pem_file_iter(extra).map_err(io::Error::other)?;
+    let extra = extra.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
+    for certificate in rustls_native_certs::load_native_certs().certs.into_iter().chain(extra) {
+        let text = STANDARD.encode(&certificate);
+        pem.push_str("-----BEGIN CERTIFICATE-----\n");
+        for line in text.as_bytes().chunks(WIDTH) {
+            pem.extend(line.iter().copied().map(char::from));
+            pem.push('\n');
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+    }
+    Ok(pem)
 }

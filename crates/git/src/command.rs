@@ -13,6 +13,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use hakata_names::{Oid, TreePath};
+use hakata_runtime::secret::Secret;
 
 use crate::settings::{Budget, Budgets, Settings};
 use crate::{Git, GitDir};
@@ -39,6 +40,7 @@ pub(crate) enum Subcommand {
     MergeTree,
     MultiPackIndex,
     PackObjects,
+    Push,
     RangeDiff,
     ReceivePack,
     RevList,
@@ -69,6 +71,7 @@ impl Subcommand {
             Self::MergeTree => "merge-tree",
             Self::MultiPackIndex => "multi-pack-index",
             Self::PackObjects => "pack-objects",
+            Self::Push => "push",
             Self::RangeDiff => "range-diff",
             Self::ReceivePack => "receive-pack",
             Self::RevList => "rev-list",
@@ -83,9 +86,12 @@ impl Subcommand {
     /// Returns what such a process may take.
     pub(crate) const fn budget(self, budgets: &Budgets) -> Budget {
         match self {
-            Self::Archive | Self::CatFile | Self::UploadPack | Self::UploadArchive | Self::HttpBackend => {
-                budgets.fetch
-            }
+            Self::Archive
+            | Self::CatFile
+            | Self::HttpBackend
+            | Self::Push
+            | Self::UploadArchive
+            | Self::UploadPack => budgets.fetch,
             Self::Fetch | Self::IndexPack | Self::ReceivePack => budgets.index,
             Self::Blame
             | Self::Config
@@ -147,6 +153,8 @@ pub(crate) struct Command {
     operands: Vec<OsString>,
     paths: Option<Vec<OsString>>,
     env: Vec<(&'static str, OsString)>,
+    /// Variables that are not to be seen in a log.
+    secrets: Vec<(&'static str, Secret<String>)>,
 }
 
 impl Command {
@@ -162,6 +170,7 @@ impl Command {
             operands: Vec::new(),
             paths: None,
             env: Vec::new(),
+            secrets: Vec::new(),
         }
     }
 
@@ -252,6 +261,13 @@ impl Command {
         self
     }
 
+    /// Sets a variable of the environment whose value nobody else is to see: other users of the machine see command
+    /// lines, but not environments.
+    pub(crate) fn secret_env(mut self, name: &'static str, value: Secret<String>) -> Self {
+        self.secrets.push((name, value));
+        self
+    }
+
     /// Reads and writes objects in `objects`, and reads them in `base` as well.
     pub(crate) fn objects(self, objects: &Path, base: &Path) -> Self {
         self.env("GIT_OBJECT_DIRECTORY", objects).env("GIT_ALTERNATE_OBJECT_DIRECTORIES", quote_path(base))
@@ -301,6 +317,7 @@ impl Command {
             None => self.isolate(&mut command, settings),
         }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.envs(self.secrets.iter().map(|(name, value)| (name, value.expose())));
         command.arg(self.subcommand.name()).args(&self.args);
         if !self.operands.is_empty() {
             command.arg("--end-of-options").args(&self.operands);

@@ -1,52 +1,80 @@
-//! Fetching a repository of somebody else's over HTTP into a quarantine, from an address that the caller chose.
+//! Repositories of other hosts over HTTP, at addresses that the caller chose: listed, fetched from into a quarantine,
+//! pushed to.
 //!
-//! git asks nobody else: no redirects, no proxies, no credentials, no other protocol, and the host means the address that
-//! was looked at. What comes is not trusted: it is read like any foreign directory (see [`foreign`](crate::foreign)).
+//! git asks nobody else: no redirects, no proxies, no other protocol, and the host means the addresses that were looked
+//! at. A login is handed to git by its environment, which only its own user can read, never by its command line. What
+//! comes is not trusted: it is read like any foreign directory (see [`foreign`](crate::foreign)), or packed anew.
+
+mod fetch;
+mod list;
+mod push;
 
 use std::io;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::path::PathBuf;
 
-use hakata_names::RefName;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hakata_runtime::secret::Secret;
 
+pub use list::Listed;
+pub use push::{PushResult, RefPush};
+
+use crate::GitDir;
 use crate::command::{Command, Subcommand};
-use crate::process::{Child, ChildError, ask};
-use crate::quarantine::Quarantine;
-use crate::refs::Head;
-use crate::{Git, init};
-
-/// What is fetched: what a repository is about. Other names (`refs/pull/…`) are the other host's affair.
-const REFSPECS: [&str; 3] =
-    ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+refs/notes/*:refs/notes/*"];
-
-/// Most output of `ls-remote` that is read, in bytes.
-const MAX_OUTPUT: u64 = 64 << 10;
-
-/// Time between two looks at how much has come.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+use crate::process::ChildError;
+use crate::quarantine::{Fsck, IndexPackError};
 
 /// A repository at a distance.
 #[derive(Clone, Debug)]
 pub struct Remote {
-    /// `http://…` or `https://…`, checked by the caller.
+    /// `http://…` or `https://…` without a login, checked by the caller.
     pub url: String,
-    /// The host in it, its port, and the address that it shall mean; `None` if the host is an address.
-    pub resolved: Option<(String, u16, IpAddr)>,
+    /// The host in it, its port, and the addresses that it shall mean; `None` if the host is an address.
+    pub resolved: Option<(String, u16, Vec<IpAddr>)>,
     /// Most bytes that are fetched.
     pub max_bytes: u64,
+    /// Who we say that we are.
+    pub login: Option<Login>,
+    /// The authorities in PEM that may vouch for the host; `None`: those of the machine.
+    pub authorities: Option<PathBuf>,
+    /// How strictly fetched objects are looked at.
+    pub fsck: Fsck,
 }
 
-/// Why nothing was fetched.
+/// A name and a password, or a token in its place.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The name; some hosts want none, or any, beside a token.
+    pub user: String,
+    /// The password.
+    pub password: Secret<String>,
+}
+
+/// Why nothing was fetched or pushed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The other side has no such repository, refuses, redirects, or sends what git does not accept; the text is git's.
+    /// The other side cannot be reached, has no such repository, refuses, redirects, or sends what git does not accept;
+    /// the text is git's.
     #[error("the other side does not serve this repository: {0}")]
     Refused(String),
+    /// It asks for a login, or refuses the one that it was shown.
+    #[error("the other side asks for a login, or refuses the one that it got")]
+    Login,
+    /// Its objects are named by another hash function.
+    #[error("the other side names its objects by another hash function")]
+    Format,
     /// It sends more than was allowed.
     #[error("the repository is larger than {limit} bytes")]
     TooLarge {
         /// What was allowed.
         limit: u64,
+    },
+    /// It has more refs than are read.
+    #[error("the repository has too many refs: more than {limit}")]
+    TooManyRefs {
+        /// What was allowed.
+        limit: usize,
     },
     /// git did not run.
     #[error("running git")]
@@ -54,106 +82,82 @@ pub enum FetchError {
     /// What came cannot be kept.
     #[error("keeping what was fetched")]
     Storage(#[source] io::Error),
+    /// What came cannot be packed, or is not accepted.
+    #[error("taking in what was fetched")]
+    Index(#[source] IndexPackError),
 }
 
 impl Remote {
-    /// Fetches branches, tags, notes and `HEAD` into a quarantine, telling how many bytes have come. Dropping the future
-    /// kills git.
-    ///
-    /// # Errors
-    /// [`FetchError`].
-    pub async fn fetch(
-        &self,
-        git: &Git,
-        into: &Quarantine,
-        mut progress: impl FnMut(u64) + Send,
-    ) -> Result<(), FetchError> {
-        if let Some(name) = self.head(git, into).await? {
-            let dir = into.dir().clone();
-            let write = move || init::write_head(&dir, &Head::Symbolic(name));
-            let written = git.blocking().run(write).await;
-            written
-                .map_err(|error| FetchError::Storage(io::Error::other(error)))?
-                .map_err(FetchError::Storage)?;
-        }
-        let command = self
-            .command(Subcommand::Fetch, into)
-            .flag("--no-tags")
-            .flag("--no-write-fetch-head")
-            .flag("--no-auto-maintenance")
-            .flag("--no-recurse-submodules")
-            .flag("--quiet")
-            .operand(&self.url);
-        let command = REFSPECS.iter().fold(command, |command, refspec| command.operand(refspec));
-        let mut child = Child::spawn(git, &command).await.map_err(FetchError::Child)?;
-        let packs = into.dir().objects().join("pack");
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
-        loop {
-            tokio::select! {
-                ended = child.ended() => break ended.map_err(|error| FetchError::Child(child.io_error(error)))?,
-                _ = ticks.tick() => {
-                    let n_bytes = growing(&packs).await;
-                    if n_bytes > self.max_bytes {
-                        return Err(FetchError::TooLarge { limit: self.max_bytes });
-                    }
-                    progress(n_bytes);
-                }
-            }
-        }
-        let finished = child.finish().await.map_err(FetchError::Child)?;
-        if !finished.status.success() {
-            return Err(FetchError::Refused(finished.message()));
-        }
-        match growing(&packs).await {
-            n_bytes if n_bytes > self.max_bytes => Err(FetchError::TooLarge { limit: self.max_bytes }),
-            _ => Ok(()),
+    /// Describes a repository that anybody may read, of any size, whose host is an address.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            resolved: None,
+            max_bytes: u64::MAX,
+            login: None,
+            authorities: None,
+            fsck: Fsck::Strict,
         }
     }
 
-    /// Asks where `HEAD` points, if the other side says so.
-    async fn head(&self, git: &Git, into: &Quarantine) -> Result<Option<RefName>, FetchError> {
-        let command =
-            self.command(Subcommand::LsRemote, into).flag("--symref").operand(&self.url).operand("HEAD");
-        let (finished, said) = ask(git, &command, Vec::new(), MAX_OUTPUT).await.map_err(FetchError::Child)?;
-        if !finished.status.success() {
-            return Err(FetchError::Refused(finished.message()));
-        }
-        let mut lines = said.split(|byte| *byte == b'\n');
-        let name = lines.find_map(|line| line.strip_prefix(b"ref: ")?.strip_suffix(b"\tHEAD"));
-        Ok(name.and_then(|name| RefName::parse(name).ok()).filter(|name| name.branch().is_some()))
-    }
-
-    fn command(&self, subcommand: Subcommand, into: &Quarantine) -> Command {
-        let command = Command::new(subcommand)
-            .dir(into.dir())
+    /// Starts a command that reaches this repository and nothing else.
+    fn command(&self, subcommand: Subcommand, dir: &GitDir) -> Command {
+        let mut command = Command::new(subcommand)
+            .dir(dir)
             .config("protocol.http.allow", "always")
             .config("protocol.https.allow", "always")
+            // Neither redirects nor the alternates that a plain file server may name.
             .config("http.followRedirects", "false")
             .config("http.proxy", "")
             .config("http.lowSpeedLimit", 1_000)
             .config("http.lowSpeedTime", 60)
             .config("credential.helper", "")
             .config("core.askPass", "false");
-        match &self.resolved {
-            Some((host, port, address)) => {
-                let address = match address {
-                    IpAddr::V4(address) => address.to_string(),
-                    IpAddr::V6(address) => format!("[{address}]"),
-                };
-                command.config("http.curloptResolve", format!("{host}:{port}:{address}"))
-            }
+        if let Some((host, port, addresses)) = &self.resolved {
+            let shown = |address: &IpAddr| match address {
+                IpAddr::V4(address) => address.to_string(),
+                IpAddr::V6(address) => format!("[{address}]"),
+            };
+            let addresses = addresses.iter().map(shown).collect::<Vec<_>>().join(",");
+            command = command.config("http.curloptResolve", format!("{host}:{port}:{addresses}"));
+        }
+        if let Some(authorities) = &self.authorities {
+            command = command.config("http.sslCAInfo", authorities.display());
+        }
+        if self.fsck == Fsck::Hashes {
+            command = command.config("fetch.fsckObjects", "false");
+        }
+        match &self.login {
+            Some(login) => command
+                .env("GIT_CONFIG_COUNT", "1")
+                .env("GIT_CONFIG_KEY_0", "http.extraHeader")
+                .secret_env("GIT_CONFIG_VALUE_0", login.header()),
             None => command,
         }
     }
 }
 
-/// Measures packs, also one that is being written.
-async fn growing(dir: &std::path::Path) -> u64 {
-    let mut n_bytes = 0;
-    if let Ok(mut entries) = tokio::fs::read_dir(dir).await {
-        while let Ok(Some(entry)) = entries.next_entry().await {
-            n_bytes += entry.metadata().await.map_or(0, |at| at.len());
-        }
+impl Login {
+    /// Renders the header that git is to send. Source: RFC 7617.
+    fn header(&self) -> Secret<String> {
+        let pair = Secret::new(format!("{}:{}", self.user, self.password.expose()));
+        Secret::new(format!("Authorization: Basic {}", STANDARD.encode(pair.expose())))
     }
-    n_bytes
 }
+
+impl FetchError {
+    /// Makes the error of a git that ended with one, by what it says.
+    fn refused(message: String) -> Self {
+        let asks = ["could not read Username", "could not read Password", "Authentication failed"];
+        if asks.iter().any(|words| message.contains(words)) {
+            return Self::Login;
+        }
+        if message.contains("mismatched algorithms") {
+            return Self::Format;
+        }
+        Self::Refused(message)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -32,9 +32,9 @@ impl Local {
         }
         let address = source.resolve().await?;
         let remote = Remote {
-            url: source.url,
-            resolved: address.map(|address| (source.host, source.port, address)),
+            resolved: address.map(|address| (source.host, source.port, vec![address])),
             max_bytes: settings.max_import_bytes,
+            ..Remote::new(source.url)
         };
         let idempotency_key = checked_key(&call)?.map(str::to_owned);
         let import = Import { actor: actor(&call), idempotency_key, ..Import::new("") };
@@ -81,7 +81,7 @@ fn done(committed: &Committed, size_bytes: u64, n_objects: u64) -> ImportRespons
 
 fn refused(error: &ImportError) -> Status {
     match error {
-        ImportError::Fetch(refused @ FetchError::Refused(_)) => {
+        ImportError::Fetch(refused @ (FetchError::Refused(_) | FetchError::Login | FetchError::Format)) => {
             Status::new(Code::FailedPrecondition, refused.to_string())
         }
         ImportError::Fetch(large @ FetchError::TooLarge { .. }) => {
