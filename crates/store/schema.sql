@@ -85,8 +85,9 @@ CREATE TABLE repository (
     description TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     pushed_at BIGINT NULL,
-    deleted_at BIGINT NULL,
+    deleted_at BIGINT NULL,                          -- 0: its rows are being erased, so it cannot be restored any more
     quota_level SMALLINT NOT NULL DEFAULT 0,         -- as owner.quota_level
+    is_mirror SMALLINT NOT NULL DEFAULT 0,           -- 1: it follows another and takes no pushes; its mirror row says whom
     UNIQUE (owner_id, name_folded)
 );
 
@@ -442,3 +443,51 @@ CREATE INDEX notice_by_user ON notice (user_id, state, id);
 CREATE INDEX notice_by_batch ON notice (batch);
 
 CREATE INDEX notice_by_time ON notice (created_at);
+
+-- A repository that follows another host's, or is followed by one.
+CREATE TABLE mirror (
+    id INTEGER NOT NULL PRIMARY KEY,
+    repository_id BIGINT NOT NULL REFERENCES repository (id),
+    direction TEXT NOT NULL,                         -- 'pull': ours follows, at most one a repository; 'push': theirs does
+    url TEXT NOT NULL,                               -- without a login
+    login BLOB NULL,                                 -- user and password, sealed
+    branches TEXT NOT NULL,                          -- patterns with a space between; empty: all branches
+    has_tags SMALLINT NOT NULL,                      -- whether tags and notes are mirrored
+    is_forced SMALLINT NOT NULL,                     -- whether what is pushed may lose commits there
+    accepts_warnings SMALLINT NOT NULL,              -- whether objects are taken that git's checks warn about
+    interval_ms BIGINT NOT NULL,                     -- 0: only when asked, or after pushes
+    next_at BIGINT NULL,                             -- when it is tried next by itself; NULL: never
+    paused_at BIGINT NULL,                           -- NULL: as usual
+    tried_at BIGINT NULL,                            -- the last try
+    synced_at BIGINT NULL,                           -- the last that worked
+    failing_since BIGINT NULL,                       -- the first failure behind it
+    last_error TEXT NULL,                            -- what the last try said
+    created_at BIGINT NOT NULL
+);
+
+CREATE INDEX mirror_by_repository ON mirror (repository_id, id);
+
+CREATE INDEX mirror_by_time ON mirror (next_at);
+
+-- An import that runs as a job. Outlives the repository, to say why there is none.
+CREATE TABLE repository_import (
+    id INTEGER NOT NULL PRIMARY KEY,
+    repository_id BIGINT NOT NULL,                   -- 'creating' meanwhile; gone after a failure
+    path TEXT NOT NULL,                              -- 'owner/name' when it began
+    url TEXT NOT NULL,
+    login BLOB NULL,                                 -- user and password, sealed; NULL at the end
+    accepts_warnings SMALLINT NOT NULL,              -- as mirror.accepts_warnings
+    actor_id BIGINT NULL,
+    job_id BIGINT NOT NULL,
+    state TEXT NOT NULL,                             -- 'waiting', 'running', 'done' or 'failed'
+    phase TEXT NULL,                                 -- what it does just now
+    size_bytes BIGINT NOT NULL,                      -- of the pack so far
+    error TEXT NULL,                                 -- why it failed, or what the last attempt said
+    created_at BIGINT NOT NULL,
+    started_at BIGINT NULL,
+    finished_at BIGINT NULL
+);
+
+CREATE INDEX repository_import_by_repository ON repository_import (repository_id, id);
+
+CREATE INDEX repository_import_by_state ON repository_import (state, id);

@@ -64,6 +64,10 @@ ids! {
     WebhookId,
     /// Identifies what a webhook was told, or is to be told, once.
     DeliveryId,
+    /// Identifies a mirror: that a repository follows another, or is followed.
+    MirrorId,
+    /// Identifies an import that runs as a job.
+    ImportId,
     /// Identifies what one user is told by mail, once.
     NoticeId,
 }

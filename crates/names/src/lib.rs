@@ -24,8 +24,8 @@ mod tree_path;
 
 pub use escape::escape_controls;
 pub use ids::{
-    AuditId, DeliveryId, EventId, GroupId, JobId, KeyId, NoticeId, OwnerId, PackId, ProtectionId,
-    RepositoryId, TokenId, UserId, WebhookId,
+    AuditId, DeliveryId, EventId, GroupId, ImportId, JobId, KeyId, MirrorId, NoticeId, OwnerId, PackId,
+    ProtectionId, RepositoryId, TokenId, UserId, WebhookId,
 };
 pub use oid::{ObjectFormat, Oid, ParseOidError};
 pub use owner::{

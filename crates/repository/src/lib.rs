@@ -48,7 +48,9 @@ mod stage;
 
 mod cache;
 
+mod erase;
 mod import;
+mod mirror;
 mod sweep;
 mod verify;
 
@@ -62,6 +64,7 @@ pub use flight::Stopped;
 pub use fork::{Fork, ForkError, Forked};
 pub use import::{Import, ImportError, ImportQuota, Imported, Progress};
 pub use make::{LongContents, Scratch};
+pub use mirror::{Arrived, Follow, IsFollowed, PushTo};
 pub use outcome::{Atomicity, Committed, Reason, RefRefusal};
 pub use prepared::{Intent, Prepared};
 pub use receive::{ConnectError, Push, ReceiveError, ReceiveLimits, Received, TooLarge};
@@ -78,5 +81,6 @@ pub fn metrics() -> Vec<&'static dyn hakata_runtime::metrics::Metric> {
     all.extend(cache::metrics());
     all.extend(compact::metrics());
     all.extend(sweep::metrics());
+    all.extend(erase::metrics());
     all
 }

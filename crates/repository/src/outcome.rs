@@ -83,6 +83,8 @@ pub enum Reason {
     Fork,
     /// Rows were made again from a directory.
     Recover,
+    /// The repository follows another, which moved.
+    Mirror,
     /// Settings of the repository.
     Settings,
     /// Another service asked for it.
@@ -97,6 +99,7 @@ impl Reason {
             Self::Import => "import",
             Self::Fork => "fork",
             Self::Recover => "recover",
+            Self::Mirror => "mirror",
             Self::Settings => "settings",
             Self::Rpc => "rpc",
         }

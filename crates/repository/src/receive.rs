@@ -204,7 +204,8 @@ impl Repository {
 }
 
 impl Received {
-    fn new(updates: Vec<RefUpdate>, prune_epoch: i64) -> Self {
+    /// Wishes moves that bring no objects.
+    pub(crate) fn new(updates: Vec<RefUpdate>, prune_epoch: i64) -> Self {
         Self {
             updates,
             refusals: Vec::new(),

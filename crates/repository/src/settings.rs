@@ -36,6 +36,8 @@ pub struct Settings {
     pub sweep_every: Duration,
     /// How long packs that nothing uses any more keep their bytes: longer than the longest clone that may read them.
     pub dead_age: Duration,
+    /// How long deleted repositories can be restored before they are erased.
+    pub restore_for: Duration,
     /// Small packs of a repository that are made one; fewer are left alone.
     pub compact_packs: usize,
     /// How long old tips of a forced push can still be fetched.
@@ -61,6 +63,7 @@ impl Settings {
             staged_age: Duration::from_secs(24 * 3_600),
             sweep_every: Duration::from_secs(3_600),
             dead_age: Duration::from_secs(24 * 3_600),
+            restore_for: Duration::from_secs(30 * 24 * 3_600),
             compact_packs: 16,
             recent_tips: Duration::from_secs(10 * 60),
         }

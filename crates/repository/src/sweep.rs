@@ -11,10 +11,11 @@ use hakata_names::PackId;
 use hakata_runtime::fault;
 use hakata_runtime::metrics::{Counter, Metric};
 use hakata_store::page::PageSize;
-use hakata_store::{RepositoryState, StoreError, idempotency, packs, repositories};
+use hakata_store::{RepositoryState, StoreError, idempotency, imports, packs, repositories};
 
 use crate::cache::{self, evict};
 use crate::engine::{Engine, Repositories};
+use crate::erase;
 use crate::repository::millis;
 
 static SWEPT: Counter = Counter::new("hakata_packs_swept_total", "Packs that no commit took, deleted");
@@ -32,6 +33,8 @@ pub struct Swept {
     pub n_packs: usize,
     /// Repositories that were never finished.
     pub n_repositories: usize,
+    /// Deleted repositories that cannot be restored any more.
+    pub n_erased: usize,
     /// Uploads to a bucket whose writers died.
     pub n_uploads: usize,
     /// Cache directories that nobody used.
@@ -54,7 +57,7 @@ pub enum SweepError {
 
 impl Repositories {
     /// Deletes packs that were staged more than `age_ms` ago and never committed, repositories that were begun that
-    /// long ago and never finished, and what else nobody needs any more. Safe beside pushes, as long as none lasts
+    /// long ago and never finished, deleted ones that cannot be restored any more, and what else nobody needs. Safe beside pushes, as long as none lasts
     /// longer than that.
     ///
     /// # Errors
@@ -84,6 +87,7 @@ pub(crate) fn start(engine: &Arc<Engine>) {
 async fn run(engine: &Arc<Engine>, age_ms: i64) -> Result<Swept, SweepError> {
     let before = engine.clock.now_ms() - age_ms;
     let n_repositories = unfinished(engine, before).await?;
+    let n_erased = erase::sweep(engine).await?;
     unlinked(engine).await?;
     let n_packs = staged(engine, before).await? + dead(engine).await?;
     idempotency::prune(&mut engine.db.write().await?, engine.clock.now_ms() - IDEMPOTENCY_MS).await?;
@@ -91,7 +95,7 @@ async fn run(engine: &Arc<Engine>, age_ms: i64) -> Result<Swept, SweepError> {
     let age = Duration::from_millis(u64::try_from(engine.clock.now_ms() - before).unwrap_or_default());
     let n_uploads = engine.blobs.sweep_uploads(age).await?;
     let n_caches = evict(engine).await;
-    Ok(Swept { n_packs, n_repositories, n_uploads, n_caches })
+    Ok(Swept { n_packs, n_repositories, n_erased, n_uploads, n_caches })
 }
 
 /// Deletes repositories whose import or creation never came to its end.
@@ -105,6 +109,10 @@ async fn unfinished(engine: &Arc<Engine>, before: i64) -> Result<usize, SweepErr
         drop(conn);
         for row in page.rows.iter().filter(|row| row.created_at < before) {
             let id = row.id;
+            // A job fills it, or will: whoever gives that up removes it.
+            if imports::is_under_way(&mut engine.db.read().await?, id).await? {
+                continue;
+            }
             let now = engine.clock.now_ms();
             let deleted = engine.db.transaction(|tx| {
                 Box::pin(async move {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hakata_names::{
-    AuditId, DeliveryId, EventId, GroupId, JobId, KeyId, NoticeId, OwnerId, PackId, ProtectionId,
-    RepositoryId, TokenId, UserId, WebhookId,
+    AuditId, DeliveryId, EventId, GroupId, ImportId, JobId, KeyId, MirrorId, NoticeId, OwnerId, PackId,
+    ProtectionId, RepositoryId, TokenId, UserId, WebhookId,
 };
 use tokio::sync::Mutex;
 
@@ -43,6 +43,8 @@ families! {
     WebhookId = "webhook",
     DeliveryId = "delivery",
     NoticeId = "notice",
+    MirrorId = "mirror",
+    ImportId = "repository_import",
 }
 
 /// Hands out ids, unique over all processes of the database, from 1 up, each once. Clones share the blocks.

@@ -11,7 +11,7 @@ use hakata_names::{EventId, JobId, RepositoryId};
 pub use claim::{Claim, Limits, Told, Wanted, claim, claim_told};
 pub use held::{Held, Lapsed, Retry, bury, finish, give_back, held_by, release_lapsed, renew, retry};
 pub use queue::{
-    KindCount, count, due_kinds, list, next_due, pause, paused, prune, purge, resume, wait_anew,
+    KindCount, count, due_kinds, list, next_due, pause, paused, prune, purge, resume, standing, wait_anew,
 };
 pub use relay::{Unrelayed, defer_relay, passed_kinds, relay_due, take_unrelayed};
 pub use signal::{JobListener, Signal};

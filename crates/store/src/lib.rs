@@ -60,6 +60,9 @@ pub mod tokens;
 
 pub mod webhooks;
 
+pub mod imports;
+pub mod mirrors;
+
 pub mod notices;
 pub mod readers;
 pub mod watches;
@@ -81,6 +84,6 @@ pub use measure::metrics;
 pub use migrate::{MigrateError, Migrated};
 pub use tx::{MAX_ATTEMPTS, Tx};
 pub use words::{
-    DeliveryState, Digest, JobState, NoticeState, OwnerKind, OwnerState, PackState, ProtectionKind,
-    RepositoryState, Role, Visibility, WatchLevel,
+    DeliveryState, Digest, Direction, ImportState, JobState, NoticeState, OwnerKind, OwnerState, PackState,
+    ProtectionKind, RepositoryState, Role, Visibility, WatchLevel,
 };

@@ -16,7 +16,7 @@ pub use recount::{Recounted, Usage, recount, set_quota_levels};
 pub use usage::{Full, QuotaOf, add_size_within};
 pub use version::{
     Expected, add_size, raise_for_packs, raise_policy_version, raise_prune_epoch, raise_version,
-    set_default_ref, set_description, set_quota, set_visibility, version_of,
+    set_default_ref, set_description, set_mirror, set_quota, set_visibility, version_of,
 };
 
 use crate::conn::Conn;
@@ -62,8 +62,10 @@ pub struct Repository {
     pub created_at: i64,
     /// When a ref last moved, in ms.
     pub pushed_at: Option<i64>,
-    /// When it was deleted, in ms.
+    /// When it was deleted, in ms; 0: it is being erased.
     pub deleted_at: Option<i64>,
+    /// Whether it follows another host's repository and takes no pushes.
+    pub is_mirror: bool,
 }
 
 impl Repository {
@@ -121,7 +123,7 @@ macro_rules! repository {
         sql!(concat!(
             "SELECT r.id, r.owner_id, r.name, o.name, r.object_format, r.default_ref, r.version, r.prune_epoch, ",
             "r.policy_version, r.state, r.visibility, r.quota_bytes, r.size_bytes, r.description, r.created_at, ",
-            "r.pushed_at, r.deleted_at", $more, " FROM repository r JOIN owner o ON o.id = r.owner_id ", $tail
+            "r.pushed_at, r.deleted_at, r.is_mirror", $more, " FROM repository r JOIN owner o ON o.id = r.owner_id ", $tail
         ))
     };
 }
@@ -145,6 +147,7 @@ fn read(row: &Row) -> Result<Repository, StoreError> {
         created_at: row.int(14)?,
         pushed_at: row.opt_int(15)?,
         deleted_at: row.opt_int(16)?,
+        is_mirror: row.flag(17)?,
     })
 }
 
@@ -152,12 +155,12 @@ fn read_standing(row: &Row) -> Result<Standing, StoreError> {
     let role = |at| Ok::<_, StoreError>(row.opt_int(at)?.and_then(Role::from_stored));
     Ok(Standing {
         repository: read(row)?,
-        owner_kind: row.parsed(17, OwnerKind::parse)?,
-        owner_state: row.parsed(18, OwnerState::parse)?,
-        owner_quota_bytes: row.opt_int(19)?,
-        owner_size_bytes: row.int(20)?,
-        collaborator_role: role(21)?,
-        group_role: role(22)?,
+        owner_kind: row.parsed(18, OwnerKind::parse)?,
+        owner_state: row.parsed(19, OwnerState::parse)?,
+        owner_quota_bytes: row.opt_int(20)?,
+        owner_size_bytes: row.int(21)?,
+        collaborator_role: role(22)?,
+        group_role: role(23)?,
     })
 }
 

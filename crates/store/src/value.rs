@@ -104,7 +104,9 @@ ids!(
     AuditId,
     WebhookId,
     DeliveryId,
-    NoticeId
+    NoticeId,
+    MirrorId,
+    ImportId
 );
 
 /// Makes the array of parameters of a question.

@@ -121,6 +121,24 @@ words! {
         /// When its turn came, its reader was not to be told any more.
         Dropped = "dropped",
     }
+    /// Who follows whom in a mirror.
+    Direction {
+        /// Our repository follows the other.
+        Pull = "pull",
+        /// The other follows ours.
+        Push = "push",
+    }
+    /// Where an import is in its life.
+    ImportState {
+        /// A job will begin it, or try it again.
+        Waiting = "waiting",
+        /// A worker is at it.
+        Running = "running",
+        /// The repository is here.
+        Done = "done",
+        /// Given up; nothing is left of it.
+        Failed = "failed",
+    }
     /// How much a user wants to hear of a repository.
     WatchLevel {
         /// Nothing.

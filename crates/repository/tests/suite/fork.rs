@@ -25,7 +25,7 @@ fn new(owner: OwnerId, name: &str) -> NewRepository {
 }
 
 impl World {
-    fn fork(&self, name: &str) -> Fork {
+    pub(crate) fn fork(&self, name: &str) -> Fork {
         Fork { new: new(self.alice.owner(), name), prefixes: Vec::new(), actor: Some(self.alice) }
     }
 
@@ -53,7 +53,7 @@ impl World {
         self.node.repositories.delete(id, RepositoryState::Active, no_rows, None).await.unwrap();
         let packs = self.packs(id).await;
         self.db
-            .transaction(|tx| Box::pin(async move { repositories::erase(tx, id, 1_000).await }))
+            .transaction(|tx| Box::pin(async move { repositories::erase(tx, id, i64::MAX, 1_000).await }))
             .await
             .map(|erased| assert_eq!(erased, Erased::All))
             .unwrap();

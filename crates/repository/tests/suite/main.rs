@@ -8,6 +8,7 @@ mod commit_lost;
 mod compact;
 mod crash;
 mod derived;
+mod erase;
 mod fixture;
 mod fork;
 mod import;

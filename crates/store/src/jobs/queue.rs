@@ -1,6 +1,6 @@
 //! Questions about the queue as a whole, and what an administrator does with it.
 
-use hakata_names::JobId;
+use hakata_names::{JobId, RepositoryId};
 
 use super::{Job, columns, read};
 use crate::StoreError;
@@ -102,6 +102,24 @@ pub async fn wait_anew(conn: &mut Conn, job: &Job, now: i64) -> Result<bool, Sto
         conn.signal_job(&job.kind);
     }
     Ok(is_waiting)
+}
+
+/// Lists the jobs of a kind about a repository that are waiting or buried and have this payload, by id: those that do the
+/// same work.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn standing(
+    conn: &mut Conn,
+    kind: &str,
+    repository: RepositoryId,
+    payload: &str,
+) -> Result<Vec<Job>, StoreError> {
+    const LIST: Sql = sql!(concat!(
+        columns!(),
+        "WHERE kind = ? AND state IN ('waiting', 'buried') AND repository_id = ? AND payload = ? ORDER BY id"
+    ));
+    conn.list(&LIST, values![kind, repository, payload], read).await
 }
 
 /// Deletes a job that no worker has; false when it is gone or claimed.

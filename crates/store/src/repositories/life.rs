@@ -103,15 +103,16 @@ pub async fn archive(conn: &mut Conn, id: RepositoryId) -> Result<bool, StoreErr
 }
 
 /// Brings a deleted repository back under its old name, as active; `Err` inside when the name was taken meanwhile,
-/// or the repository is not deleted.
+/// or the repository is not deleted, or its erasing has begun.
 ///
 /// # Errors
 /// Any [`StoreError`].
 pub async fn restore(conn: &mut Conn, id: RepositoryId) -> Result<Result<(), Conflict>, StoreError> {
-    const NAME: Sql = sql!("SELECT name FROM repository WHERE id = ? AND state = 'deleted'");
+    const NAME: Sql =
+        sql!("SELECT name FROM repository WHERE id = ? AND state = 'deleted' AND deleted_at > 0");
     const SET: Sql = sql!(
         "UPDATE repository SET state = 'active', deleted_at = NULL, policy_version = policy_version + 1 \
-         WHERE id = ? AND state = 'deleted'"
+         WHERE id = ? AND state = 'deleted' AND deleted_at > 0"
     );
     let name =
         conn.find(&NAME, values![id], |row| row.parsed(0, |name| RepositoryName::parse(name).ok())).await?;
@@ -145,14 +146,16 @@ pub enum Erased {
     Part,
 }
 
-/// Erases rows of a deleted repository, at most about `limit` of each table, so that no transaction is long. Its
-/// packs lose their link; [`packs::kill_unlinked`](crate::packs::kill_unlinked) finds those that nobody else uses.
+/// Erases rows of a repository that was deleted at `before` or earlier, at most about `limit` of each table, so that no
+/// transaction is long. From the first call on it cannot be restored: its time of deletion is 0. Its packs lose their
+/// link; [`packs::kill_unlinked`](crate::packs::kill_unlinked) finds those that nobody else uses.
 ///
 /// # Errors
 /// Any [`StoreError`].
-pub async fn erase(conn: &mut Conn, id: RepositoryId, limit: i64) -> Result<Erased, StoreError> {
-    const LOCK: Sql = sql!("UPDATE repository SET version = version WHERE id = ? AND state = 'deleted'");
-    if !conn.execute_one(&LOCK, values![id]).await? {
+pub async fn erase(conn: &mut Conn, id: RepositoryId, before: i64, limit: i64) -> Result<Erased, StoreError> {
+    const MARK: Sql =
+        sql!("UPDATE repository SET deleted_at = 0 WHERE id = ? AND state = 'deleted' AND deleted_at <= ?");
+    if !conn.execute_one(&MARK, values![id, before]).await? {
         return Ok(Erased::All);
     }
     erase_rows(conn, id, limit).await
@@ -186,13 +189,14 @@ async fn erase_rows(conn: &mut Conn, id: RepositoryId, limit: i64) -> Result<Era
         some_of!("commit_mention", "oid"),
         some_of!("repository_commit", "oid"),
     ];
-    const SHORT: [Sql; 8] = [
+    const SHORT: [Sql; 9] = [
         sql!("DELETE FROM job WHERE repository_id = ? AND state <> 'claimed'"),
         sql!("DELETE FROM protection WHERE repository_id = ?"),
         sql!("DELETE FROM repository_collaborator WHERE repository_id = ?"),
         sql!("DELETE FROM ssh_key WHERE repository_id = ?"),
         sql!("DELETE FROM watch WHERE repository_id = ?"),
         sql!("DELETE FROM webhook WHERE repository_id = ?"),
+        sql!("DELETE FROM mirror WHERE repository_id = ?"),
         sql!("DELETE FROM webhook_cursor WHERE repository_id = ?"),
         sql!("DELETE FROM repository WHERE id = ?"),
     ];

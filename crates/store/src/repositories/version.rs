@@ -142,6 +142,17 @@ pub async fn set_visibility(
     conn.execute_one(&SET, values![visibility, id]).await
 }
 
+/// Says that a repository follows another, or does not any more, and raises the policy version; false when it was so.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn set_mirror(conn: &mut Conn, id: RepositoryId, is_mirror: bool) -> Result<bool, StoreError> {
+    const SET: Sql = sql!(
+        "UPDATE repository SET is_mirror = ?, policy_version = policy_version + 1 WHERE id = ? AND is_mirror <> ?"
+    );
+    conn.execute_one(&SET, values![is_mirror, id, is_mirror]).await
+}
+
 /// Changes the line about the repository.
 ///
 /// # Errors

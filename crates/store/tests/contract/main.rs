@@ -9,6 +9,7 @@ mod id_leases;
 mod jobs;
 mod mail;
 mod migrate;
+mod mirrors;
 mod owners;
 mod packs;
 mod policy;

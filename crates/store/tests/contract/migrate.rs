@@ -7,7 +7,7 @@ use hakata_store::testing::TestDatabase;
 use hakata_store::{Engine, MigrateError, Migrated, on_every_engine, settings};
 
 /// The newest migration.
-const NEWEST: i64 = 6;
+const NEWEST: i64 = 7;
 
 on_every_engine! {
     /// The second run finds nothing to do and keeps what is there.
@@ -79,6 +79,8 @@ fn a_run_that_was_cut_short_goes_on() {
             "watch",
             "mail_preference",
             "notice",
+            "mirror",
+            "repository_import",
         ] {
             database.execute(&format!("DROP TABLE {table}")).await;
         }
@@ -92,6 +94,7 @@ fn a_run_that_was_cut_short_goes_on() {
         database.execute("ALTER TABLE job DROP COLUMN relay_at").await;
         database.execute("ALTER TABLE event DROP COLUMN relay_at").await;
         database.execute("ALTER TABLE repository DROP COLUMN quota_level").await;
+        database.execute("ALTER TABLE repository DROP COLUMN is_mirror").await;
         database.execute("ALTER TABLE owner DROP COLUMN quota_level").await;
         database.execute("DELETE FROM migration WHERE id > 1").await;
         database.execute("UPDATE migration SET applied_at = NULL, n_statements = n_statements - 3").await;

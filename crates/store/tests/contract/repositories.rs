@@ -180,14 +180,18 @@ on_every_engine! {
             ref_log::append(conn, occasion, &[moved("refs/heads/0", None, Some(0))]).await.unwrap();
             raise(conn, id).await.unwrap();
         }
-        assert_eq!(repositories::erase(conn, tools, 10).await.unwrap(), Erased::All, "only the deleted are erased");
+        assert_eq!(repositories::erase(conn, tools, 9, 10).await.unwrap(), Erased::All, "only the deleted are erased");
         assert!(!repositories::remove_unused(conn, tools).await.unwrap(), "something was pushed");
         let (active, deleted) = (RepositoryState::Active, RepositoryState::Deleted);
         assert!(repositories::set_state(conn, tools, active, deleted, 9).await.unwrap());
         let listed = repositories::list_in_state(conn, deleted, None, PageSize::default()).await.unwrap();
         assert_eq!(listed.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [tools]);
-        let mut steps = 1;
-        while repositories::erase(conn, tools, 10).await.unwrap() == Erased::Part {
+        let early = repositories::erase(conn, tools, 8, 10).await.unwrap();
+        assert_eq!((early, refs::count(conn, tools).await.unwrap()), (Erased::All, 25), "its time has not come");
+        assert_eq!(repositories::erase(conn, tools, 9, 10).await.unwrap(), Erased::Part);
+        assert!(repositories::restore(conn, tools).await.unwrap().is_err(), "half of it is gone");
+        let mut steps = 2;
+        while repositories::erase(conn, tools, 9, 10).await.unwrap() == Erased::Part {
             steps += 1;
         }
         assert_eq!(steps, 3, "25 refs at 10 a step");
