@@ -25,4 +25,4 @@ pub(crate) use grant::{grant_from, hidden};
 pub use policy::ActKind;
 
 pub(crate) use facts::{Facts, FactsCache};
-pub(crate) use policy::{Asker, Verdict, decide};
+pub(crate) use policy::{Asker, Verdict, decide, is_refused_by_mirror};

@@ -13,6 +13,8 @@ mod hooks;
 mod import;
 mod mail;
 mod mail_command;
+mod mirror_command;
+mod mirrors;
 mod outcome;
 mod queue;
 mod repositories;
@@ -29,6 +31,7 @@ pub use command::{
 pub use hook_command::HookCommand;
 pub use import::{ImportTree, MissingOwners};
 pub use mail_command::{LanguageWish, MailCommand};
+pub use mirror_command::{ImportUrl, ImportsCommand, MirrorAdd, MirrorCommand};
 pub use outcome::{Cell, Outcome, Report, Row, Table};
 pub use queue::{QueueCommand, Which};
 

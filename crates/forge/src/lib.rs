@@ -44,6 +44,12 @@ mod audit;
 
 pub mod webhooks;
 
+mod imports;
+pub mod mirrors;
+pub mod remotes;
+
+mod seal;
+
 pub mod mail;
 
 pub mod admin;
@@ -58,7 +64,7 @@ pub use access::{Act, Grant, Maintain, Own, Read, Write};
 pub use actor::{Actor, Via};
 pub use error::{Error, Kind};
 pub use forge::{Forge, Parts};
-pub use hakata_store::{Digest, NoticeState, Role, Visibility, WatchLevel};
+pub use hakata_store::{Digest, Direction, NoticeState, Role, Visibility, WatchLevel};
 pub use metrics::metrics;
 pub use reserved::RESERVED_OWNER_NAMES;
 pub use scopes::{ParseScopesError, Scope, Scopes};

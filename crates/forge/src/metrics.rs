@@ -8,6 +8,8 @@ pub fn metrics() -> Vec<&'static dyn Metric> {
     all.extend(crate::folder::metrics());
     all.extend(crate::error::metrics());
     all.extend(crate::webhooks::metrics());
+    all.extend(crate::mirrors::metrics());
+    all.extend(crate::imports::metrics());
     all.extend(crate::mail::metrics());
     all.push(&crate::auth::refusals::REFUSED);
     all

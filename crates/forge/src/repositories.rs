@@ -1,6 +1,7 @@
 //! Repositories as things with a name, an owner and settings.
 
 mod head;
+mod restore;
 
 pub(crate) use head::Branch;
 

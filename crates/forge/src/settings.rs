@@ -7,6 +7,7 @@ use hakata_names::ObjectFormat;
 use hakata_runtime::units::ByteSize;
 
 use crate::mail::MailSettings;
+use crate::mirrors::MirrorSettings;
 use crate::webhooks::WebhookSettings;
 
 /// Limits and defaults of the forge; every field has a key in the configuration.
@@ -42,10 +43,14 @@ pub struct Settings {
     pub default_object_format: ObjectFormat,
     /// Whether a push to an absent repository creates it.
     pub push_to_create: bool,
+    /// How long deleted repositories can be restored; for people to read, erasing is the sweep's affair.
+    pub restore_for: Duration,
     /// The directory whose bare repositories may be imported; `None`: any that this process can read.
     pub import_root: Option<PathBuf>,
     /// Webhooks.
     pub webhooks: WebhookSettings,
+    /// Mirrors, and imports that run as jobs.
+    pub mirrors: MirrorSettings,
     /// Mail.
     pub mail: MailSettings,
 }
@@ -68,8 +73,10 @@ impl Default for Settings {
             default_branch: "main".to_owned(),
             default_object_format: ObjectFormat::Sha1,
             push_to_create: true,
+            restore_for: Duration::from_secs(30 * 24 * 3_600),
             import_root: None,
             webhooks: WebhookSettings::default(),
+            mirrors: MirrorSettings::default(),
             mail: MailSettings::default(),
         }
     }

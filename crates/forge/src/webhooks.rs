@@ -22,7 +22,6 @@ mod person;
 mod read;
 mod record;
 mod redeliver;
-mod seal;
 mod settings;
 mod words;
 

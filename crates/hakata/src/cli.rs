@@ -8,6 +8,7 @@ mod import;
 mod input;
 mod listen_on;
 mod mail;
+mod mirrors;
 mod queue;
 mod repositories;
 mod rpc;

@@ -9,6 +9,7 @@ mod id;
 mod jobs;
 mod keys;
 mod mail;
+mod mirrors;
 mod rabbitmq;
 mod raw;
 mod routes;

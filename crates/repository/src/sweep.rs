@@ -93,8 +93,8 @@ async fn run(engine: &Arc<Engine>, age_ms: i64) -> Result<Swept, SweepError> {
     idempotency::prune(&mut engine.db.write().await?, engine.clock.now_ms() - IDEMPOTENCY_MS).await?;
     // Last of what the bucket is asked: it may be away while the rows are there.
     let age = Duration::from_millis(u64::try_from(engine.clock.now_ms() - before).unwrap_or_default());
-    let n_uploads = engine.blobs.sweep_uploads(age).await?;
     let n_caches = evict(engine).await;
+    let n_uploads = engine.blobs.sweep_uploads(age).await?;
     Ok(Swept { n_packs, n_repositories, n_erased, n_uploads, n_caches })
 }
 

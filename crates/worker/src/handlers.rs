@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use hakata_forge::Forge;
 use hakata_forge::jobs::{Job, Kind, Outcome, Rules};
 use hakata_forge::mail::Postman;
+use hakata_forge::remotes::Remotes;
 use hakata_forge::webhooks::Courier;
 
 /// Runs one attempt. Dropping its future must stop it.
@@ -33,10 +34,11 @@ pub struct Handlers {
 }
 
 impl Handlers {
-    /// Makes the handlers of all kinds that need nothing but the forge: all but `webhook` and `mail`.
+    /// Makes the handlers of all kinds that need nothing but the forge.
     pub fn of(forge: &Forge) -> Self {
         let mut handlers = Self::default();
-        for &kind in Kind::ALL.iter().filter(|kind| !matches!(kind, Kind::Webhook | Kind::Mail)) {
+        let goes_out = |kind: &Kind| matches!(kind, Kind::Webhook | Kind::Mail | Kind::Mirror | Kind::Import);
+        for &kind in Kind::ALL.iter().filter(|kind| !goes_out(kind)) {
             let forge = forge.clone();
             let run = move |job| {
                 let forge = forge.clone();
@@ -46,8 +48,8 @@ impl Handlers {
                         Kind::DiskUsage => disk_usage::run(&forge, &job).await,
                         Kind::Maintain => maintain::run(&forge, &job).await,
                         Kind::FanOut => fan_out::run(&forge, &job).await,
-                        // Needs a courier, or a postman.
-                        Kind::Webhook | Kind::Mail => {
+                        // Needs a courier, a postman, or the way to other hosts.
+                        Kind::Webhook | Kind::Mail | Kind::Mirror | Kind::Import => {
                             Outcome::Retry { why: "nobody carries it".to_owned(), after: None }
                         }
                     }
@@ -65,6 +67,21 @@ impl Handlers {
             let courier = courier.clone();
             async move { courier.deliver(&job.payload).await }
         })
+    }
+
+    /// Adds the handlers of mirrors and of imports from other hosts.
+    #[must_use]
+    pub fn with_remotes(self, remotes: &Remotes) -> Self {
+        let (mirrors, imports) = (remotes.clone(), remotes.clone());
+        let mirror = move |job: Job| {
+            let remotes = mirrors.clone();
+            async move { remotes.sync(&job).await }
+        };
+        let import = move |job: Job| {
+            let remotes = imports.clone();
+            async move { remotes.import(&job).await }
+        };
+        self.with(Kind::Mirror, Kind::Mirror.rules(), mirror).with(Kind::Import, Kind::Import.rules(), import)
     }
 
     /// Adds the handler of mail. Without a postman, mail is left to other workers.

@@ -46,6 +46,8 @@ impl Default for Settings {
                 (Kind::FanOut, 4),
                 (Kind::Webhook, 16),
                 (Kind::Mail, 4),
+                (Kind::Mirror, 4),
+                (Kind::Import, 2),
             ]),
             lease: Duration::from_secs(60),
             redis: None,

@@ -1,4 +1,5 @@
-//! What is done now and then: claims are renewed, those of dead workers released, finished jobs forgotten, all counted.
+//! What is done now and then: claims are renewed, those of dead workers released, finished jobs forgotten, all counted,
+//! and mirrors synced when their time comes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +68,9 @@ async fn clean(shared: &Shared) {
         match shared.queue.count().await {
             Ok(counts) => metrics::counted(&counts),
             Err(error) => tracing::debug!(error = error.chain(), "counting jobs"),
+        }
+        if let Err(error) = shared.queue.tend_remotes().await {
+            tracing::warn!(error = error.chain(), "looking after mirrors and imports");
         }
         if pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
             match shared.queue.prune(shared.settings.keep).await {

@@ -21,6 +21,8 @@ pub(crate) struct Facts {
     pub(crate) object_format: ObjectFormat,
     pub(crate) state: RepositoryState,
     pub(crate) visibility: Visibility,
+    /// Whether it follows another host's.
+    pub(crate) is_mirror: bool,
     /// The user's largest role.
     pub(crate) role: Option<Role>,
 }
@@ -36,6 +38,7 @@ impl Facts {
             object_format: repository.object_format,
             state: repository.state,
             visibility: repository.visibility,
+            is_mirror: repository.is_mirror,
             role: own.max(standing.group_role).max(standing.collaborator_role),
         }
     }

@@ -7,7 +7,7 @@ use hakata_names::{RepositoryId, RepositoryPath, UserId};
 use hakata_store::repositories;
 
 use super::policy::ActKind;
-use super::{Asker, Facts, Verdict, decide};
+use super::{Asker, Facts, Verdict, decide, is_refused_by_mirror};
 use crate::{Actor, Error, Forge, Kind, Role, Scopes};
 
 mod sealed {
@@ -124,7 +124,13 @@ impl Forge {
 /// Decides on facts already read; `None` stands for no such repository.
 pub(crate) fn grant_from<A: Act>(actor: &Actor, facts: Option<Arc<Facts>>) -> Result<Grant<A>, Error> {
     let Some(facts) = facts else { return Err(hidden(actor)) };
-    match decide(asker(actor, &facts), facts.visibility, facts.state, A::KIND) {
+    let asker = asker(actor, &facts);
+    match decide(asker, facts.visibility, facts.state, A::KIND) {
+        Verdict::Allow if is_refused_by_mirror(asker, facts.is_mirror, A::KIND) => Err(Error::new(
+            Kind::Forbidden,
+            "this repository is a mirror: it follows one of another host and takes no pushes",
+        )
+        .with_hint("push to the repository that it follows")),
         Verdict::Allow => Ok(Grant { actor: actor.clone(), facts, act: PhantomData }),
         Verdict::Hide => Err(hidden(actor)),
         Verdict::SignIn => Err(Error::sign_in()),

@@ -103,6 +103,12 @@ pub(crate) fn decide(asker: Asker, visibility: Visibility, state: State, act: Ac
     }
 }
 
+/// Tells whether a repository that follows another host's refuses what is allowed otherwise: what is pushed to it would
+/// be gone when the other moves next. The system itself does the following.
+pub(crate) fn is_refused_by_mirror(asker: Asker, is_mirror: bool, act: ActKind) -> bool {
+    is_mirror && act == ActKind::Write && asker != Asker::System
+}
+
 /// Decides for a user: first whether it may be seen, then whether role and scopes suffice.
 fn of_user(role: Option<Role>, scopes: Scopes, public: bool, act: ActKind) -> Verdict {
     let sees = public || (role.is_some() && scopes.allow(Scope::RepoRead));

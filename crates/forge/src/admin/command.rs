@@ -3,12 +3,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use hakata_names::{KeyId, ObjectFormat, OwnerName, RepositoryPath, TokenId};
+use hakata_names::{KeyId, ObjectFormat, OwnerName, RepositoryId, RepositoryPath, TokenId};
 use hakata_runtime::units::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::queue::QueueCommand;
-use super::{HookCommand, ImportTree, MailCommand, words};
+use super::{HookCommand, ImportTree, ImportUrl, ImportsCommand, MailCommand, MirrorCommand, words};
 use crate::{Role, Scopes, Visibility};
 
 /// One administrative command, as the command line and the local socket send it.
@@ -202,10 +202,18 @@ pub enum RepoCommand {
         #[serde(default)]
         owner: Option<OwnerName>,
     },
+    /// Lists the deleted repositories that can be restored.
+    ListDeleted,
     /// Deletes a repository.
     Delete {
         /// Which.
         path: RepositoryPath,
+    },
+    /// Brings a deleted repository back under its old name.
+    Restore {
+        /// Which; paths of deleted ones may be taken by others.
+        #[serde(with = "words")]
+        id: RepositoryId,
     },
     /// Moves a repository to another name or owner; the old name does not lead to it.
     Rename {
@@ -228,6 +236,12 @@ pub enum RepoCommand {
     },
     /// Brings all repositories below a directory in.
     ImportTree(ImportTree),
+    /// Begins to bring in a repository of another host.
+    ImportUrl(ImportUrl),
+    /// `hakata repo imports …`.
+    Imports(ImportsCommand),
+    /// `hakata repo mirror …`.
+    Mirror(MirrorCommand),
     /// Tells the directory on this machine that `git` can read.
     Path {
         /// Which.

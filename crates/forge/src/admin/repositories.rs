@@ -1,4 +1,6 @@
-//! `hakata repo create|list|delete|rename|import|path|verify|recover`.
+//! `hakata repo create|list|delete|restore|rename|import|path|verify|recover`.
+
+use std::time::Duration;
 
 use hakata_git::quarantine::Fsck;
 use hakata_repository::Reason;
@@ -8,6 +10,7 @@ use hakata_store::repositories::Repository;
 use super::accounts::done;
 use super::command::object_format;
 use super::import::{self, Source};
+use super::mirrors;
 use super::run::Progress;
 use super::{Cell, Outcome, RepoCommand, Row, Table};
 use crate::access::{Own, Read};
@@ -38,6 +41,13 @@ pub(super) async fn run(
             forge.delete_repository(&forge.grant::<Own>(actor, &path).await?).await?;
             Ok(done(format!("deleted {path}"), None))
         }
+        RepoCommand::ListDeleted => {
+            Ok(Outcome::List(deleted(forge.deleted_repositories().await?, forge.settings().restore_for)))
+        }
+        RepoCommand::Restore { id } => {
+            let path = forge.restore_repository(actor, id).await?;
+            Ok(done(format!("restored {path}"), Some(Row::default().with("path", Cell::text(&path)))))
+        }
         RepoCommand::Rename { path, to } => {
             forge.rename_repository(&forge.grant::<Own>(actor, &path).await?, &to).await?;
             Ok(done(format!("{path} is {to} now"), None))
@@ -56,6 +66,9 @@ pub(super) async fn run(
             let source = Source { directory: source, path, visibility, reason: Reason::Import, fsck };
             import::import(forge, actor, source, progress).await
         }
+        RepoCommand::ImportUrl(wish) => mirrors::import(forge, actor, wish).await,
+        RepoCommand::Imports(command) => mirrors::imports(forge, actor, command).await,
+        RepoCommand::Mirror(command) => mirrors::run(forge, actor, command).await,
         RepoCommand::ImportTree(wish) => import::import_tree(forge, actor, wish, progress).await,
         RepoCommand::Recover { source, path } => {
             // What was accepted once is taken back as it is.
@@ -84,6 +97,21 @@ pub(crate) fn row(repository: &Repository) -> Row {
         .with("size_bytes", bytes(repository.size_bytes))
         .with("created_at", Cell::Time(repository.created_at))
         .with("pushed_at", Cell::time(repository.pushed_at))
+}
+
+/// The deleted ones, with the time until which they can be restored.
+fn deleted(rows: Vec<Repository>, restore_for: Duration) -> Table {
+    let period = i64::try_from(restore_for.as_millis()).unwrap_or(i64::MAX);
+    let rows = rows.into_iter().map(|repository| {
+        let until = repository.deleted_at.map(|at| at.saturating_add(period));
+        Row::default()
+            .with("id", Cell::text(repository.id))
+            .with("path", Cell::text(repository.path()))
+            .with("size_bytes", Cell::Bytes(u64::try_from(repository.size_bytes).unwrap_or(0)))
+            .with("deleted_at", Cell::time(repository.deleted_at))
+            .with("restore_until", Cell::time(until))
+    });
+    Table::of_rows(&["id", "path", "size_bytes", "deleted_at", "restore_until"], rows)
 }
 
 pub(crate) fn repositories(rows: &[Repository]) -> Table {

@@ -10,6 +10,8 @@ mod commit;
 mod intake;
 mod open;
 
+pub(crate) use commit::Judged;
+
 use std::time::Duration;
 
 use hakata_git::receive::{

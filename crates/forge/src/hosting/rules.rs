@@ -14,10 +14,10 @@ use crate::{Actor, Error, Forge};
 
 /// Everything that a push is judged by, read at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Rules {
-    pub(super) policy_version: i64,
-    pub(super) quota: Quota,
-    pub(super) standing: Standing,
+pub(crate) struct Rules {
+    pub(crate) policy_version: i64,
+    pub(crate) quota: Quota,
+    pub(crate) standing: Standing,
     rules: Vec<Rule>,
     pusher: Pusher,
 }
@@ -25,7 +25,7 @@ pub(super) struct Rules {
 impl Forge {
     /// Reads the rules, and decides again whether the actor may push at all: a role may have been taken away
     /// since the push began.
-    pub(super) async fn rules(&self, actor: &Actor, id: RepositoryId) -> Result<Rules, Error> {
+    pub(crate) async fn rules(&self, actor: &Actor, id: RepositoryId) -> Result<Rules, Error> {
         let mut conn = self.db().read().await?;
         let standing = repositories::find_standing_by_id(&mut conn, id, actor.user()).await?;
         let standing = standing.ok_or_else(Error::repository_not_found)?;
@@ -62,7 +62,7 @@ impl Rules {
     }
 
     /// Judges every update with the objects readable; answers those that are refused.
-    pub(super) async fn judge_all(
+    pub(crate) async fn judge_all(
         &self,
         updates: &[RefUpdate],
         objects: Option<&Objects>,

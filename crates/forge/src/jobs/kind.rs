@@ -44,6 +44,10 @@ kinds! {
     Webhook = "webhook",
     /// Sends a letter about a notice, or about all that are held for a digest.
     Mail = "mail",
+    /// Syncs one mirror with a repository of another host.
+    Mirror = "mirror",
+    /// Brings in a repository of another host.
+    Import = "import",
 }
 
 impl std::fmt::Display for Kind {
@@ -119,6 +123,23 @@ impl Kind {
                 time: Duration::from_secs(2 * 60),
                 per_target: 4,
                 per_repository: usize::MAX,
+                ..Rules::USUAL
+            },
+            // Cut by `mirrors.time`; whoever gives up is tried again when the mirror's time comes.
+            Self::Mirror => Rules {
+                attempts: 4,
+                first_pause: Duration::from_secs(30),
+                longest_pause: Duration::from_secs(10 * 60),
+                time: Duration::from_secs(7 * 24 * 60 * 60),
+                per_target: 4,
+                ..Rules::USUAL
+            },
+            // Cut by `repositories.import_time`.
+            Self::Import => Rules {
+                attempts: 5,
+                first_pause: Duration::from_secs(30),
+                time: Duration::from_secs(7 * 24 * 60 * 60),
+                per_target: 4,
                 ..Rules::USUAL
             },
             // `mail.retry_for` says when trying ends.

@@ -223,6 +223,16 @@ impl Queue {
         self.forge.prune_notices().await
     }
 
+    /// Enqueues the syncs of mirrors whose time has come, ends imports that nobody goes on with, and forgets old ones.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn tend_remotes(&self) -> Result<(), Error> {
+        self.forge.schedule_mirrors().await?;
+        self.forge.count_mirrors().await?;
+        self.forge.end_abandoned_imports().await
+    }
+
     /// Lists the kinds of which a job's time has come, whether or not a limit lets it run.
     ///
     /// # Errors

@@ -51,6 +51,7 @@ impl Forge {
     /// # Errors
     /// When the database does not answer; what was turned stays so.
     pub async fn fan_out_webhooks(&self, repository: RepositoryId) -> Result<(), Error> {
+        let mut is_first = true;
         loop {
             // The cursor and the version first: a webhook that was there before an event is seen with it.
             let from = cursor::read(&mut self.db().read().await?, repository).await?;
@@ -59,6 +60,10 @@ impl Forge {
             };
             if head <= from {
                 return Ok(());
+            }
+            if std::mem::take(&mut is_first) {
+                // Before the cursor moves: one that is enqueued twice does no harm, one that is forgotten would.
+                self.sync_after_push(repository).await?;
             }
             let hooks = webhooks::list_about(&mut self.db().read().await?, repository).await?;
             let watchers = self.watchers(repository).await?;

@@ -1,6 +1,7 @@
 //! `repo`: its flags, and the administrative commands that they stand for.
 
 use crate::cli::import::Import;
+use crate::cli::mirrors::{Imports, MirrorCommand};
 use crate::cli::words::{self, LeastRole};
 use crate::output::{Failure, is_interactive};
 use clap::{Args, Subcommand};
@@ -33,6 +34,9 @@ pub(crate) enum RepoCommand {
         /// Only those of one owner
         #[arg(long, value_name = "NAME")]
         owner: Option<OwnerName>,
+        /// Those that were deleted and can be restored
+        #[arg(long, conflicts_with = "owner")]
+        deleted: bool,
     },
     /// Deletes a repository
     Delete {
@@ -43,6 +47,11 @@ pub(crate) enum RepoCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Brings a deleted repository back under its old name
+    Restore {
+        /// The repository's id, from `repo list --deleted`
+        id: i64,
+    },
     /// Moves a repository to another name or owner; the old name does not lead to it
     Rename {
         /// The repository
@@ -52,8 +61,13 @@ pub(crate) enum RepoCommand {
         #[arg(value_name = "[OWNER/]NAME")]
         to: String,
     },
-    /// Takes over repositories from this machine
+    /// Takes over repositories from this machine, or one from another host
     Import(Import),
+    /// Lists imports from other hosts and how far they are, or gives one up
+    Imports(Imports),
+    /// Lets repositories follow those of other hosts, or be followed by them
+    #[command(subcommand)]
+    Mirror(MirrorCommand),
     /// Prints the directory of a repository's ordinary bare copy
     Path(One),
     /// Shows or sets the branch that clones check out
@@ -174,11 +188,13 @@ impl RepoCommand {
             Self::Create { path, public, object_format, description } => {
                 Admin::Create { path, visibility: seen_by(public), object_format, description }
             }
-            Self::List { owner } => Admin::List { owner },
+            Self::List { deleted: true, .. } => Admin::ListDeleted,
+            Self::List { owner, .. } => Admin::List { owner },
             Self::Delete { path, yes } => {
                 confirm(&path, yes)?;
                 Admin::Delete { path }
             }
+            Self::Restore { id } => Admin::Restore { id: id.into() },
             Self::Rename { path, to } => {
                 let to = if to.contains('/') { to } else { format!("{}/{to}", path.owner) };
                 let to =
@@ -186,6 +202,8 @@ impl RepoCommand {
                 Admin::Rename { path, to }
             }
             Self::Import(import) => import.into_command()?,
+            Self::Imports(imports) => imports.into_command(),
+            Self::Mirror(mirror) => mirror.into_command()?,
             Self::Path(One { path }) => Admin::Path { path },
             Self::DefaultBranch { path, branch } => Admin::DefaultBranch { path, branch },
             Self::Visibility { path, visibility } => Admin::Visibility { path, visibility },

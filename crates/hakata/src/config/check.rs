@@ -99,9 +99,16 @@ fn check_listeners(values: &Values, refuse: &mut impl FnMut(&'static str, &str))
     }
 }
 
-/// Checks when packs are swept.
+/// Checks when packs are swept, and how long work on whole repositories may take.
 fn check_sweeps(values: &Values, refuse: &mut impl FnMut(&'static str, &str)) {
-    for name in ["repositories.staged_age", "repositories.sweep_every", "repositories.dead_age"] {
+    for name in [
+        "repositories.staged_age",
+        "repositories.sweep_every",
+        "repositories.dead_age",
+        "repositories.restore_for",
+        "repositories.import_time",
+        "mirrors.time",
+    ] {
         if values.duration(name) < LEAST_SWEEP {
             refuse(name, "must be at least 1s");
         }
@@ -142,6 +149,9 @@ mod tests {
             flag("repositories.staged_age", "999ms"),
             flag("repositories.sweep_every", "0s"),
             flag("repositories.dead_age", "1ms"),
+            flag("repositories.restore_for", "0s"),
+            flag("repositories.import_time", "0s"),
+            flag("mirrors.time", "1ms"),
             flag("egress.allow", "10.0.0.0/8,10.0.0.0/33"),
             flag("egress.ports", "https"),
             flag("mail.transport", "smtp"),
@@ -156,7 +166,7 @@ mod tests {
         ];
         let values = Values::read(&Sources { flags, ..Sources::default() }).unwrap();
         let problems = check(&values).unwrap_err();
-        assert_eq!(problems.len(), 23, "{problems:?}");
+        assert_eq!(problems.len(), 26, "{problems:?}");
         assert!(problems.iter().all(|problem| problem.to_string().starts_with("flag --set: ")));
         check(&Values::read(&Sources::default()).unwrap()).unwrap();
     }

@@ -20,6 +20,8 @@ pub(super) fn new(values: &Values) -> Settings {
             Kind::FanOut => "jobs.fan_out",
             Kind::Webhook => "jobs.webhook",
             Kind::Mail => "jobs.mail",
+            Kind::Mirror => "jobs.mirror",
+            Kind::Import => "jobs.import",
         };
         (*kind, values.count(key))
     };

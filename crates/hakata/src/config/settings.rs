@@ -299,6 +299,7 @@ fn repository(values: &Values, data: &Path) -> hakata_repository::Settings {
         staged_age: values.duration("repositories.staged_age"),
         sweep_every: values.duration("repositories.sweep_every"),
         dead_age: values.duration("repositories.dead_age"),
+        restore_for: values.duration("repositories.restore_for"),
         compact_packs: values.count("repositories.compact_packs"),
         recent_tips: values.duration("repositories.recent_tips"),
         ..hakata_repository::Settings::new(data)
@@ -336,8 +337,10 @@ fn forge(values: &Values, data: &Path) -> hakata_forge::Settings {
         default_branch: values.get("repositories.default_branch").text().to_owned(),
         default_object_format: format.unwrap_or(ObjectFormat::Sha1),
         push_to_create: values.flag("repositories.push_to_create"),
+        restore_for: values.duration("repositories.restore_for"),
         import_root: values.some_text("repositories.import_root").map(PathBuf::from),
         webhooks: crate::config::webhooks::webhooks(values),
+        mirrors: crate::config::mirrors::new(values),
         mail: crate::config::mail::mail(values, data),
     }
 }

@@ -5,6 +5,7 @@ use crate::config::Settings;
 use crate::output::Failure;
 use hakata_egress::Guard;
 use hakata_forge::mail::Postman;
+use hakata_forge::remotes::Remotes;
 use hakata_forge::webhooks::Courier;
 use hakata_runtime::tasks::Tasks;
 use hakata_worker::rabbit::Broker;
@@ -33,9 +34,14 @@ pub(super) fn start(settings: &Settings, engines: &Engines, faces: &Tasks) -> Re
     let guard = Guard::new(settings.egress.clone())
         .map_err(|error| Failure::failed("reading the authorities of egress.certificates", &error))?;
     let operations = Arc::new(engines.operations(&settings.rpc.server));
+    // Where other short-lived files are.
+    let authorities = settings.git.scratch.with_file_name("authorities.pem");
+    let remotes = Remotes::new(engines.forge.clone(), guard.clone(), authorities)
+        .map_err(|error| Failure::failed("writing the authorities of egress.certificates for git", &error))?;
     let postman = Postman::new(engines.forge.clone(), operations.clone());
     let handlers = Handlers::of(&engines.forge)
         .with_courier(Courier::new(engines.forge.clone(), operations, guard))
+        .with_remotes(&remotes)
         .with_postman(postman);
     let worker = Worker::new(&engines.forge, handlers, settings.jobs.clone(), broker.clone());
     worker.start(faces);

@@ -12,7 +12,49 @@ use super::super::rules::Rules;
 use super::Push;
 use super::open::{self, Opened};
 use crate::quota::Quota;
-use crate::{Error, Kind};
+use crate::{Actor, Error, Forge, Kind};
+
+/// A change that was judged by the rules, and what it takes to judge it again.
+pub(crate) struct Judged<'a> {
+    pub(crate) actor: &'a Actor,
+    pub(crate) repository: &'a Repository,
+    pub(crate) prepared: Prepared,
+    pub(crate) objects: Option<Objects>,
+}
+
+impl Forge {
+    /// Commits; when the rules have changed since they were read, judges by the new ones, if `may_go_on` lets it, and
+    /// tries again. `refuse` hears of what is refused then. The inner error is a quota that others have used up
+    /// meanwhile, or that has no room for the pack as it is kept.
+    pub(crate) async fn commit_judged(
+        &self,
+        judged: Judged<'_>,
+        may_go_on: impl Fn(&Rules) -> Result<(), Error>,
+        mut refuse: impl FnMut(&RefName, Refused),
+    ) -> Result<Result<Committed, Quota>, Error> {
+        let Judged { actor, repository, mut prepared, objects } = judged;
+        loop {
+            let again = match repository.commit(prepared, no_rows).await {
+                Ok(committed) => return Ok(Ok(committed)),
+                Err(CommitError::Full { of, limit_bytes, used_bytes }) => {
+                    return Ok(Err(Quota { of, limit: limit_bytes, used: used_bytes }));
+                }
+                Err(CommitError::PolicyChanged { prepared, .. }) => *prepared,
+                Err(error) => return Err(error.into()),
+            };
+            prepared = again;
+            let rules = self.rules(actor, repository.id()).await?;
+            may_go_on(&rules)?;
+            let refused =
+                rules.judge_all(prepared.updates(), objects.as_ref()).await.map_err(Error::internal)?;
+            for (name, refused) in refused {
+                prepared.refuse(&name, RefRefusal::Denied(refused.reason.clone()));
+                refuse(&name, refused);
+            }
+            prepared.set_policy_version(rules.policy_version);
+        }
+    }
+}
 
 impl Push<'_> {
     /// Judges the received push with its objects, commits it, and records what became of each ref.
@@ -44,7 +86,10 @@ impl Push<'_> {
         };
         let default_quota = self.forge.settings().repository_quota.bytes();
         let prepared = received.prepare(intent).within_quota(default_quota);
-        let committed = match self.commit_judged(opened, prepared, objects).await? {
+        let judged = Judged { actor: &opened.actor, repository: &opened.repository, prepared, objects };
+        let (forge, verdicts) = (self.forge, &mut self.verdicts);
+        let refuse = |name: &RefName, refused| verdicts.refuse(name, refused);
+        let committed = match forge.commit_judged(judged, |_| Ok(()), refuse).await? {
             Ok(committed) => committed,
             Err(full) => {
                 for update in &self.request.updates {
@@ -58,35 +103,6 @@ impl Push<'_> {
             self.say(output, &[warning]).await?;
         }
         Ok(())
-    }
-
-    /// Commits; when the rules have changed since they were read, judges by the new ones and tries again. The inner
-    /// error is a quota that others have used up meanwhile, or that has no room for the pack as it is kept.
-    async fn commit_judged(
-        &mut self,
-        opened: &Opened,
-        mut prepared: Prepared,
-        objects: Option<Objects>,
-    ) -> Result<Result<Committed, Quota>, Error> {
-        loop {
-            let again = match opened.repository.commit(prepared, no_rows).await {
-                Ok(committed) => return Ok(Ok(committed)),
-                Err(CommitError::Full { of, limit_bytes, used_bytes }) => {
-                    return Ok(Err(Quota { of, limit: limit_bytes, used: used_bytes }));
-                }
-                Err(CommitError::PolicyChanged { prepared, .. }) => *prepared,
-                Err(error) => return Err(error.into()),
-            };
-            prepared = again;
-            let rules = self.forge.rules(&opened.actor, opened.repository.id()).await?;
-            let refused =
-                rules.judge_all(prepared.updates(), objects.as_ref()).await.map_err(Error::internal)?;
-            for (name, refused) in refused {
-                prepared.refuse(&name, RefRefusal::Denied(refused.reason.clone()));
-                self.verdicts.refuse(&name, refused);
-            }
-            prepared.set_policy_version(rules.policy_version);
-        }
     }
 
     fn record(&mut self, committed: &Committed) {

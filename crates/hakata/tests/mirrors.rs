@@ -1,0 +1,409 @@
+//! Mirrors and imports between two running servers, by git's own HTTP.
+
+use anyhow::{Context, Result, ensure};
+use hakata_testkit::{Person, Sandbox, Server, ServerOptions, run, run_with_input, wait_until};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// A server and somebody with an account on it.
+struct Place {
+    sandbox: Sandbox,
+    options: ServerOptions,
+    server: Server,
+    person: Person,
+}
+
+impl Place {
+    /// Starts a server that may reach this machine, unless `settings` say otherwise.
+    fn start(name: &str, settings: &[(&str, &str)]) -> Result<Self> {
+        let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_hakata"))?;
+        let defaults = [("egress.allow", "127.0.0.0/8"), ("jobs.lease", "2s"), ("mirrors.least_every", "1s")];
+        let settings =
+            defaults.iter().chain(settings).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let options = ServerOptions { settings: settings.collect(), ..ServerOptions::default() };
+        let server = Server::start(&sandbox, &options)?;
+        let person = Person::with_account(&sandbox, name, &[], &options)?;
+        Ok(Self { sandbox, options, server, person })
+    }
+
+    fn hakata(&self, arguments: &[&str]) -> Result<String> {
+        Ok(run(&mut self.sandbox.hakata(arguments))?.expect_success(&arguments.join(" "))?.stdout)
+    }
+
+    /// Runs a command that reads a password, and gives the id in its answer.
+    fn with_password(&self, arguments: &[&str], password: &str) -> Result<String> {
+        let arguments = [arguments, &["--json"]].concat();
+        let answer =
+            run_with_input(&mut self.sandbox.hakata(&arguments), format!("{password}\n").as_bytes())?;
+        let answer: Value = serde_json::from_str(&answer.expect_success(&arguments.join(" "))?.stdout)?;
+        Ok(answer["id"].as_str().context("an id")?.to_owned())
+    }
+
+    fn rows(&self, arguments: &[&str]) -> Result<Vec<Value>> {
+        let listed = self.hakata(&[arguments, &["--json"]].concat())?;
+        listed.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    fn git(&self, arguments: &[&str]) -> Result<String> {
+        Ok(run(&mut self.person.git(2, arguments))?.expect_success(&arguments.join(" "))?.stdout)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.server.http)
+    }
+
+    fn token(&self) -> &str {
+        self.person.token.as_deref().unwrap_or_default()
+    }
+
+    /// Lists what clones would see, `HEAD` included.
+    fn refs(&self, path: &str) -> Result<String> {
+        self.git(&["ls-remote", "--symref", &self.url(path)])
+    }
+
+    /// Commits in a clone.
+    fn commit(&self, message: &str) -> Result<()> {
+        self.git(&["-C", "t", "commit", "-q", "--allow-empty", "-m", message]).map(drop)
+    }
+
+    /// Makes a repository with branches, a tag, and a clone `t` of it.
+    fn furnish(&self, path: &str) -> Result<()> {
+        self.git(&["init", "-q", "t"])?;
+        self.commit("one")?;
+        self.git(&["-C", "t", "branch", "topic"])?;
+        self.git(&["-C", "t", "branch", "release/1"])?;
+        self.git(&["-C", "t", "tag", "-m", "v1", "v1"])?;
+        self.git(&["-C", "t", "push", "-q", "--mirror", &self.url(path)]).map(drop)
+    }
+
+    /// Lets a mirror sync, and waits for the end of that.
+    fn sync(&self, id: &str, state: &str) -> Result<Value> {
+        let before = self.mirror(id)?["tried_at"].as_i64();
+        self.hakata(&["repo", "mirror", "sync", id])?;
+        let mut seen = Value::Null;
+        wait_until(&format!("mirror {id} to be {state}"), LIMIT, || {
+            seen = self.mirror(id).unwrap_or_default();
+            seen["state"] == state && seen["tried_at"].as_i64() != before
+        })
+        .with_context(|| format!("{seen}\n{}", self.sandbox.log()))?;
+        Ok(seen)
+    }
+
+    fn mirror(&self, id: &str) -> Result<Value> {
+        let rows = self.rows(&["repo", "mirror", "list"])?;
+        rows.into_iter().find(|row| row["id"] == id).context("the mirror is listed")
+    }
+
+    /// Waits until a mirror is in a state.
+    fn until(&self, id: &str, state: &str) -> Result<Value> {
+        let mut seen = Value::Null;
+        wait_until(&format!("mirror {id} to be {state}"), LIMIT, || {
+            seen = self.mirror(id).unwrap_or_default();
+            seen["state"] == state
+        })
+        .with_context(|| format!("{seen}\n{}", self.sandbox.log()))?;
+        Ok(seen)
+    }
+}
+
+/// A pair of servers: there alice's `tools` is, here bob's will follow it.
+fn pair(settings: &[(&str, &str)]) -> Result<(Place, Place)> {
+    let there = Place::start("alice", &[])?;
+    there.furnish("alice/tools")?;
+    Ok((there, Place::start("bob", settings)?))
+}
+
+fn pull(there: &Place, here: &Place, more: &[&str]) -> Result<String> {
+    let url = there.url("alice/tools");
+    let add = ["repo", "mirror", "add", "bob/tools", &url, "--pull", "--user", "alice", "--password-stdin"];
+    here.with_password(&[&add, more].concat(), there.token())
+}
+
+#[test]
+fn a_mirror_follows_whatever_the_other_does() -> Result<()> {
+    let (mut there, here) = pair(&[])?;
+    let id = pull(&there, &here, &[])?;
+    here.until(&id, "synced")?;
+    assert_eq!(here.refs("bob/tools")?, there.refs("alice/tools")?, "all is there");
+
+    there.commit("two")?;
+    there.git(&["-C", "t", "push", "-q", &there.url("alice/tools"), "main"])?;
+    here.sync(&id, "synced")?;
+    assert_eq!(here.refs("bob/tools")?, there.refs("alice/tools")?, "moved forward");
+
+    // History is rewritten, branches go, one takes the place of a directory, HEAD goes elsewhere.
+    there.git(&["-C", "t", "commit", "-q", "--amend", "--allow-empty", "-m", "uno"])?;
+    there.git(&[
+        "-C",
+        "t",
+        "push",
+        "-q",
+        "--force",
+        &there.url("alice/tools"),
+        "main",
+        ":release/1",
+        ":topic",
+    ])?;
+    there.git(&[
+        "-C",
+        "t",
+        "push",
+        "-q",
+        &there.url("alice/tools"),
+        "main:refs/heads/release",
+        "main:refs/heads/topic/x",
+    ])?;
+    there.hakata(&["repo", "default-branch", "alice/tools", "release"])?;
+    there.git(&["-C", "t", "push", "-q", &there.url("alice/tools"), ":main"])?;
+    here.sync(&id, "synced")?;
+    assert_eq!(here.refs("bob/tools")?, there.refs("alice/tools")?, "forced and deleted");
+    here.hakata(&["repo", "verify", "bob/tools"])?;
+
+    // Nobody else pushes to it, and is told why.
+    let pushed = run(&mut there.person.git(2, &["-C", "t", "push", &here.url("bob/tools"), "main"]))?;
+    ensure!(!pushed.success());
+    here.git(&["clone", "-q", &here.url("bob/tools"), "c"])?;
+    let pushed =
+        run(&mut here.person.git(2, &["-C", "c", "push", &here.url("bob/tools"), "HEAD:refs/heads/mine"]))?;
+    ensure!(!pushed.success() && pushed.stderr.contains("mirror"), "{}", pushed.stderr);
+
+    // What it is told of is what people are told of.
+    let events = here.rows(&["queue", "list", "--state", "done", "--kind", "fan_out"])?;
+    ensure!(!events.is_empty(), "pushes and mirrored moves have the same jobs");
+
+    // The other goes away and comes back.
+    there.server.stop()?;
+    let failing = here.sync(&id, "failing")?;
+    ensure!(failing["failing_since"].is_i64() && failing["error"].is_string(), "{failing}");
+    let kept = here.refs("bob/tools")?;
+    ensure!(kept.contains("refs/heads/release"), "what is here stays: {kept}");
+    there.server = there.server.start_again(&there.sandbox, &there.options)?;
+    there.git(&["-C", "t", "commit", "-q", "--allow-empty", "-m", "three"])?;
+    there.git(&["-C", "t", "push", "-q", &there.url("alice/tools"), "main:release"])?;
+    let synced = here.sync(&id, "synced")?;
+    ensure!(synced["failing_since"].is_null() && synced["error"].is_null(), "{synced}");
+    assert_eq!(here.refs("bob/tools")?, there.refs("alice/tools")?, "back again");
+
+    // The login is nowhere to be read.
+    let token = there.token();
+    ensure!(!here.sandbox.log().contains(token), "not in the log");
+    for file in ["hakata.db", "hakata.db-wal"] {
+        let bytes = std::fs::read(here.sandbox.data().join(file)).unwrap_or_default();
+        ensure!(!bytes.windows(token.len()).any(|window| window == token.as_bytes()), "not in {file}");
+    }
+    let listed = here.hakata(&["repo", "mirror", "list", "--json"])?;
+    ensure!(!listed.contains(token) && listed.contains("\"login\":true"), "{listed}");
+
+    // When it is over, people push again.
+    here.hakata(&["repo", "mirror", "remove", &id])?;
+    here.git(&["-C", "c", "push", "-q", &here.url("bob/tools"), "HEAD:refs/heads/mine"])?;
+    Ok(())
+}
+
+#[test]
+fn a_mirror_syncs_by_the_clock_and_only_what_it_is_about() -> Result<()> {
+    let (there, here) = pair(&[])?;
+    let id = pull(&there, &here, &["--every", "1s", "--branches", "main,release/*", "--no-tags"])?;
+    here.until(&id, "synced")?;
+    let refs = here.refs("bob/tools")?;
+    ensure!(refs.contains("refs/heads/main") && refs.contains("refs/heads/release/1"), "{refs}");
+    ensure!(!refs.contains("topic") && !refs.contains("refs/tags/"), "{refs}");
+    there.commit("two")?;
+    there.git(&["-C", "t", "push", "-q", &there.url("alice/tools"), "main", "main:release/2"])?;
+    wait_until("the mirror to follow by itself", LIMIT, || {
+        here.refs("bob/tools").is_ok_and(|refs| refs.contains("refs/heads/release/2"))
+    })?;
+    // A protected branch is not forced by a mirror either, and that is said.
+    here.hakata(&["repo", "protect", "bob/tools", "main"])?;
+    there.git(&["-C", "t", "commit", "-q", "--amend", "--allow-empty", "-m", "uno"])?;
+    there.git(&["-C", "t", "push", "-q", "--force", &there.url("alice/tools"), "main"])?;
+    wait_until("the refusal to be told", LIMIT, || {
+        here.mirror(&id)
+            .is_ok_and(|row| row["error"].as_str().is_some_and(|it| it.contains("main is protected")))
+    })?;
+    here.hakata(&["repo", "protect", "bob/tools", "main", "--allow-force"])?;
+    let tip = there.git(&["-C", "t", "rev-parse", "main"])?;
+    wait_until("the mirror to follow again", LIMIT, || {
+        here.refs("bob/tools").is_ok_and(|refs| refs.contains(tip.trim()))
+    })?;
+    Ok(())
+}
+
+#[test]
+fn other_hosts_follow_each_push() -> Result<()> {
+    let there = Place::start("alice", &[])?;
+    there.hakata(&["repo", "create", "alice/copy"])?;
+    let here = Place::start("bob", &[])?;
+    here.furnish("bob/tools")?;
+    let url = there.url("alice/copy");
+    let add = [
+        "repo",
+        "mirror",
+        "add",
+        "bob/tools",
+        &url,
+        "--push",
+        "--every",
+        "0s",
+        "--user",
+        "alice",
+        "--password-stdin",
+    ];
+    let id = here.with_password(&add, there.token())?;
+    here.until(&id, "synced")?;
+    let same = || Ok::<_, anyhow::Error>(here.refs("bob/tools")? == there.refs("alice/copy")?);
+    ensure!(same()?, "{}", there.refs("alice/copy")?);
+    here.commit("two")?;
+    here.git(&["-C", "t", "push", "-q", &here.url("bob/tools"), "main"])?;
+    wait_until("the push to be passed on", LIMIT, || same().unwrap_or(false))?;
+    here.git(&["-C", "t", "commit", "-q", "--amend", "--allow-empty", "-m", "uno"])?;
+    here.git(&["-C", "t", "push", "-q", "--force", &here.url("bob/tools"), "main", ":topic"])?;
+    wait_until("force and deletion to be passed on", LIMIT, || same().unwrap_or(false))?;
+    ensure!(here.mirror(&id)?["error"].is_null());
+
+    // What the other refuses is said, and what it takes again is taken.
+    there.hakata(&["repo", "protect", "alice/copy", "main"])?;
+    here.git(&["-C", "t", "commit", "-q", "--amend", "--allow-empty", "-m", "eins"])?;
+    here.git(&["-C", "t", "push", "-q", "--force", &here.url("bob/tools"), "main"])?;
+    let failing = here.until(&id, "failing")?;
+    ensure!(failing["error"].as_str().is_some_and(|it| it.contains("main is protected")), "{failing}");
+    let buried = here.rows(&["queue", "list", "--state", "buried", "--kind", "mirror"])?;
+    assert_eq!(buried.len(), 1, "people see what does not go on by itself");
+    there.hakata(&["repo", "unprotect", "alice/copy", "main"])?;
+    here.sync(&id, "synced")?;
+    ensure!(same()?);
+    ensure!(here.rows(&["queue", "list", "--state", "buried", "--kind", "mirror"])?.is_empty());
+
+    // A wrong password is not tried again and again.
+    let absent = format!("{url}x");
+    let wrong =
+        ["repo", "mirror", "add", "bob/tools", &absent, "--push", "--user", "alice", "--password-stdin"];
+    let wrong = here.with_password(&wrong, "nonsense")?;
+    let failing = here.until(&wrong, "failing")?;
+    ensure!(failing["error"].as_str().is_some_and(|it| it.contains("login")), "{failing}");
+    Ok(())
+}
+
+/// Answers every request in one way and counts them.
+fn answering(answer: String) -> Result<(String, Arc<AtomicUsize>)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let (address, asked) = (listener.local_addr()?.to_string(), Arc::new(AtomicUsize::new(0)));
+    let counted = asked.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let _ = stream.read(&mut [0; 4_096]);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    Ok((address, asked))
+}
+
+#[test]
+fn nobody_is_sent_where_only_this_machine_may_go() -> Result<()> {
+    let here = Place::start("bob", &[("egress.allow", "")])?;
+    let (inside, asked) =
+        answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned())?;
+    let port = inside.rsplit(':').next().unwrap_or_default().to_owned();
+    for (n, host) in
+        ["127.0.0.1", "localhost", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]"].iter().enumerate()
+    {
+        let (path, url) = (format!("bob/{n}"), format!("http://{host}:{port}/x.git"));
+        let added = here.rows(&["repo", "mirror", "add", &path, &url, "--pull"])?;
+        let id = added[0]["id"].as_str().context("an id")?.to_owned();
+        let failing = here.until(&id, "failing")?;
+        ensure!(failing["error"].as_str().is_some_and(|it| it.contains("loopback")), "{host}: {failing}");
+        here.hakata(&["repo", "import", &url, &format!("bob/import{n}")])?;
+    }
+    wait_until("the imports to be refused", LIMIT, || {
+        here.rows(&["repo", "imports"]).is_ok_and(|rows| rows.iter().all(|row| row["state"] == "failed"))
+    })?;
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "nobody was asked");
+    let left = here.rows(&["repo", "list"])?;
+    ensure!(left.iter().all(|row| !row["path"].as_str().unwrap_or_default().contains("import")), "{left:?}");
+    Ok(())
+}
+
+#[test]
+fn a_redirect_is_no_way_to_the_inside() -> Result<()> {
+    let (inside, asked) =
+        answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned())?;
+    let moved = format!(
+        "HTTP/1.1 302 Found\r\nLocation: http://{inside}/x.git/info/refs\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    let (outside, redirected) = answering(moved)?;
+    let here = Place::start("bob", &[])?;
+    let added =
+        here.rows(&["repo", "mirror", "add", "bob/x", &format!("http://{outside}/x.git"), "--pull"])?;
+    let id = added[0]["id"].as_str().context("an id")?.to_owned();
+    here.until(&id, "failing")?;
+    ensure!(redirected.load(Ordering::SeqCst) > 0, "the first was asked");
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "and its word about the second not followed");
+    Ok(())
+}
+
+#[test]
+fn a_worker_that_dies_loses_nothing() -> Result<()> {
+    for fault in ["mirror.fetched:1", "commit.before_commit:1", "commit.after_commit:1"] {
+        let (there, mut here) = pair(&[])?;
+        // Made while nobody works, so that the fault is met by the sync and by nothing else.
+        here.server.stop()?;
+        let id = pull(&there, &here, &[])?;
+        let faulty = ServerOptions { fault: Some(fault.to_owned()), ..here.options.clone() };
+        here.server = here.server.start_again(&here.sandbox, &faulty)?;
+        assert_eq!(here.server.wait()?, None, "{fault}: the server was killed");
+        here.server = here.server.start_again(&here.sandbox, &here.options)?;
+        here.until(&id, "synced").with_context(|| fault.to_owned())?;
+        assert_eq!(here.refs("bob/tools")?, there.refs("alice/tools")?, "{fault}");
+        here.hakata(&["repo", "verify", "bob/tools"])?;
+        let quarantine = here.sandbox.data().join("quarantine");
+        let is_empty = || std::fs::read_dir(&quarantine).is_ok_and(|entries| entries.count() == 0);
+        wait_until("an empty quarantine", LIMIT, is_empty).with_context(|| fault.to_owned())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_repository_of_another_host_is_imported_beside_everything_else() -> Result<()> {
+    let (there, mut here) = pair(&[])?;
+    let url = there.url("alice/tools");
+    let add = ["repo", "import", &url, "bob/copy", "--public", "--user", "alice", "--password-stdin"];
+    let state = |here: &Place, id: &str| {
+        let rows = here.rows(&["repo", "imports"]).unwrap_or_default();
+        rows.into_iter()
+            .find(|row| row["id"] == id)
+            .map(|row| row["state"].as_str().unwrap_or_default().to_owned())
+    };
+    // Before a worker is at it, and when one was killed at it, the repository is being made.
+    here.server.stop()?;
+    let id = here.with_password(&add, there.token())?;
+    assert_eq!(state(&here, &id).as_deref(), Some("waiting"));
+    assert_eq!(here.rows(&["repo", "list"])?[0]["state"], "creating");
+    let faulty = ServerOptions { fault: Some("import.pack:1".to_owned()), ..here.options.clone() };
+    here.server = here.server.start_again(&here.sandbox, &faulty)?;
+    assert_eq!(here.server.wait()?, None, "the server was killed");
+    here.server = here.server.start_again(&here.sandbox, &here.options)?;
+    wait_until("the import to be done", LIMIT, || state(&here, &id).as_deref() == Some("done"))
+        .with_context(|| here.sandbox.log())?;
+    assert_eq!(here.refs("bob/copy")?, there.refs("alice/tools")?);
+    here.hakata(&["repo", "verify", "bob/copy"])?;
+    let stranger = Person::without_account(&here.sandbox, "-")?;
+    run(&mut stranger.git(2, &["ls-remote", &here.url("bob/copy")]))?.expect_success("a public import")?;
+    here.git(&["clone", "-q", &here.url("bob/copy"), "c"])?;
+    here.git(&["-C", "c", "push", "-q", &here.url("bob/copy"), "HEAD:refs/heads/mine"])?;
+
+    // What cannot be had leaves nothing behind.
+    let add = ["repo", "import", &url, "bob/other", "--user", "alice", "--password-stdin"];
+    let id = here.with_password(&add, "nonsense")?;
+    wait_until("the import to fail", LIMIT, || state(&here, &id).as_deref() == Some("failed"))?;
+    let listed = here.rows(&["repo", "list"])?;
+    ensure!(listed.iter().all(|row| row["path"] != "bob/other"), "{listed:?}");
+    here.hakata(&["repo", "create", "bob/other"])?;
+    Ok(())
+}
