@@ -7,6 +7,9 @@ use super::hunks::Whitespace;
 /// Bytes at the beginning of a file that are looked at. Source: `FIRST_FEW_BYTES` of git.
 const LOOKED_AT: usize = 8_000;
 
+/// Bytes of a line of source code, about.
+const TYPICAL_LINE: usize = 32;
+
 /// Says whether a file is binary, by git's rule: a zero byte near the beginning.
 pub(super) fn is_binary(content: &[u8]) -> bool {
     content[..content.len().min(LOOKED_AT)].contains(&0)
@@ -20,7 +23,16 @@ pub(super) fn n_lines(content: &[u8]) -> u64 {
 
 /// Splits into lines with their ends; the last one may have none.
 pub(super) fn split(content: &[u8]) -> Vec<&[u8]> {
-    content.split_inclusive(|byte| *byte == b'\n').collect()
+    let mut lines = Vec::with_capacity(content.len() / TYPICAL_LINE);
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', content) {
+        lines.push(&content[start..=end]);
+        start = end + 1;
+    }
+    if start < content.len() {
+        lines.push(&content[start..]);
+    }
+    lines
 }
 
 /// Returns what of a line counts when lines are compared.
