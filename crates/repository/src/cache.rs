@@ -5,6 +5,7 @@
 //!   synced-boot                    the last boot that ended in good order (boots.rs)
 //!   <last two digits>/<id>.git/    an ordinary bare repository
 //!     hakata-version               what it shows: "<version> <prune epoch> <boot>"
+//!     hakata-deriving              there while files that make reading fast are written (derived.rs)
 //!     hooks/pre-receive            refuses pushes that come this way
 //!     objects/pack/pack-<id>.*     links to blobs, or small packs out of their rows
 //! ```

@@ -14,7 +14,7 @@ use hakata_runtime::limit::Limited;
 use hakata_runtime::metrics::{Counter, Histogram, Metric, SECONDS};
 use tokio::time::Instant;
 
-use super::layout::Seen;
+use super::layout::{self, Seen};
 use super::{CacheError, Entry, Known, packs};
 use crate::engine::Engine;
 use crate::repository::Repository;
@@ -145,10 +145,13 @@ async fn write(engine: &Engine, entry: &Entry) -> Result<Derived, DeriveError> {
     let written = run_git(engine, &entry.dir).await;
     let dir = entry.dir.clone();
     let is_current = entry.generation.load(Ordering::Acquire) == generation;
-    let looking = move || match is_current {
-        true => packs::has_foreign(&dir),
-        // Packs went meanwhile; an index that names them would mislead git.
-        false => maintain::remove_derived(&dir).and_then(|()| packs::has_foreign(&dir)),
+    let looking = move || {
+        if !is_current {
+            // Packs went meanwhile; an index that names them would mislead git.
+            maintain::remove_derived(&dir)?;
+        }
+        layout::end_deriving(&dir)?;
+        packs::has_foreign(&dir)
     };
     if !engine.blocking.run(looking).await?? {
         writing.end();
@@ -158,7 +161,11 @@ async fn write(engine: &Engine, entry: &Entry) -> Result<Derived, DeriveError> {
 
 async fn run_git(engine: &Engine, dir: &GitDir) -> Result<Derived, DeriveError> {
     let dir_ = dir.clone();
-    let looking = move || maintain::remove_leftovers(&dir_).and_then(|()| Packs::look(&dir_));
+    let looking = move || {
+        layout::begin_deriving(&dir_)?;
+        maintain::remove_leftovers(&dir_)?;
+        Packs::look(&dir_)
+    };
     let packs = engine.blocking.run(looking).await??;
     maintain::write_commit_graph(&engine.git, dir).await?;
     let bitmaps = packs.bitmaps();

@@ -5,13 +5,16 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use hakata_git::GitDir;
+use hakata_git::{GitDir, maintain};
 use hakata_names::RepositoryId;
 
 use crate::refresh::Needed;
 
 /// The file that says what a directory shows.
 const RECORD: &str = "hakata-version";
+
+/// The file that is there while derived files are being written.
+const DERIVING: &str = "hakata-deriving";
 
 /// Returns where the directory of a repository is: by id, spread over a hundred directories.
 pub(super) fn dir_of(root: &Path, id: RepositoryId) -> GitDir {
@@ -24,6 +27,32 @@ pub(super) fn id_of(root: &Path, path: &Path) -> Option<RepositoryId> {
     let root = fs::canonicalize(root).ok()?;
     let id = path.file_stem()?.to_str()?.parse().ok().map(RepositoryId::new)?;
     (dir_of(&root, id).path() == path).then_some(id)
+}
+
+/// Notes that derived files are being written. If this process dies, git may have named packs that go at the same time,
+/// and nobody looked: see [`remove_unfinished`]. Blocks.
+pub(super) fn begin_deriving(dir: &GitDir) -> io::Result<()> {
+    remove_unfinished(dir)?;
+    fs::write(dir.path().join(DERIVING), "")
+}
+
+/// Notes that derived files were written, and name what there is. Blocks.
+pub(super) fn end_deriving(dir: &GitDir) -> io::Result<()> {
+    match fs::remove_file(dir.path().join(DERIVING)) {
+        // The whole directory went meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Removes derived files whose writer did not come to its end. To be called when none is being written. Blocks.
+pub(super) fn remove_unfinished(dir: &GitDir) -> io::Result<()> {
+    let note = dir.path().join(DERIVING);
+    if note.try_exists()? {
+        maintain::remove_derived(dir)?;
+        fs::remove_file(note)?;
+    }
+    Ok(())
 }
 
 /// What a directory says about itself.

@@ -181,6 +181,8 @@ async fn prepare(
     };
     let listed: BTreeMap<PackId, Listed> = rows.iter().map(|row| (row.id, listed(row))).collect();
     let (engine_, entry_) = (engine.clone(), entry.clone());
+    let no_writer = entry.writing_derived.try_lock().ok();
+    let is_nobody_writing = no_writer.is_some();
     let (format, version) = (state.format(), state.version());
     let head = Head::Symbolic(state.default_ref.clone());
     let files = move || {
@@ -188,6 +190,9 @@ async fn prepare(
         let shown = believed(&engine_, &entry_, version)?;
         init::init_bare(dir, format, &head)?;
         layout::write_hook(dir, &engine_.settings.push_url)?;
+        if is_nobody_writing {
+            layout::remove_unfinished(dir)?;
+        }
         let trust = if shown.is_some() { Trust::Sizes } else { Trust::Links };
         if trust == Trust::Links {
             maintain::remove_derived(dir)?;

@@ -113,6 +113,42 @@ fn a_stranger_s_pack_goes_although_derived_files_are_written() {
     });
 }
 
+/// A process that dies between git's index and the look at what became of its packs leaves the note that it was writing.
+#[test]
+fn an_index_that_nobody_looked_at_again_goes_with_the_next_process() {
+    run(Engine::Sqlite, |database| async {
+        let mut world = World::new(database).await;
+        let id = world.create("tools").await;
+        grow(&world, id, None, 2).await;
+        let dir = world.open(id).await.cache().await.unwrap().dir().clone();
+        world.restart().await;
+        let packs = dir.objects().join("pack");
+        let parts = index_with_a_pack_that_goes(&dir);
+        parts.iter().for_each(|part| fs::remove_file(part).unwrap());
+        assert!(packs.join("multi-pack-index").exists());
+        fs::write(dir.path().join("hakata-deriving"), "").unwrap();
+        world.assert_sound(id).await;
+        assert!(!packs.join("multi-pack-index").exists(), "it named a pack that is gone");
+        assert!(!dir.path().join("hakata-deriving").exists());
+    });
+}
+
+/// Writes an index over all packs and a copy of one; returns the copy's files.
+fn index_with_a_pack_that_goes(dir: &GitDir) -> Vec<std::path::PathBuf> {
+    let packs = dir.objects().join("pack");
+    let name = format!("pack-{:040x}", 1_u64 << 40);
+    let entries = fs::read_dir(&packs).unwrap().map(|entry| entry.unwrap().path());
+    let idx = entries.filter(|path| path.extension().is_some_and(|is| is == "idx")).min().unwrap();
+    let mut parts = Vec::new();
+    for extension in ["pack", "rev", "idx"] {
+        let part = packs.join(&name).with_extension(extension);
+        fs::copy(idx.with_extension(extension), &part).unwrap();
+        parts.push(part);
+    }
+    git(dir.path(), &["multi-pack-index", "write", "--no-progress"]);
+    parts
+}
+
 /// Clones and reads in process while packs come and derived files are written and removed all the time.
 #[test]
 fn readers_never_notice_that_derived_files_are_rewritten() {
