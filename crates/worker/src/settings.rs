@@ -20,6 +20,8 @@ pub struct Settings {
     /// Where the processes that share a database tell each other of jobs; without it PostgreSQL does, and MariaDB and
     /// MySQL tell nobody.
     pub redis: Option<Redis>,
+    /// The channel of [`Settings::redis`]; only processes that share a database may share it.
+    pub redis_channel: String,
     /// How often the queue is asked where nobody tells of jobs of other processes.
     pub poll: Duration,
     /// How often it is asked where they are told of, for what may have been missed.
@@ -51,6 +53,7 @@ impl Default for Settings {
             ]),
             lease: Duration::from_secs(60),
             redis: None,
+            redis_channel: "hakata:jobs".to_owned(),
             poll: Duration::from_millis(200),
             look: Duration::from_secs(5),
             keep: Duration::from_secs(24 * 3_600),

@@ -73,7 +73,7 @@ impl Hearing {
     /// Begins to listen to other processes; `None`: nobody tells of them.
     async fn elsewhere(shared: &Shared) -> Result<Option<Self>, HearError> {
         match &shared.settings.redis {
-            Some(redis) => Ok(Some(Self::Redis(redis.listen().await?))),
+            Some(redis) => Ok(Some(Self::Redis(redis.listen(&shared.settings.redis_channel).await?))),
             None => Ok(shared.queue.listen_elsewhere().await?.map(Self::Database)),
         }
     }
@@ -148,7 +148,7 @@ pub fn announce(forge: &Forge, settings: &Settings, tasks: &Tasks) {
     }
     let (drain, listener) = (tasks.cancel_token(), queue.listen_here());
     let mut telling = match settings.redis.clone() {
-        Some(redis) => Telling::Redis { redis, mouth: None },
+        Some(redis) => Telling::Redis { redis, channel: settings.redis_channel.clone(), mouth: None },
         None => Telling::Database(queue),
     };
     drop(tasks.spawn("jobs.announce", async move {
@@ -159,7 +159,7 @@ pub fn announce(forge: &Forge, settings: &Settings, tasks: &Tasks) {
 /// Who tells other processes.
 enum Telling {
     Database(Queue),
-    Redis { redis: Redis, mouth: Option<Mouth> },
+    Redis { redis: Redis, channel: String, mouth: Option<Mouth> },
 }
 
 impl Telling {
@@ -167,10 +167,10 @@ impl Telling {
     async fn tell(&mut self, kinds: &[Kind]) -> Result<bool, HearError> {
         match self {
             Self::Database(queue) => Ok(queue.announce(kinds).await?),
-            Self::Redis { redis, mouth } => {
+            Self::Redis { redis, channel, mouth } => {
                 let mut speaking = match mouth.take() {
                     Some(mouth) => mouth,
-                    None => redis.connect().await?,
+                    None => redis.connect(channel).await?,
                 };
                 speaking.tell(kinds).await?;
                 // After a failure another connection is made.

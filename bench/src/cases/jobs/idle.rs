@@ -37,7 +37,7 @@ enum Who {
 pub(super) async fn measure(folder: &Path, amount: Amount, figures: &mut Figures) -> Result<()> {
     let server = RedisServer::start(&folder.join("redis"))?;
     let url = server.url("");
-    let redis = Redis::parse(url.split_once('?').map_or(url.as_str(), |(url, _)| url), "bench")?;
+    let redis = Redis::parse(url.split_once('?').map_or(url.as_str(), |(url, _)| url))?;
     for engine in ENGINES {
         for who in [Who::Itself, Who::Another] {
             if engine == Engine::Sqlite && who == Who::Another {

@@ -17,26 +17,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Silence after which Redis is asked whether it is still there.
 const ASK_AFTER: Duration = Duration::from_secs(10);
 
-/// The longest name of a channel, in bytes.
-const MAX_CHANNEL: usize = 200;
-
-/// Where the processes that share a database tell each other of jobs.
+/// A Redis through which the processes that share a database tell each other of jobs.
 #[derive(Clone, Debug)]
 pub struct Redis {
     url: Secret<String>,
-    channel: String,
 }
 
-/// Why something names no channel of a Redis.
+/// A text names no Redis; it is not repeated, since it may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ParseRedisError {
-    /// The URL, which is not repeated, since it may hold a password.
-    #[error("not a URL of the form redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for TLS")]
-    Url,
-    /// The channel.
-    #[error("a channel has 1 to {MAX_CHANNEL} letters, digits, and - _ . :")]
-    Channel,
-}
+#[error("not a URL of the form redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for TLS")]
+pub struct ParseRedisError;
 
 /// What keeps Redis from telling.
 #[derive(Debug, thiserror::Error)]
@@ -53,48 +43,44 @@ pub(super) enum RedisError {
 }
 
 impl Redis {
-    /// Takes a URL and the name of a channel; only installations that share a database may share it.
+    /// Takes a URL.
     ///
     /// # Errors
     /// [`ParseRedisError`].
-    pub fn parse(url: &str, channel: &str) -> Result<Self, ParseRedisError> {
+    pub fn parse(url: &str) -> Result<Self, ParseRedisError> {
         let scheme = url.split_once("://").map(|(scheme, _)| scheme);
         let parsed = redis::parse_redis_url(url);
         if !matches!(scheme, Some("redis" | "rediss"))
             || parsed.is_none_or(|url| url.fragment().is_some())
             || Client::open(url).is_err()
         {
-            return Err(ParseRedisError::Url);
+            return Err(ParseRedisError);
         }
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-        if !(1..=MAX_CHANNEL).contains(&channel.len()) || !channel.chars().all(is_plain) {
-            return Err(ParseRedisError::Channel);
-        }
-        Ok(Self { url: Secret::new(url.to_owned()), channel: channel.to_owned() })
+        Ok(Self { url: Secret::new(url.to_owned()) })
     }
 
     fn client(&self) -> Result<Client, RedisError> {
         Ok(Client::open(self.url.expose().as_str())?)
     }
 
-    /// Begins to listen.
-    pub(super) async fn listen(&self) -> Result<Ear, RedisError> {
+    /// Begins to listen on a channel.
+    pub(super) async fn listen(&self, channel: &str) -> Result<Ear, RedisError> {
         let client = self.client()?;
         let subscribed = async {
             let (mut sink, stream) = client.get_async_pubsub().await?.split();
-            sink.subscribe(&self.channel).await?;
+            sink.subscribe(channel).await?;
             Ok(Ear { sink, stream })
         };
         tokio::time::timeout(PATIENCE, subscribed).await.unwrap_or(Err(RedisError::Slow))
     }
 
-    /// Connects to tell others.
-    pub(super) async fn connect(&self) -> Result<Mouth, RedisError> {
+    /// Connects to tell others on a channel.
+    pub(super) async fn connect(&self, channel: &str) -> Result<Mouth, RedisError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE));
         let connection = self.client()?.get_multiplexed_async_connection_with_config(&config).await?;
-        Ok(Mouth { connection, channel: self.channel.clone() })
+        Ok(Mouth { connection, channel: channel.to_owned() })
     }
 }
 
@@ -152,26 +138,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_names_no_channel_is_refused() {
-        for (url, channel, wanted) in [
-            ("redis://localhost", "hakata:jobs", Ok(())),
-            ("redis://u:p%40w@h:1/3", "a.b-c_d", Ok(())),
-            ("rediss://h/0", "x", Ok(())),
-            ("rediss://h/0#insecure", "x", Err(ParseRedisError::Url)),
-            ("rediscluster://h", "x", Err(ParseRedisError::Url)),
-            ("unix:///tmp/socket", "x", Err(ParseRedisError::Url)),
-            ("redis://h/one", "x", Err(ParseRedisError::Url)),
-            ("h:6379", "x", Err(ParseRedisError::Url)),
-            ("redis://h", "", Err(ParseRedisError::Channel)),
-            ("redis://h", "a b", Err(ParseRedisError::Channel)),
+    fn what_names_no_redis_is_refused() {
+        for (url, wanted) in [
+            ("redis://localhost", Ok(())),
+            ("redis://u:p%40w@h:1/3", Ok(())),
+            ("rediss://h/0", Ok(())),
+            ("rediss://h/0#insecure", Err(ParseRedisError)),
+            ("rediscluster://h", Err(ParseRedisError)),
+            ("unix:///tmp/socket", Err(ParseRedisError)),
+            ("redis://h/one", Err(ParseRedisError)),
+            ("h:6379", Err(ParseRedisError)),
         ] {
-            assert_eq!(Redis::parse(url, channel).map(drop), wanted, "{url} {channel}");
+            assert_eq!(Redis::parse(url).map(drop), wanted, "{url}");
         }
     }
 
     #[test]
     fn a_password_is_not_shown() {
-        let redis = Redis::parse("redis://u:hunter2@h", "x").unwrap();
+        let redis = Redis::parse("redis://u:hunter2@h").unwrap();
         assert!(!format!("{redis:?}").contains("hunter2"), "{redis:?}");
     }
 

@@ -14,7 +14,7 @@ fn redis(world: &World) -> (RedisServer, Redis) {
     let server = RedisServer::start(&world.path("redis")).unwrap();
     let url = server.url("");
     let url = url.split_once('?').map_or(url.as_str(), |(url, _)| url);
-    let redis = Redis::parse(url, "hakata:jobs").unwrap();
+    let redis = Redis::parse(url).unwrap();
     (server, redis)
 }
 
