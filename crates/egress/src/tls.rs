@@ -73,3 +73,24 @@ pub(crate) fn authorities_pem(extra: &Path) -> io::Result<String> {
     }
     Ok(pem)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+
+    use super::authorities_pem;
+
+    #[test]
+    fn authorities_are_written_as_they_were_read() {
+        let made = rcgen::generate_simple_self_signed(["git.example".to_owned()]).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("roots.pem");
+        std::fs::write(&path, made.cert.pem()).unwrap();
+        let pem = authorities_pem(&path).unwrap();
+        let read: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().unwrap();
+        assert_eq!(read.last(), Some(made.cert.der()));
+        assert_eq!(read.len(), 1 + rustls_native_certs::load_native_certs().certs.len());
+        assert!(pem.lines().all(|line| line.len() <= 64));
+    }
+}

@@ -298,8 +298,9 @@ fn answering(answer: String) -> Result<(String, Arc<AtomicUsize>)> {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             counted.fetch_add(1, Ordering::SeqCst);
-            let _ = stream.read(&mut [0; 4_096]);
-            let _ = stream.write_all(answer.as_bytes());
+            if stream.read(&mut [0; 4_096]).is_ok_and(|n| n > 0) {
+                let _ = stream.write_all(answer.as_bytes());
+            }
         }
     });
     Ok((address, asked))
@@ -405,5 +406,35 @@ fn a_repository_of_another_host_is_imported_beside_everything_else() -> Result<(
     let listed = here.rows(&["repo", "list"])?;
     ensure!(listed.iter().all(|row| row["path"] != "bob/other"), "{listed:?}");
     here.hakata(&["repo", "create", "bob/other"])?;
+    Ok(())
+}
+
+#[test]
+fn a_private_authority_vouches_for_the_other_host() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem())?;
+    std::fs::write(&key, made.signing_key.serialize_pem())?;
+    let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+    let there = Place::start("alice", &[("http.tls_certificate", &certificate), ("http.tls_key", &key)])?;
+    there.git(&["init", "-q", "t"])?;
+    there.commit("one")?;
+    let source = there.sandbox.work().join("t/.git").display().to_string();
+    there.hakata(&["repo", "import", &source, "alice/tools", "--public"])?;
+    let port = there.server.http.rsplit(':').next().unwrap_or_default();
+    // The name has an address at which nobody is, too: all that were judged are tried.
+    let url = format!("https://localhost:{port}/alice/tools");
+    let add = ["repo", "mirror", "add", "bob/tools", &url, "--pull"];
+    let id = |added: &[Value]| Ok::<_, anyhow::Error>(added[0]["id"].as_str().context("an id")?.to_owned());
+
+    let strict = Place::start("bob", &[("egress.allow", "localhost")])?;
+    let failing = strict.until(&id(&strict.rows(&add)?)?, "failing")?;
+    ensure!(failing["error"].as_str().is_some_and(|it| it.contains("certificate")), "{failing}");
+    let trusting =
+        Place::start("bob", &[("egress.allow", "localhost"), ("egress.certificates", &certificate)])?;
+    trusting.until(&id(&trusting.rows(&add)?)?, "synced")?;
+    let tip = there.git(&["-C", "t", "rev-parse", "main"])?;
+    ensure!(trusting.refs("bob/tools")?.contains(tip.trim()));
     Ok(())
 }
