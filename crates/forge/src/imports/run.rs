@@ -177,8 +177,8 @@ impl Forge {
         }
     }
 
-    /// Ends an import that did not work; false when it has ended before. The repository goes first: a row that says that
-    /// the import failed promises that nothing is left of it.
+    /// Ends an import that did not work; false when it has ended before, or when its change was durable already and it
+    /// did work. The repository goes first: a row that says that the import failed promises that nothing is left of it.
     pub(super) async fn fail_import(
         &self,
         import: &Import,
@@ -191,8 +191,13 @@ impl Forge {
             return Ok(false);
         }
         self.remove_unused(import.repository).await;
-        self.repositories().drop_cache(import.repository).await;
         let (id, now) = (import.id, self.clock().now_ms());
+        let left = repositories::find(&mut self.db().read().await?, import.repository).await?;
+        if left.is_some_and(|row| row.version > 0 && row.state != RepositoryState::Deleted) {
+            rows::end(&mut self.db().write().await?, id, ImportState::Done, None, now).await?;
+            return Ok(false);
+        }
+        self.repositories().drop_cache(import.repository).await;
         let ended = self.db().transaction(|tx| {
             Box::pin(async move {
                 let has_ended = rows::end(tx, id, ImportState::Failed, Some(why), now).await?;

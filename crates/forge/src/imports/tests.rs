@@ -98,6 +98,21 @@ hakata_store::on_every_engine! {
         assert!(!world.is_there(&import).await, "the name is free at once");
     }
 
+    /// Whose change is durable is imported, however late somebody gives the import up.
+    async fn what_is_committed_is_not_given_up(database: TestDatabase) {
+        let world = World::start(database, Settings::default()).await;
+        world.user("alice").await;
+        let import = world.begin("https://nowhere.example.org/x").await.unwrap();
+        let main = hakata_names::RefName::parse(b"refs/heads/main").unwrap();
+        let mut conn = world.forge.db().write().await.unwrap();
+        repositories::set_default_ref(&mut conn, import.repository, &main).await.unwrap();
+        drop(conn);
+        let cancel = json!({ "command": "repo", "action": "imports", "act": "cancel", "id": import.id.to_string() });
+        assert_eq!(world.admin(cancel).await.unwrap_err().kind(), Kind::Conflict);
+        assert!(world.is_there(&import).await);
+        assert_eq!(world.import_row(import.id.get()).await.state, ImportState::Done);
+    }
+
     /// An import can be cancelled, and one whose job is gone does not wait forever.
     async fn an_import_ends_with_its_job(database: TestDatabase) {
         let world = World::start(database, Settings::default()).await;
