@@ -190,8 +190,16 @@ fn a_mirror_follows_whatever_the_other_does() -> Result<()> {
     ensure!(synced["failing_since"].is_null() && synced["error"].is_null(), "{synced}");
     assert_eq!(here.refs("bob/tools")?, there.refs("alice/tools")?, "back again");
 
-    // The login is nowhere to be read.
-    let token = there.token();
+    hides_login(&here, there.token())?;
+
+    // When it is over, people push again.
+    here.hakata(&["repo", "mirror", "remove", &id])?;
+    here.git(&["-C", "c", "push", "-q", &here.url("bob/tools"), "HEAD:refs/heads/mine"])?;
+    Ok(())
+}
+
+/// The login is nowhere to be read.
+fn hides_login(here: &Place, token: &str) -> Result<()> {
     ensure!(!here.sandbox.log().contains(token), "not in the log");
     for file in ["hakata.db", "hakata.db-wal"] {
         let bytes = std::fs::read(here.sandbox.data().join(file)).unwrap_or_default();
@@ -199,10 +207,6 @@ fn a_mirror_follows_whatever_the_other_does() -> Result<()> {
     }
     let listed = here.hakata(&["repo", "mirror", "list", "--json"])?;
     ensure!(!listed.contains(token) && listed.contains("\"login\":true"), "{listed}");
-
-    // When it is over, people push again.
-    here.hakata(&["repo", "mirror", "remove", &id])?;
-    here.git(&["-C", "c", "push", "-q", &here.url("bob/tools"), "HEAD:refs/heads/mine"])?;
     Ok(())
 }
 
