@@ -81,7 +81,7 @@ CREATE TABLE repository (
     state TEXT NOT NULL,                             -- 'creating', 'active', 'archived' or 'deleted'
     visibility TEXT NOT NULL,                        -- 'private' or 'public'
     quota_bytes BIGINT NULL,                         -- NULL: only the owner's
-    size_bytes BIGINT NOT NULL,                      -- packs, as linked; shared packs count for each
+    size_bytes BIGINT NOT NULL,                      -- packs and LFS objects, as linked; shared ones count for each
     description TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     pushed_at BIGINT NULL,
@@ -491,3 +491,53 @@ CREATE TABLE repository_import (
 CREATE INDEX repository_import_by_repository ON repository_import (repository_id, id);
 
 CREATE INDEX repository_import_by_state ON repository_import (state, id);
+
+-- An LFS object: immutable bytes named by this id. Its life is that of a pack: `staged` before its bytes are written,
+-- `live` once a repository has it, `dead` when none does; bytes go only after the row.
+CREATE TABLE lfs_object (
+    id INTEGER NOT NULL PRIMARY KEY,
+    oid BLOB NOT NULL,                               -- SHA-256 of the bytes; of a staged one only what its client says
+    live_oid BLOB NULL UNIQUE,                       -- oid while it is live: then there is one of each
+    size_bytes BIGINT NOT NULL,
+    state TEXT NOT NULL,                             -- 'staged', 'live' or 'dead'
+    node TEXT NOT NULL,                              -- which node wrote it
+    created_at BIGINT NOT NULL,
+    delete_after BIGINT NULL                         -- when a dead object may lose its bytes
+);
+
+CREATE INDEX lfs_object_by_state ON lfs_object (state, created_at);
+
+-- Which LFS objects a repository has. Who may read the repository may read them, and nobody else may.
+CREATE TABLE repository_lfs_object (
+    repository_id BIGINT NOT NULL,
+    object_id BIGINT NOT NULL,
+    linked_at BIGINT NOT NULL,
+    promised_at BIGINT NOT NULL,                     -- when a client was last told that it need not send it, rounded
+    PRIMARY KEY (repository_id, object_id)
+) WITHOUT ROWID;
+
+CREATE INDEX repository_lfs_object_by_object ON repository_lfs_object (object_id);
+
+-- Room within quotas that was promised to an upload.
+CREATE TABLE lfs_reservation (
+    repository_id BIGINT NOT NULL,
+    oid BLOB NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (repository_id, oid)
+) WITHOUT ROWID;
+
+CREATE INDEX lfs_reservation_by_end ON lfs_reservation (expires_at);
+
+-- Locks on paths: who has one is the only one to change the file. They hold on every branch.
+CREATE TABLE lfs_lock (
+    id INTEGER NOT NULL PRIMARY KEY,
+    repository_id BIGINT NOT NULL,
+    path_digest BLOB NOT NULL,                       -- SHA-256 of path, which is too long for an index
+    path BLOB NOT NULL,
+    user_id BIGINT NOT NULL,
+    locked_at BIGINT NOT NULL,
+    UNIQUE (repository_id, path_digest)
+);
+
+CREATE INDEX lfs_lock_by_time ON lfs_lock (repository_id, locked_at, id);

@@ -4,6 +4,7 @@
 //! <dir>/tmp/<owner>/<serial>               being written by one process (temporary.rs)
 //! <dir>/uploads/<id>/                      an upload in parts (uploads.rs)
 //! <dir>/packs/<2 hex>/<14 hex>.<part>      complete and synced
+//! <dir>/lfs/<2 hex>/<14 hex>               the same
 //! ```
 //! Several processes may share the directory, as long as keys come from one database.
 //!
@@ -138,7 +139,9 @@ impl Fs {
 
 /// Makes the directory, and the place for unfinished writes.
 fn prepare(dir: &Path) -> io::Result<Temporaries> {
-    fs::create_dir_all(dir.join("packs"))?;
+    for family in ["packs", "lfs"] {
+        fs::create_dir_all(dir.join(family))?;
+    }
     let temporaries = Temporaries::open(&dir.join("tmp"))?;
     sync_directory(dir)?;
     sync_directory(parent(dir))?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use hakata_names::PackId;
+use hakata_names::{LfsObjectId, PackId};
 
 /// One file of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,19 +32,28 @@ impl PackPart {
 
 /// The name of a blob, made from a row id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BlobKey {
-    pack: PackId,
-    part: PackPart,
+pub struct BlobKey(Named);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Named {
+    Pack(PackId, PackPart),
+    Lfs(LfsObjectId),
 }
 
 impl BlobKey {
     /// Names a file of a pack.
     pub const fn pack(pack: PackId, part: PackPart) -> Self {
-        Self { pack, part }
+        Self(Named::Pack(pack, part))
     }
 
-    /// Returns where the blob lies below the root of its store: `packs/<last two digits>/<id>.<part>`, the id as 14
-    /// hexadecimal digits. The last digits spread consecutive ids over 256 directories.
+    /// Names the bytes of an LFS object.
+    pub const fn lfs(object: LfsObjectId) -> Self {
+        Self(Named::Lfs(object))
+    }
+
+    /// Returns where the blob lies below the root of its store: `packs/<last two digits>/<id>.<part>` or
+    /// `lfs/<last two digits>/<id>`, the id as 14 hexadecimal digits. The last digits spread consecutive ids over 256
+    /// directories.
     pub(crate) fn path(self) -> PathBuf {
         self.to_string().into()
     }
@@ -52,14 +61,22 @@ impl BlobKey {
 
 impl fmt::Display for BlobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.pack.get();
-        write!(f, "packs/{:02x}/{id:014x}.{}", id & 0xff, self.part.extension())
+        match self.0 {
+            Named::Pack(pack, part) => {
+                let id = pack.get();
+                write!(f, "packs/{:02x}/{id:014x}.{}", id & 0xff, part.extension())
+            }
+            Named::Lfs(object) => {
+                let id = object.get();
+                write!(f, "lfs/{:02x}/{id:014x}", id & 0xff)
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use hakata_names::PackId;
+    use hakata_names::{LfsObjectId, PackId};
 
     use super::{BlobKey, PackPart};
 
@@ -69,5 +86,6 @@ mod tests {
         assert_eq!(key.to_string(), "packs/34/00000000001234.idx");
         let largest = BlobKey::pack(PackId::new((1 << 53) - 1), PackPart::Pack);
         assert_eq!(largest.to_string(), "packs/ff/1fffffffffffff.pack");
+        assert_eq!(BlobKey::lfs(LfsObjectId::new(0x1234)).to_string(), "lfs/34/00000000001234");
     }
 }

@@ -1,4 +1,4 @@
-//! Immutable bytes under typed keys: packs today, LFS objects later; in a directory or in a bucket.
+//! Immutable bytes under typed keys, packs and LFS objects, in a directory or in a bucket.
 //!
 //! A blob is written once, whole, and is visible under its key only when it is complete and on stable storage. Keys
 //! come from row ids, never from content or from users. Nothing here knows what the bytes mean or who may read them;

@@ -70,6 +70,10 @@ ids! {
     ImportId,
     /// Identifies what one user is told by mail, once.
     NoticeId,
+    /// Identifies an LFS object; also the key of its bytes in the blob store.
+    LfsObjectId,
+    /// Identifies a lock on a path of a repository.
+    LfsLockId,
 }
 
 impl UserId {

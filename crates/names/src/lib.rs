@@ -15,6 +15,7 @@
 
 mod escape;
 mod ids;
+mod lfs_oid;
 mod oid;
 mod owner;
 mod ref_name;
@@ -24,9 +25,10 @@ mod tree_path;
 
 pub use escape::escape_controls;
 pub use ids::{
-    AuditId, DeliveryId, EventId, GroupId, ImportId, JobId, KeyId, MirrorId, NoticeId, OwnerId, PackId,
+    AuditId, DeliveryId, EventId, GroupId, ImportId, JobId, KeyId, LfsLockId, LfsObjectId, MirrorId, NoticeId, OwnerId, PackId,
     ProtectionId, RepositoryId, TokenId, UserId, WebhookId,
 };
+pub use lfs_oid::{LfsOid, ParseLfsOidError};
 pub use oid::{ObjectFormat, Oid, ParseOidError};
 pub use owner::{
     MAX_NAME_BYTES, OwnerName, ParseNameError, ParseRepositoryPathError, RepositoryName, RepositoryPath,

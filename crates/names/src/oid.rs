@@ -163,7 +163,8 @@ impl Oid {
     }
 }
 
-fn nibble(digit: u8) -> Result<u8, ParseOidError> {
+/// Reads one hexadecimal digit.
+pub(crate) fn nibble(digit: u8) -> Result<u8, ParseOidError> {
     match digit {
         b'0'..=b'9' => Ok(digit - b'0'),
         b'a'..=b'f' => Ok(digit - b'a' + 10),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hakata_names::{
-    AuditId, DeliveryId, EventId, GroupId, ImportId, JobId, KeyId, MirrorId, NoticeId, OwnerId, PackId,
+    AuditId, DeliveryId, EventId, GroupId, ImportId, JobId, KeyId, LfsLockId, LfsObjectId, MirrorId, NoticeId, OwnerId, PackId,
     ProtectionId, RepositoryId, TokenId, UserId, WebhookId,
 };
 use tokio::sync::Mutex;
@@ -45,6 +45,8 @@ families! {
     NoticeId = "notice",
     MirrorId = "mirror",
     ImportId = "repository_import",
+    LfsObjectId = "lfs_object",
+    LfsLockId = "lfs_lock",
 }
 
 /// Hands out ids, unique over all processes of the database, from 1 up, each once. Clones share the blocks.

@@ -54,6 +54,10 @@ pub mod events;
 pub mod idempotency;
 pub mod jobs;
 
+pub mod lfs_locks;
+pub mod lfs_objects;
+pub mod lfs_reservations;
+
 pub mod keys;
 pub mod protections;
 pub mod tokens;
@@ -84,6 +88,6 @@ pub use measure::metrics;
 pub use migrate::{MigrateError, Migrated};
 pub use tx::{MAX_ATTEMPTS, Tx};
 pub use words::{
-    DeliveryState, Digest, Direction, ImportState, JobState, NoticeState, OwnerKind, OwnerState, PackState,
+    DeliveryState, Digest, Direction, ImportState, JobState, LfsObjectState, NoticeState, OwnerKind, OwnerState, PackState,
     ProtectionKind, RepositoryState, Role, Visibility, WatchLevel,
 };

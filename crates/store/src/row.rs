@@ -1,6 +1,6 @@
 //! Values on their way out of an answer.
 
-use hakata_names::{Oid, RefName};
+use hakata_names::{LfsOid, Oid, RefName, TreePath};
 use sqlx::mysql::MySqlRow;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -81,6 +81,14 @@ impl Row {
 
     pub(crate) fn ref_name(&self, at: usize) -> Result<RefName, StoreError> {
         RefName::parse(self.bytes(at)?).map_err(|_| StoreError::Unexpected { column: at })
+    }
+
+    pub(crate) fn lfs_oid(&self, at: usize) -> Result<LfsOid, StoreError> {
+        LfsOid::from_bytes(self.bytes(at)?).ok_or(StoreError::Unexpected { column: at })
+    }
+
+    pub(crate) fn tree_path(&self, at: usize) -> Result<TreePath, StoreError> {
+        TreePath::parse(self.bytes(at)?).map_err(|_| StoreError::Unexpected { column: at })
     }
 
     pub(crate) fn oid(&self, at: usize) -> Result<Oid, StoreError> {

@@ -68,6 +68,18 @@ impl<'a> From<Option<&'a hakata_names::Oid>> for Value<'a> {
     }
 }
 
+impl<'a> From<&'a hakata_names::LfsOid> for Value<'a> {
+    fn from(value: &'a hakata_names::LfsOid) -> Self {
+        Self::Bytes(Some(value.as_bytes()))
+    }
+}
+
+impl<'a> From<&'a hakata_names::TreePath> for Value<'a> {
+    fn from(value: &'a hakata_names::TreePath) -> Self {
+        Self::Bytes(Some(value.as_bytes()))
+    }
+}
+
 impl<'a> From<&'a hakata_names::RefName> for Value<'a> {
     fn from(value: &'a hakata_names::RefName) -> Self {
         Self::Bytes(Some(value.as_bytes()))
@@ -106,7 +118,9 @@ ids!(
     DeliveryId,
     NoticeId,
     MirrorId,
-    ImportId
+    ImportId,
+    LfsObjectId,
+    LfsLockId
 );
 
 /// Makes the array of parameters of a question.

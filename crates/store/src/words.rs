@@ -79,6 +79,15 @@ words! {
         /// No repository uses it; its bytes go after a while.
         Dead = "dead",
     }
+    /// Where an LFS object is in its life.
+    LfsObjectState {
+        /// Its bytes may be incomplete; no repository has it.
+        Staged = "staged",
+        /// A repository has it, or had until a moment ago.
+        Live = "live",
+        /// No repository has it; its bytes go after a while.
+        Dead = "dead",
+    }
     /// Which refs a protection is about.
     ProtectionKind {
         /// Refs below `refs/heads/`.

@@ -180,7 +180,7 @@ async fn erase_rows(conn: &mut Conn, id: RepositoryId, limit: i64) -> Result<Era
             ))
         };
     }
-    const LONG: [Sql; 7] = [
+    const LONG: [Sql; 10] = [
         some_of!("ref", "name"),
         some_of!("ref_log", "version"),
         some_of!("event", "id"),
@@ -188,6 +188,9 @@ async fn erase_rows(conn: &mut Conn, id: RepositoryId, limit: i64) -> Result<Era
         some_of!("idempotency", "client_key"),
         some_of!("commit_mention", "oid"),
         some_of!("repository_commit", "oid"),
+        some_of!("repository_lfs_object", "object_id"),
+        some_of!("lfs_lock", "id"),
+        some_of!("lfs_reservation", "oid"),
     ];
     const SHORT: [Sql; 9] = [
         sql!("DELETE FROM job WHERE repository_id = ? AND state <> 'claimed'"),

@@ -44,7 +44,7 @@ macro_rules! sum {
     };
 }
 
-/// Adds up the packs of a repository and the repositories of its owner, and corrects both rows. `None`: there is no
+/// Adds up the packs and LFS objects of a repository and the repositories of its owner, and corrects both rows. `None`: there is no
 /// such repository. Run it in a transaction: the rows are locked before what they hold is counted, so that changes under
 /// way are counted once, here or by themselves.
 ///
@@ -54,6 +54,8 @@ pub async fn recount(conn: &mut Conn, id: RepositoryId) -> Result<Option<Recount
     const READ: Sql =
         sql!("SELECT owner_id, version, size_bytes, quota_bytes, quota_level FROM repository WHERE id = ?");
     const PACKS: Sql = sum!("pack WHERE id IN (SELECT pack_id FROM repository_pack WHERE repository_id = ?)");
+    const LFS: Sql =
+        sum!("lfs_object WHERE id IN (SELECT object_id FROM repository_lfs_object WHERE repository_id = ?)");
     const SET: Sql = sql!("UPDATE repository SET size_bytes = ? WHERE id = ?");
     const LOCK_OWNER: Sql = sql!("UPDATE owner SET size_bytes = size_bytes WHERE id = ?");
     const READ_OWNER: Sql = sql!("SELECT size_bytes, quota_bytes, quota_level FROM owner WHERE id = ?");
@@ -69,7 +71,10 @@ pub async fn recount(conn: &mut Conn, id: RepositoryId) -> Result<Option<Recount
         })
         .await?;
     let Some((owner_id, version, of_repository)) = row else { return Ok(None) };
-    let used = conn.find(&PACKS, values![id], |row| row.int(0)).await?.unwrap_or(0);
+    let mut used = 0;
+    for sum in [&PACKS, &LFS] {
+        used += conn.find(sum, values![id], |row| row.int(0)).await?.unwrap_or(0);
+    }
     conn.execute(&SET, values![used, id]).await?;
     conn.execute(&LOCK_OWNER, values![owner_id]).await?;
     let owner = conn

@@ -7,6 +7,7 @@ mod events;
 mod fixture;
 mod id_leases;
 mod jobs;
+mod lfs;
 mod mail;
 mod migrate;
 mod mirrors;
