@@ -2,6 +2,7 @@
 
 mod convert;
 mod disk_full;
+mod log;
 
 use std::borrow::Cow;
 use std::error::Error as StdError;

@@ -27,14 +27,19 @@ mod access;
 mod activity;
 mod again;
 mod body;
+mod credentials;
 mod exchange;
 mod facts;
+mod percent;
 mod strict;
 mod wire;
 
 pub use access::User;
 pub use body::{Body, BodyError, BodyReader, BodyWriter, BoxError};
+pub use credentials::{Credentials, CredentialsError};
+pub use exchange::KeepAlive;
 pub use facts::{RequestFacts, RequestId, Transport};
+pub use percent::percent_decode;
 
 use activity::Activity;
 use again::Again;

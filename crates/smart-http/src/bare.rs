@@ -9,16 +9,15 @@ mod service;
 
 use hakata_forge::folder::{Allowed, DumbFile, FileReply, Folder, Opened, Place, Program, Visitor};
 use hakata_forge::{Error, Kind};
-use hakata_service::http::{Body, RequestFacts, User};
+use hakata_service::http::{Body, Credentials, RequestFacts, User};
 use http::header::EXPECT;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 
 use crate::answer;
 use crate::conversation::{Conversation, Opening};
-use crate::credentials::Credentials;
 use crate::metrics::REFUSED;
-use crate::refusal::{self, Refusal};
+use crate::refusal::Refusal;
 use crate::request_body::{Expected, Fault, RequestBody};
 use crate::route::RouteError;
 use crate::settings::Settings;
@@ -187,7 +186,7 @@ impl BareHttp {
         fault: &Fault,
     ) -> Result<Response<Body>, Response<Body>> {
         let id = call.facts.id;
-        let (error, words, unread) = match talk.open(Box::new(move |error| refusal::log(&error, id))).await {
+        let (error, words, unread) = match talk.open(Box::new(move |error: Error| error.log(id.as_str()))).await {
             Opening::Streaming(body) if fault.get().is_none() => {
                 return Ok(Reply::result(service, Body::wrap(body)));
             }
@@ -237,7 +236,7 @@ impl Call<'_> {
             Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             _ => return answer::refusal(Refusal::of_forge(error, self.facts.id)),
         };
-        refusal::log(error, self.facts.id);
+        error.log(self.facts.id.as_str());
         Reply::status(status)
     }
 }

@@ -35,8 +35,6 @@ mod smart_http;
 
 mod route;
 
-mod credentials;
-mod percent;
 mod request_head;
 
 mod framing;

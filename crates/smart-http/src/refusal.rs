@@ -4,11 +4,10 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use hakata_forge::Kind;
-use hakata_service::http::RequestId;
+use hakata_service::http::{CredentialsError, RequestId};
 use http::StatusCode;
 use http::header::{ACCEPT_ENCODING, ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
-use crate::credentials::CredentialsError;
 use crate::request_body::BodyError;
 use crate::request_head::UnsupportedBody;
 use crate::route::RouteError;
@@ -45,7 +44,7 @@ impl Refusal {
 
     /// Answers an error of the forge, and writes its cause to the log: this is the only place that does.
     pub(crate) fn of_forge(error: &hakata_forge::Error, request_id: RequestId) -> Self {
-        log(error, request_id);
+        error.log(request_id.as_str());
         let mut text = Cow::Borrowed(error.public());
         if error.kind() == Kind::Internal {
             let _ = write!(text.to_mut(), ", request {request_id}");
@@ -75,43 +74,6 @@ fn status_of(kind: Kind) -> StatusCode {
         Kind::Limited => StatusCode::TOO_MANY_REQUESTS,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-/// Writes one line about an error of the forge, at the level of its kind.
-pub(crate) fn log(error: &hakata_forge::Error, request_id: RequestId) {
-    let (kind, chain) = (error.kind().as_str(), error.chain());
-    match error.kind() {
-        Kind::NotFound | Kind::Invalid => {
-            tracing::debug!(
-                request.id = request_id.as_str(),
-                error.kind = kind,
-                error.cause = chain,
-                "{error}"
-            );
-        }
-        Kind::Unavailable => {
-            tracing::warn!(
-                request.id = request_id.as_str(),
-                error.kind = kind,
-                error.cause = chain,
-                "{error}"
-            );
-        }
-        Kind::Internal => {
-            tracing::error!(
-                request.id = request_id.as_str(),
-                error.kind = kind,
-                error.cause = chain,
-                "{error}"
-            );
-        }
-        _ => tracing::info!(
-            request.id = request_id.as_str(),
-            error.kind = kind,
-            error.cause = chain,
-            "{error}"
-        ),
     }
 }
 

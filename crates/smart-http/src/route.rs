@@ -2,10 +2,10 @@
 
 use hakata_forge::hosting::Service;
 use hakata_names::{OwnerName, RepositoryName, RepositoryPath};
+use hakata_service::http::percent_decode;
 use http::Method;
 
 use crate::archive::ArchiveFormat;
-use crate::percent;
 
 /// Longest revision of an archive in bytes, decoded: that of a ref name.
 const MAX_REVISION_BYTES: usize = hakata_names::MAX_REF_NAME_BYTES;
@@ -123,8 +123,8 @@ impl<'a> Tail<'a> {
 }
 
 fn repository(owner: &str, name: &str) -> Result<RepositoryPath, RouteError> {
-    let owner = percent::decode(owner).ok_or(RouteError::Escape)?;
-    let name = percent::decode(name).ok_or(RouteError::Escape)?;
+    let owner = percent_decode(owner).ok_or(RouteError::Escape)?;
+    let name = percent_decode(name).ok_or(RouteError::Escape)?;
     let name = name.strip_suffix(b".git").unwrap_or(&name);
     let owner = str::from_utf8(&owner).ok().and_then(|owner| OwnerName::parse(owner).ok());
     let name = str::from_utf8(name).ok().and_then(|name| RepositoryName::parse(name).ok());
@@ -148,7 +148,7 @@ impl Revision {
     /// Takes what a ref or a hexadecimal oid can be called. Operators such as `^`, `~`, `:` and `@{` are not
     /// part of it, so that only what a ref names is given out.
     fn parse(escaped: &str) -> Result<Self, RouteError> {
-        let name = percent::decode(escaped).ok_or(RouteError::Escape)?;
+        let name = percent_decode(escaped).ok_or(RouteError::Escape)?;
         let forbidden = |byte: &u8| byte.is_ascii_control() || b" ~^:?*[\\".contains(byte);
         let fits = (1..=MAX_REVISION_BYTES).contains(&name.len());
         let odd = name.starts_with(b"-") || name.windows(2).any(|pair| pair == b"@{" || pair == b"..");

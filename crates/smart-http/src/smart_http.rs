@@ -4,16 +4,15 @@ use bytes::Bytes;
 use hakata_forge::hosting::{self, Protocol, ProtocolVersion, PushTarget, Service};
 use hakata_forge::{Actor, Error, Forge, Grant, Kind, Read};
 use hakata_names::RepositoryPath;
-use hakata_service::http::{Body, RequestFacts, User};
+use hakata_service::http::{Body, Credentials, RequestFacts, User};
 use http::header::EXPECT;
 use http::{HeaderMap, Method, Request, Response, Uri};
 
 use crate::answer;
 use crate::archive::{self, ArchiveFormat};
 use crate::conversation::{Conversation, Opening};
-use crate::credentials::Credentials;
 use crate::metrics::REFUSED;
-use crate::refusal::{self, Refusal};
+use crate::refusal::Refusal;
 use crate::request_body::{Expected, Fault, RequestBody};
 use crate::request_head::{self, Encoding};
 use crate::route::{Revision, Route};
@@ -133,7 +132,7 @@ impl SmartHttp {
             (written.await, ())
         });
         let id = call.facts.id;
-        match talk.open(Box::new(move |error| refusal::log(&error, id))).await {
+        match talk.open(Box::new(move |error: Error| error.log(id.as_str()))).await {
             Opening::Whole(words, ()) => Ok(answer::archive(format, &file, Body::slices(words))),
             Opening::Streaming(body) => Ok(answer::archive(format, &file, Body::wrap(body))),
             Opening::Failed(error, ..) => Err(call.refuse(&error)),
@@ -184,7 +183,7 @@ impl SmartHttp {
         fault: &Fault,
     ) -> Result<Response<Body>, Refusal> {
         let (service, id) = (call.service, call.facts.id);
-        let opening = talk.open(Box::new(move |error| refusal::log(&error, id))).await;
+        let opening = talk.open(Box::new(move |error: Error| error.log(id.as_str()))).await;
         let (error, words, mut unread) = match opening {
             Opening::Streaming(body) if fault.get().is_none() => {
                 return Ok(answer::result(service, Body::wrap(body)));
@@ -209,7 +208,7 @@ impl SmartHttp {
             Some(error) if words.is_empty() || is_of_http(error.kind()) => Err(call.refuse(&error)),
             // The client has been told in its own protocol, which its user will see better than a status.
             Some(error) => {
-                refusal::log(&error, id);
+                error.log(id.as_str());
                 Ok(answer::result(service, Body::slices(words)))
             }
         }

@@ -21,7 +21,6 @@ const KEPT_BYTES: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Activity {
     header: Duration,
-    idle: Duration,
     patience: Patience,
     max_head: usize,
     state: Mutex<State>,
@@ -30,6 +29,8 @@ pub(super) struct Activity {
 #[derive(Debug)]
 struct State {
     n_running: usize,
+    /// Between two requests.
+    idle: Duration,
     /// Since when no request runs.
     quiet_since: Instant,
     /// When the first byte of the present head came.
@@ -64,6 +65,7 @@ impl Activity {
     pub(super) fn new(settings: &Settings) -> Self {
         let state = State {
             n_running: 0,
+            idle: settings.idle,
             quiet_since: Instant::now(),
             head_since: None,
             head: Vec::new(),
@@ -74,7 +76,6 @@ impl Activity {
         };
         Self {
             header: settings.header,
-            idle: settings.idle,
             patience: settings.patience,
             max_head: usize::try_from(settings.max_head_bytes).unwrap_or(usize::MAX),
             state: Mutex::new(state),
@@ -119,7 +120,7 @@ impl Activity {
         if !state.served {
             return Some(state.quiet_since + self.header);
         }
-        Some(state.head_since.map_or(state.quiet_since + self.idle, |at| at + self.header))
+        Some(state.head_since.map_or(state.quiet_since + state.idle, |at| at + self.header))
     }
 
     /// Counts the responses of which the client has taken too little until now.
@@ -143,6 +144,12 @@ impl Activity {
 }
 
 impl Running {
+    /// Lets the connection be silent for so long between requests, if that is longer than it may now.
+    pub(super) fn allow_idle(&self, idle: Duration) {
+        let mut state = self.activity.state();
+        state.idle = state.idle.max(idle);
+    }
+
     /// Notes that a piece of the response was given out.
     pub(super) fn gave(&self, n_bytes: usize) {
         if self.is_http2 {
@@ -196,6 +203,16 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         activity.received(b"G");
         assert_eq!(after(&activity), Some(45), "the rest of a head");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_can_ask_for_a_longer_silence() {
+        let activity = Arc::new(Activity::new(&Settings::default()));
+        let (running, _) = activity.begin(<[u8]>::len);
+        running.allow_idle(Duration::from_secs(300));
+        running.allow_idle(Duration::from_secs(1));
+        drop(running);
+        assert_eq!(activity.deadline(), Some(Instant::now() + Duration::from_secs(300)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tracing::Instrument;
 
 static PANICS: CounterFamily<Name> =
@@ -30,6 +31,12 @@ pub(super) struct Answer {
     line: AccessLine,
     running: Running,
 }
+
+/// How long its connection may be silent after an answer, if that is longer than [`super::Settings::idle`]: a face puts
+/// this into the extensions of its response. For clients that keep connections and do not repeat a request when one was
+/// closed meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive(pub Duration);
 
 /// One request that has begun.
 struct Exchange {
@@ -95,6 +102,9 @@ impl Exchange {
         }
         line.status = Some(parts.status);
         line.user = parts.extensions.remove::<User>();
+        if let Some(KeepAlive(idle)) = parts.extensions.remove::<KeepAlive>() {
+            self.running.allow_idle(idle);
+        }
         // These answers have no body, whatever was given for one; nobody will ask for it.
         let bodiless = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let bodiless = bodiless || line.method == Method::HEAD;

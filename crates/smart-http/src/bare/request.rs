@@ -1,12 +1,12 @@
 //! What a request asks for, read as git's own server reads it.
 
 use hakata_forge::folder::Program;
+use hakata_service::http::percent_decode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Method};
 
 use super::reply::FileKind;
 use super::service::Service;
-use crate::percent;
 use crate::request_head::Encoding;
 
 static GIT_PROTOCOL: HeaderName = HeaderName::from_static("git-protocol");
@@ -54,7 +54,7 @@ pub(super) enum WantedError {
 impl Wanted {
     /// Reads a request's method and path.
     pub(super) fn parse(method: &Method, path: &str) -> Result<Self, WantedError> {
-        let path = percent::decode(path).ok_or(WantedError::Malformed)?.into_owned();
+        let path = percent_decode(path).ok_or(WantedError::Malformed)?.into_owned();
         if path.contains(&0) {
             return Err(WantedError::Malformed);
         }

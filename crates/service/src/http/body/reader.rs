@@ -22,6 +22,11 @@ impl BodyReader {
     pub(super) fn new(body: Body) -> Self {
         Self { body, present: Bytes::new() }
     }
+
+    /// Gives back what was not read yet; bytes that came and were not taken are gone.
+    pub fn into_rest(self) -> Body {
+        self.body
+    }
 }
 
 impl AsyncBufRead for BodyReader {

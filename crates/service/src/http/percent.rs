@@ -1,10 +1,10 @@
-//! Percent-decoding that refuses what it does not understand.
+//! Percent-decoding of paths that refuses what it does not understand.
 
 use std::borrow::Cow;
 
 /// Decodes one component of a path, or returns `None` when a `%` is not followed by two hexadecimal digits.
 /// Borrows when there is nothing to decode, which is the case for every git client.
-pub(crate) fn decode(component: &str) -> Option<Cow<'_, [u8]>> {
+pub fn percent_decode(component: &str) -> Option<Cow<'_, [u8]>> {
     if !component.contains('%') {
         return Some(Cow::Borrowed(component.as_bytes()));
     }
@@ -32,7 +32,7 @@ fn digit(byte: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::decode;
+    use super::percent_decode;
 
     #[test]
     fn escapes_are_decoded_once_and_strictly() {
@@ -51,7 +51,7 @@ mod tests {
             ("a%4gb", None),
             ("%+1", None),
         ] {
-            assert_eq!(decode(component).as_deref(), expected, "{component}");
+            assert_eq!(percent_decode(component).as_deref(), expected, "{component}");
         }
     }
 }

@@ -3,15 +3,15 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hakata_runtime::secret::Secret;
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use ::http::HeaderMap;
+use ::http::header::AUTHORIZATION;
 
 /// Longest `Authorization` value that is looked at, in bytes.
 const MAX_AUTHORIZATION_BYTES: usize = 4096;
 
 /// The credentials in a request, not yet judged.
 #[derive(Debug)]
-pub(crate) enum Credentials {
+pub enum Credentials {
     /// There are none.
     Anonymous,
     /// `Basic`: a name, and a password or a token.
@@ -31,11 +31,14 @@ pub(crate) enum Credentials {
 #[error(
     "credentials cannot be understood\nhint: use HTTP Basic with a password or token, or Bearer with a token"
 )]
-pub(crate) struct CredentialsError;
+pub struct CredentialsError;
 
 impl Credentials {
     /// Reads the `Authorization` header. Source: RFC 7617, RFC 6750.
-    pub(crate) fn parse(headers: &HeaderMap) -> Result<Self, CredentialsError> {
+    ///
+    /// # Errors
+    /// [`CredentialsError`].
+    pub fn parse(headers: &HeaderMap) -> Result<Self, CredentialsError> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let Some(value) = values.next() else { return Ok(Self::Anonymous) };
         if values.next().is_some() || value.len() > MAX_AUTHORIZATION_BYTES {
@@ -67,8 +70,8 @@ fn basic(encoded: &str) -> Result<Credentials, CredentialsError> {
 
 #[cfg(test)]
 mod tests {
-    use http::header::AUTHORIZATION;
-    use http::{HeaderMap, HeaderValue};
+    use ::http::header::AUTHORIZATION;
+    use ::http::{HeaderMap, HeaderValue};
 
     use super::{Credentials, CredentialsError};
 
