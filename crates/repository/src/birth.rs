@@ -7,7 +7,9 @@
 use hakata_names::{ObjectFormat, OwnerId, OwnerName, RefName, RepositoryId, RepositoryName};
 use hakata_store::packs::{self, Pack};
 use hakata_store::repositories::{self, NewRepository as Row};
-use hakata_store::{Conflict, Conn, RepositoryState, StoreError, Visibility, idempotency, owners};
+use hakata_store::{
+    Conflict, Conn, RepositoryState, StoreError, Visibility, idempotency, lfs_objects, owners,
+};
 
 use crate::commit::Rows;
 use crate::engine::Repositories;
@@ -41,7 +43,9 @@ pub struct NewRepository {
 #[derive(Clone, Debug)]
 pub(crate) struct Birth {
     pub(crate) new: NewRepository,
-    /// Packs of another repository that it will share.
+    /// The repository that it is a fork of: its LFS objects are shared too.
+    pub(crate) source: RepositoryId,
+    /// Packs of the source that it will share.
     pub(crate) shared: Vec<Pack>,
     /// Length of the pack of its own, in bytes.
     pub(crate) own_bytes: u64,
@@ -256,6 +260,16 @@ impl Birth {
             }
         }
         Ok(true)
+    }
+
+    /// Links the LFS objects of the source, and adds up their bytes.
+    pub(crate) async fn share_lfs(
+        &self,
+        conn: &mut Conn,
+        id: RepositoryId,
+        at: i64,
+    ) -> Result<i64, StoreError> {
+        lfs_objects::share_all(conn, self.source, id, at).await
     }
 
     /// Adds up what is shared: it counts for each who has it.

@@ -194,6 +194,16 @@ impl Repositories {
         &self.engine.ids
     }
 
+    /// Returns the store of blobs, for bytes that are no packs.
+    pub fn blobs(&self) -> &Blobs {
+        &self.engine.blobs
+    }
+
+    /// Tells what this process is called in rows.
+    pub fn node(&self) -> &str {
+        &self.engine.settings.node
+    }
+
     /// Records that cache directories are in good order, so that the next start can believe them even after the
     /// machine was switched off. To be called when all tasks have ended.
     pub async fn close(&self) {

@@ -119,7 +119,7 @@ impl Repository {
                 default_ref: source.default_ref().clone(),
                 ..fork.new.clone()
             };
-            let birth = Birth { new, shared: Vec::new(), own_bytes: 0 };
+            let birth = Birth { new, source: self.id, shared: Vec::new(), own_bytes: 0 };
             if let Some(made) = repositories.repeated(birth.key().as_deref()).await? {
                 return Ok(made.into());
             }

@@ -125,6 +125,10 @@ async fn steps(conn: &mut Conn, given: Given<'_>, also: &impl Rows, at: i64) -> 
     {
         return Err(Attempt::SharedGone.into());
     }
+    let lfs_bytes = match &prepared.birth {
+        Some(birth) => birth.share_lfs(conn, repository, at).await?,
+        None => 0,
+    };
     fault::point("commit.pack_linked");
     let moved = refs::apply(conn, repository, &prepared.updates, &prepared.peeled).await?;
     let falls = intent.atomicity == Atomicity::Whole && moved.answers.values().any(Result::is_err);
@@ -141,7 +145,7 @@ async fn steps(conn: &mut Conn, given: Given<'_>, also: &impl Rows, at: i64) -> 
         let kept = replay::encode(&committed, prepared.unmoved.as_ref());
         idempotency::put(conn, repository, key, &kept, at).await?;
     }
-    count_size(conn, repository, prepared).await?;
+    count_size(conn, repository, prepared, lfs_bytes).await?;
     also(conn, &committed).await?;
     fault::point("commit.rows");
     fault::point("commit.before_commit");
@@ -176,10 +180,15 @@ async fn write_rows(conn: &mut Conn, change: Change<'_>, moves: &[RefMove]) -> R
     rows::write(conn, change, moves).await
 }
 
-/// Adds the pack to what the repository and its owner use. The owner's row comes last, since changes of all its
+/// Adds the pack, and what a fork shares, to what the repository and its owner use. The owner's row comes last, since changes of all its
 /// repositories meet there.
-async fn count_size(conn: &mut Conn, repository: RepositoryId, prepared: &Prepared) -> Result<(), Abort> {
-    let shared = prepared.birth.as_ref().map_or(0, Birth::shared_bytes);
+async fn count_size(
+    conn: &mut Conn,
+    repository: RepositoryId,
+    prepared: &Prepared,
+    lfs_bytes: i64,
+) -> Result<(), Abort> {
+    let shared = prepared.birth.as_ref().map_or(0, Birth::shared_bytes).saturating_add(lfs_bytes);
     let bytes = prepared.staged.as_ref().map_or(0, StagedPack::size_bytes).saturating_add(shared);
     let Some(default) = prepared.default_quota else {
         return Ok(repositories::add_size(conn, repository, bytes).await.map(drop)?);
