@@ -11,6 +11,7 @@ mod groups;
 mod hook_command;
 mod hooks;
 mod import;
+mod lfs;
 mod mail;
 mod mail_command;
 mod mirror_command;
@@ -30,6 +31,7 @@ pub use command::{
 };
 pub use hook_command::HookCommand;
 pub use import::{ImportTree, MissingOwners};
+pub use lfs::LfsCommand;
 pub use mail_command::{LanguageWish, MailCommand};
 pub use mirror_command::{ImportUrl, ImportsCommand, MirrorAdd, MirrorCommand};
 pub use outcome::{Cell, Outcome, Report, Row, Table};

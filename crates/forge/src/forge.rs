@@ -54,6 +54,7 @@ pub(crate) struct Inner {
     pub(crate) authenticator: Authenticator,
     pub(crate) pushes: Keyed<RepositoryId>,
     pub(crate) turns: Keyed<Client>,
+    pub(crate) lfs: crate::lfs::State,
     /// `None`: mail is off.
     pub(crate) mailer: Option<Mailer>,
 }
@@ -67,6 +68,7 @@ impl Forge {
             authenticator: Authenticator::new(&parts, &settings),
             pushes: Keyed::new("pushes", bounds, settings.pushes_per_repository),
             turns: Keyed::new("client_transfers", TURNS, settings.transfers_per_client),
+            lfs: crate::lfs::State::new(&settings.lfs),
             mailer: settings.mail.mailer(),
             parts,
             settings,

@@ -42,6 +42,8 @@ mod tokens;
 
 mod audit;
 
+pub mod lfs;
+
 pub mod webhooks;
 
 mod imports;

@@ -10,6 +10,7 @@ pub fn metrics() -> Vec<&'static dyn Metric> {
     all.extend(crate::webhooks::metrics());
     all.extend(crate::mirrors::metrics());
     all.extend(crate::imports::metrics());
+    all.extend(crate::lfs::metrics());
     all.extend(crate::mail::metrics());
     all.push(&crate::auth::refusals::REFUSED);
     all

@@ -85,6 +85,16 @@ impl Scopes {
     /// Nothing.
     pub const NONE: Self = Self(0);
 
+    /// Returns the set as a byte, for tokens of our own.
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Reads such a byte.
+    pub(crate) const fn from_bits(bits: u8) -> Option<Self> {
+        if bits <= Self::ALL.0 { Some(Self(bits)) } else { None }
+    }
+
     /// Makes a set of one.
     pub const fn only(scope: Scope) -> Self {
         Self(scope.bit())

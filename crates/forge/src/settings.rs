@@ -6,6 +6,7 @@ use std::time::Duration;
 use hakata_names::ObjectFormat;
 use hakata_runtime::units::ByteSize;
 
+use crate::lfs::LfsSettings;
 use crate::mail::MailSettings;
 use crate::mirrors::MirrorSettings;
 use crate::webhooks::WebhookSettings;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub restore_for: Duration,
     /// The directory whose bare repositories may be imported; `None`: any that this process can read.
     pub import_root: Option<PathBuf>,
+    /// Git LFS.
+    pub lfs: LfsSettings,
     /// Webhooks.
     pub webhooks: WebhookSettings,
     /// Mirrors, and imports that run as jobs.
@@ -75,6 +78,7 @@ impl Default for Settings {
             push_to_create: true,
             restore_for: Duration::from_secs(30 * 24 * 3_600),
             import_root: None,
+            lfs: LfsSettings::default(),
             webhooks: WebhookSettings::default(),
             mirrors: MirrorSettings::default(),
             mail: MailSettings::default(),

@@ -8,7 +8,9 @@ use hakata_runtime::units::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::queue::QueueCommand;
-use super::{HookCommand, ImportTree, ImportUrl, ImportsCommand, MailCommand, MirrorCommand, words};
+use super::{
+    HookCommand, ImportTree, ImportUrl, ImportsCommand, LfsCommand, MailCommand, MirrorCommand, words,
+};
 use crate::{Role, Scopes, Visibility};
 
 /// One administrative command, as the command line and the local socket send it.
@@ -38,6 +40,8 @@ pub enum Command {
     Hook(HookCommand),
     /// `hakata mail …`.
     Mail(MailCommand),
+    /// `hakata lfs …`.
+    Lfs(LfsCommand),
     /// `hakata doctor`: looks at everything that is cheap to look at.
     Doctor,
 }

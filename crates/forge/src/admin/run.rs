@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Command, Outcome, accounts, doctor, groups, hooks, mail, queue, repositories, rules};
+use super::{Command, Outcome, accounts, doctor, groups, hooks, lfs, mail, queue, repositories, rules};
 use crate::{Actor, Error, Forge};
 
 /// How far a long command is.
@@ -65,6 +65,7 @@ async fn run_as(
         Command::Group(command) => groups::run(forge, actor, command).await,
         Command::Queue(command) => queue::run(forge, actor, command).await,
         Command::Hook(command) => hooks::run(forge, actor, command).await,
+        Command::Lfs(command) => lfs::run(forge, actor, command).await,
         Command::Mail(command) => mail::run(forge, actor, command).await,
         Command::Doctor => doctor::run(forge).await,
     }

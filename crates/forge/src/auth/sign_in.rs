@@ -148,7 +148,7 @@ impl Forge {
     }
 
     /// Reads an account: from memory if this process writes all rows.
-    pub(super) async fn account(&self, id: UserId) -> Result<Option<Arc<User>>, Error> {
+    pub(crate) async fn account(&self, id: UserId) -> Result<Option<Arc<User>>, Error> {
         let accounts = &self.inner.authenticator.accounts;
         let in_memory = self.db().is_sole_owner();
         if in_memory && let Some(user) = accounts.find(&id) {

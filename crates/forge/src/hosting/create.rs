@@ -61,7 +61,7 @@ impl Forge {
     }
 
     /// Makes the repository that a push goes to.
-    pub(super) async fn create_by_push(
+    pub(crate) async fn create_by_push(
         &self,
         creation: &Creation,
         visibility: Visibility,

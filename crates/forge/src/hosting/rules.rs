@@ -1,14 +1,16 @@
 //! The rules of a repository as they stand now, and the judgement of a push by them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use hakata_git::objects::{Objects, ReadError};
-use hakata_names::{RefName, RefUpdate, RepositoryId};
+use hakata_git::objects::{Objects, ReadError, View};
+use hakata_names::{Oid, RefName, RefUpdate, RepositoryId};
 use hakata_store::repositories::{self, Standing};
-use hakata_store::{Role, protections};
+use hakata_store::{Role, lfs_locks, protections};
 
 use super::judge::{Ancestry, Pusher, Refused, Rule, judge_rules};
 use crate::access::{Facts, Write, grant_from};
+use crate::lfs::Guarded;
 use crate::quota::Quota;
 use crate::{Actor, Error, Forge};
 
@@ -20,9 +22,25 @@ pub(crate) struct Rules {
     pub(crate) standing: Standing,
     rules: Vec<Rule>,
     pusher: Pusher,
+    /// Paths that others have locked.
+    guarded: Arc<Vec<Guarded>>,
 }
 
 impl Forge {
+    /// Says why an actor may push nothing to a ref by its rules, if that is so.
+    pub(crate) async fn judge_push_to(
+        &self,
+        actor: &Actor,
+        id: RepositoryId,
+        name: &RefName,
+    ) -> Result<Option<Refused>, Error> {
+        let rules = self.rules(actor, id).await?;
+        Ok(judge_rules(&rules.rules, rules.pusher, &rules.standing.repository.path(), &named(name), || {
+            Ancestry::FastForward
+        })
+        .err())
+    }
+
     /// Reads the rules, and decides again whether the actor may push at all: a role may have been taken away
     /// since the push began.
     pub(crate) async fn rules(&self, actor: &Actor, id: RepositoryId) -> Result<Rules, Error> {
@@ -31,6 +49,7 @@ impl Forge {
         let standing = standing.ok_or_else(Error::repository_not_found)?;
         // After the policy version: a rule made in between raises it, and the commit asks again.
         let rules = protections::list_of(&mut conn, id).await?;
+        let guarded = lfs_locks::list_of_others(&mut conn, id, actor.user()).await?;
         drop(conn);
         let facts = Facts::new(&standing, actor.user());
         let role = facts.role;
@@ -41,8 +60,14 @@ impl Forge {
             standing,
             rules: rules.into_iter().map(Rule::from).collect(),
             pusher: pusher(actor, role),
+            guarded: Arc::new(guarded.into_iter().map(Guarded::from).collect()),
         })
     }
+}
+
+/// The making of a ref, whatever it points to.
+fn named(name: &RefName) -> RefUpdate {
+    RefUpdate { name: name.clone(), old: None, new: Oid::from_bytes(&[1; 20]).ok() }
 }
 
 fn pusher(actor: &Actor, role: Option<Role>) -> Pusher {
@@ -66,6 +91,7 @@ impl Rules {
         &self,
         updates: &[RefUpdate],
         objects: Option<&Objects>,
+        default_tip: Option<Oid>,
     ) -> Result<Vec<(RefName, Refused)>, ReadError> {
         let mut asked = Vec::new();
         for update in updates {
@@ -80,7 +106,33 @@ impl Rules {
             let ancestry = || known.get(&update.name).copied().unwrap_or(Ancestry::Forced);
             self.judge(update, ancestry).err().map(|refused| (update.name.clone(), refused))
         };
-        Ok(updates.iter().filter_map(judge).collect())
+        let mut refused: Vec<_> = updates.iter().filter_map(judge).collect();
+        refused.extend(self.judge_locks(updates, objects, default_tip).await?);
+        Ok(refused)
+    }
+
+    /// Answers updates that change what somebody else has locked.
+    async fn judge_locks(
+        &self,
+        updates: &[RefUpdate],
+        objects: Option<&Objects>,
+        default_tip: Option<Oid>,
+    ) -> Result<Vec<(RefName, Refused)>, ReadError> {
+        let Some(objects) = objects.filter(|_| !self.guarded.is_empty()) else { return Ok(Vec::new()) };
+        let (updates, guarded) = (updates.to_vec(), self.guarded.clone());
+        let look = move |view: &View| {
+            let mut refused = Vec::new();
+            for update in updates {
+                let touched = Guarded::find_touched(view, &update, default_tip.as_ref(), &guarded)?;
+                if let Some(touched) = touched {
+                    let hint = "git lfs locks shows who has what; a maintainer can unlock by force";
+                    let reason = Refused { reason: touched.reason(), hint: Some(hint.to_owned()) };
+                    refused.push((update.name, reason));
+                }
+            }
+            Ok(refused)
+        };
+        objects.read(look).await
     }
 
     fn judge(&self, update: &RefUpdate, ancestry: impl FnMut() -> Ancestry) -> Result<(), Refused> {
@@ -90,12 +142,12 @@ impl Rules {
 
 /// Finds out which moves lose commits; what is no commit on either side counts as forced.
 async fn ancestries(
-    asked: Vec<(RefName, (hakata_names::Oid, hakata_names::Oid))>,
+    asked: Vec<(RefName, (Oid, Oid))>,
     objects: Option<&Objects>,
 ) -> Result<HashMap<RefName, Ancestry>, ReadError> {
     let Some(objects) = objects.filter(|_| !asked.is_empty()) else { return Ok(HashMap::new()) };
-    let look = move |view: &hakata_git::objects::View| {
-        let judge = |(name, (old, new)): (RefName, (hakata_names::Oid, hakata_names::Oid))| {
+    let look = move |view: &View| {
+        let judge = |(name, (old, new)): (RefName, (Oid, Oid))| {
             let forward = view.is_ancestor(&old, &new).unwrap_or(false);
             (name, if forward { Ancestry::FastForward } else { Ancestry::Forced })
         };

@@ -18,6 +18,16 @@ pub(crate) enum Client {
     Address(Option<IpAddr>),
 }
 
+impl Client {
+    pub(crate) fn of(actor: &Actor, address: Option<IpAddr>) -> Self {
+        match actor {
+            Actor::User { id, .. } => Self::User(*id),
+            Actor::DeployKey { key, .. } => Self::Key(*key),
+            Actor::Anonymous | Actor::System => Self::Address(address.map(network)),
+        }
+    }
+}
+
 /// The right to one fetch, push or archive of a client, given back when dropped.
 #[derive(Debug)]
 pub struct Turn {
@@ -30,12 +40,7 @@ impl Forge {
     /// # Errors
     /// [`Kind::Limited`](crate::Kind) when the client has too many under way for too long.
     pub async fn turn(&self, actor: &Actor, address: Option<IpAddr>) -> Result<Turn, Error> {
-        let client = match actor {
-            Actor::User { id, .. } => Client::User(*id),
-            Actor::DeployKey { key, .. } => Client::Key(*key),
-            Actor::Anonymous | Actor::System => Client::Address(address.map(network)),
-        };
-        Ok(Turn { _permit: self.inner.turns.acquire(client).await? })
+        Ok(Turn { _permit: self.inner.turns.acquire(Client::of(actor, address)).await? })
     }
 }
 

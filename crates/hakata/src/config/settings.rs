@@ -339,6 +339,7 @@ fn forge(values: &Values, data: &Path) -> hakata_forge::Settings {
         push_to_create: values.flag("repositories.push_to_create"),
         restore_for: values.duration("repositories.restore_for"),
         import_root: values.some_text("repositories.import_root").map(PathBuf::from),
+        lfs: hakata_forge::lfs::LfsSettings::default(),
         webhooks: crate::config::webhooks::webhooks(values),
         mirrors: crate::config::mirrors::new(values),
         mail: crate::config::mail::mail(values, data),

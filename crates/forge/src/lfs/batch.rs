@@ -1,0 +1,365 @@
+//! Batches: what may be fetched, and what need not be sent.
+
+use std::collections::{HashMap, HashSet};
+
+use hakata_names::{LfsObjectId, LfsOid, RefName, RepositoryId, UserId};
+use hakata_store::lfs_objects::{self, LfsObject, Linked};
+use hakata_store::lfs_reservations;
+use hakata_store::repositories::{self, Full};
+use hakata_store::{Conn, StoreError};
+
+use super::Operation;
+use super::measure::{ASKED, AskedOutcome, Phase, SHARED, Step};
+use crate::access::{Grant, Read, Write};
+use crate::admin::shown_bytes;
+use crate::quota::Quota;
+use crate::{Error, Forge, Kind};
+
+/// How old a promise may be before it is written down again.
+const PROMISE_ROUNDED_MS: i64 = 60 * 60 * 1_000;
+
+/// Most repositories of others that are looked at for objects of one batch.
+const MAX_SOURCES: usize = 64;
+
+/// An object that a batch asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name.
+    pub oid: LfsOid,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+}
+
+/// What a batch says about an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is to be fetched, or sent.
+    Transfer,
+    /// It is there, and need not be sent.
+    Present,
+    /// Neither.
+    Refused(Refusal),
+}
+
+/// Why an object of a batch is not served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The repository does not have it.
+    #[error("the object does not exist")]
+    Missing,
+    /// It has another length.
+    #[error("the object has {stored_bytes} bytes, not {asked_bytes}")]
+    OtherSize {
+        /// Its length.
+        stored_bytes: u64,
+        /// What was asked for.
+        asked_bytes: u64,
+    },
+    /// No object may be so large.
+    #[error("size must be less than or equal to {limit_bytes} bytes")]
+    TooLarge {
+        /// The largest there may be.
+        limit_bytes: u64,
+    },
+    /// There is no room left; the sentence tells whose, and how much is left.
+    #[error("{0}")]
+    Full(String),
+}
+
+/// Decides about objects that are to be fetched; one answer each, in order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn batch_download(
+    forge: &Forge,
+    grant: &Grant<Read>,
+    wanted: &[Wanted],
+) -> Result<Vec<Answer>, Error> {
+    let _step = Step::begin(Phase::Batch, forge.clock());
+    let linked = linked(forge, grant.repository(), wanted).await?;
+    let answer = |wanted: &Wanted| match linked.get(&wanted.oid) {
+        None => Answer::Refused(Refusal::Missing),
+        Some(at) => other_size(wanted, at.size_bytes).map_or(Answer::Transfer, Answer::Refused),
+    };
+    let answers: Vec<Answer> = wanted.iter().map(answer).collect();
+    answers.iter().for_each(|answer| count(Operation::Download, answer));
+    Ok(answers)
+}
+
+/// Decides about objects that are to be sent; one answer each, in order. What the actor may read in another repository is
+/// given to this one at once; for the rest room is reserved.
+///
+/// `ref_name` is the ref that will point to them: where its rules let the actor push nothing, nothing is sent for it.
+///
+/// # Errors
+/// [`Kind::Forbidden`] by such a rule, and when the database does not answer.
+pub async fn batch_upload(
+    forge: &Forge,
+    grant: &Grant<Write>,
+    ref_name: Option<&RefName>,
+    wanted: &[Wanted],
+) -> Result<Vec<Answer>, Error> {
+    let _step = Step::begin(Phase::Batch, forge.clock());
+    if let Some(ref_name) = ref_name {
+        forge.check_may_push(grant, ref_name).await?;
+    }
+    let mut batch = Upload { forge, grant, answers: HashMap::new() };
+    batch.find_present(wanted).await?;
+    batch.refuse_large(wanted);
+    batch.share(wanted).await?;
+    batch.reserve(wanted).await?;
+    let mut answers = batch.answers;
+    // Two entries of one oid and different lengths cannot both be right; the first decided.
+    let first: HashMap<LfsOid, u64> =
+        wanted.iter().rev().map(|wanted| (wanted.oid, wanted.size_bytes)).collect();
+    let answer = |wanted: &Wanted| match first.get(&wanted.oid) {
+        Some(&size) if size != wanted.size_bytes => {
+            Answer::Refused(Refusal::OtherSize { stored_bytes: size, asked_bytes: wanted.size_bytes })
+        }
+        _ => answers.entry(wanted.oid).or_insert(Answer::Transfer).clone(),
+    };
+    let answers: Vec<Answer> = wanted.iter().map(answer).collect();
+    answers.iter().for_each(|answer| count(Operation::Upload, answer));
+    Ok(answers)
+}
+
+/// A batch of uploads under way; what has an answer is decided.
+struct Upload<'a> {
+    forge: &'a Forge,
+    grant: &'a Grant<Write>,
+    answers: HashMap<LfsOid, Answer>,
+}
+
+impl Upload<'_> {
+    /// Those that nobody decided about yet, each once.
+    fn open(&self, wanted: &[Wanted]) -> Vec<Wanted> {
+        let mut seen = HashSet::new();
+        let is_open = |wanted: &&Wanted| !self.answers.contains_key(&wanted.oid) && seen.insert(wanted.oid);
+        wanted.iter().filter(is_open).copied().collect()
+    }
+
+    async fn find_present(&mut self, wanted: &[Wanted]) -> Result<(), Error> {
+        let linked = linked(self.forge, self.grant.repository(), wanted).await?;
+        for wanted in self.open(wanted) {
+            let Some(at) = linked.get(&wanted.oid) else { continue };
+            let answer = other_size(&wanted, at.size_bytes).map_or(Answer::Present, Answer::Refused);
+            self.answers.insert(wanted.oid, answer);
+        }
+        let now = self.forge.clock().now_ms();
+        let is_old = |at: &&Linked| now - at.promised_at >= PROMISE_ROUNDED_MS;
+        let old: Vec<LfsObjectId> = linked.values().filter(is_old).map(|at| at.id).collect();
+        if !old.is_empty() {
+            let mut conn = self.forge.db().write().await?;
+            lfs_objects::promise(&mut conn, self.grant.repository(), &old, now).await?;
+        }
+        Ok(())
+    }
+
+    fn refuse_large(&mut self, wanted: &[Wanted]) {
+        let limit_bytes = self.forge.settings().lfs.max_object.bytes();
+        for wanted in wanted.iter().filter(|wanted| wanted.size_bytes > limit_bytes) {
+            let refused = Answer::Refused(Refusal::TooLarge { limit_bytes });
+            self.answers.entry(wanted.oid).or_insert(refused);
+        }
+    }
+
+    /// Gives the repository what the actor may read elsewhere. The question is asked in one way whatever exists, so
+    /// that its time tells a stranger little; a deploy key reads nothing elsewhere.
+    async fn share(&mut self, wanted: &[Wanted]) -> Result<(), Error> {
+        let (forge, actor) = (self.forge, self.grant.actor());
+        let Some(user) = actor.user() else { return Ok(()) };
+        let open = self.open(wanted);
+        if open.is_empty() {
+            return Ok(());
+        }
+        let oids: Vec<LfsOid> = open.iter().map(|wanted| wanted.oid).collect();
+        let mut conn = forge.db().read().await?;
+        let candidates = lfs_objects::list_candidates(&mut conn, user, &oids).await?;
+        drop(conn);
+        let mut may_read = HashMap::new();
+        for wanted in open {
+            let size = |at: &&lfs_objects::Candidate| u64::try_from(at.size_bytes) == Ok(wanted.size_bytes);
+            for at in candidates.iter().filter(|at| at.oid == wanted.oid).filter(size) {
+                if !self.is_readable(at.repository, user, &mut may_read).await? {
+                    continue;
+                }
+                // `None`: collected a moment ago.
+                if let Some(answer) = self.link(&wanted).await? {
+                    self.answers.insert(wanted.oid, answer);
+                }
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_readable(
+        &self,
+        id: RepositoryId,
+        user: UserId,
+        known: &mut HashMap<RepositoryId, bool>,
+    ) -> Result<bool, Error> {
+        if let Some(&is_readable) = known.get(&id) {
+            return Ok(is_readable);
+        }
+        if known.len() >= MAX_SOURCES {
+            return Ok(false);
+        }
+        let mut conn = self.forge.db().read().await?;
+        let standing = repositories::find_standing_by_id(&mut conn, id, Some(user)).await?;
+        let facts = standing.map(|standing| crate::access::Facts::new(&standing, Some(user)).into());
+        let is_readable = crate::access::grant_from::<Read>(self.grant.actor(), facts).is_ok();
+        known.insert(id, is_readable);
+        Ok(is_readable)
+    }
+
+    /// Links a live object within the quotas; `None`: it is not live any more.
+    async fn link(&self, wanted: &Wanted) -> Result<Option<Answer>, Error> {
+        let (forge, repository) = (self.forge, self.grant.repository());
+        let (oid, now) = (wanted.oid, forge.clock().now_ms());
+        let quota = default_quota(forge);
+        let linked = forge.db().transaction(|tx| {
+            Box::pin(async move {
+                if !repositories::lock(tx, repository).await? {
+                    return Err(Unlinked::Gone);
+                }
+                let Some(object) = lfs_objects::lock_live(tx, &oid).await? else {
+                    return Err(Unlinked::Gone);
+                };
+                link_within(tx, repository, &object, quota, now).await?;
+                Ok(())
+            })
+        });
+        match linked.await {
+            Ok(()) => {
+                SHARED.inc();
+                Ok(Some(Answer::Present))
+            }
+            Err(Unlinked::Gone) => Ok(None),
+            Err(Unlinked::Full(full)) => Ok(Some(Answer::Refused(no_room(full, wanted.size_bytes)))),
+            Err(Unlinked::Store(error)) => Err(error.into()),
+        }
+    }
+
+    async fn reserve(&mut self, wanted: &[Wanted]) -> Result<(), Error> {
+        let open = self.open(wanted);
+        if open.is_empty() {
+            return Ok(());
+        }
+        let (forge, repository) = (self.forge, self.grant.repository());
+        let rows: Vec<lfs_reservations::Wanted> = open
+            .iter()
+            .map(|wanted| lfs_reservations::Wanted {
+                oid: wanted.oid,
+                size_bytes: i64::try_from(wanted.size_bytes).unwrap_or(i64::MAX),
+            })
+            .collect();
+        let (rows, now) = (&rows, forge.clock().now_ms());
+        let lasts = i64::try_from(forge.settings().lfs.action_time.as_millis()).unwrap_or(i64::MAX / 4);
+        let times = (now, now.saturating_add(lasts));
+        let quota = default_quota(forge);
+        let reserved = forge.db().transaction(|tx| {
+            Box::pin(async move { lfs_reservations::reserve(tx, repository, rows, quota, times).await })
+        });
+        for (wanted, room) in open.iter().zip(reserved.await?) {
+            let answer = match room {
+                Ok(()) => Answer::Transfer,
+                Err(full) => Answer::Refused(no_room(full, wanted.size_bytes)),
+            };
+            self.answers.insert(wanted.oid, answer);
+        }
+        Ok(())
+    }
+}
+
+/// Why an object was not given to a repository.
+#[derive(Debug)]
+pub(super) enum Unlinked {
+    /// The object, or the repository, is gone.
+    Gone,
+    /// A quota is in the way.
+    Full(Full),
+    /// The database refused.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Unlinked {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Gives an object, whose row is locked, to a repository, and counts it, unless it has it; takes back what was reserved.
+pub(super) async fn link_within(
+    conn: &mut Conn,
+    repository: RepositoryId,
+    object: &LfsObject,
+    default_quota: i64,
+    now: i64,
+) -> Result<(), Unlinked> {
+    lfs_reservations::release(conn, repository, &object.oid).await?;
+    if !lfs_objects::link(conn, repository, object.id, now).await? {
+        return Ok(());
+    }
+    let added = repositories::add_size_within(conn, repository, object.size_bytes, default_quota).await?;
+    added.map_err(Unlinked::Full)
+}
+
+pub(super) fn default_quota(forge: &Forge) -> i64 {
+    i64::try_from(forge.settings().repository_quota.bytes()).unwrap_or(i64::MAX)
+}
+
+/// Says whose room is used up, and how much is left of it.
+pub(super) fn no_room(full: Full, size_bytes: u64) -> Refusal {
+    let bytes = |stored: i64| u64::try_from(stored).unwrap_or(0);
+    let quota = Quota { of: full.of, limit: bytes(full.limit_bytes), used: bytes(full.used_bytes) };
+    let left = shown_bytes(quota.room());
+    Refusal::Full(format!("no room for {}: {left} are left, {}", shown_bytes(size_bytes), quota.refusal()))
+}
+
+async fn linked(
+    forge: &Forge,
+    repository: RepositoryId,
+    wanted: &[Wanted],
+) -> Result<HashMap<LfsOid, Linked>, Error> {
+    let oids: HashSet<LfsOid> = wanted.iter().map(|wanted| wanted.oid).collect();
+    let oids: Vec<LfsOid> = oids.into_iter().collect();
+    let mut conn = forge.db().read().await?;
+    let found = lfs_objects::find_linked(&mut conn, repository, &oids).await?;
+    Ok(found.into_iter().map(|at| (at.oid, at)).collect())
+}
+
+fn other_size(wanted: &Wanted, stored: i64) -> Option<Refusal> {
+    let stored_bytes = u64::try_from(stored).unwrap_or(0);
+    let asked_bytes = wanted.size_bytes;
+    (stored_bytes != asked_bytes).then_some(Refusal::OtherSize { stored_bytes, asked_bytes })
+}
+
+fn count(operation: Operation, answer: &Answer) {
+    let outcome = match answer {
+        Answer::Transfer => AskedOutcome::Transfer,
+        Answer::Present => AskedOutcome::Present,
+        Answer::Refused(Refusal::Missing) => AskedOutcome::Missing,
+        Answer::Refused(Refusal::OtherSize { .. }) => AskedOutcome::Invalid,
+        Answer::Refused(Refusal::TooLarge { .. }) => AskedOutcome::TooLarge,
+        Answer::Refused(Refusal::Full(_)) => AskedOutcome::Full,
+    };
+    ASKED.get((operation, outcome)).inc();
+}
+
+impl Forge {
+    /// Refuses what is sent for a ref whose rules let the actor push nothing.
+    async fn check_may_push(&self, grant: &Grant<Write>, ref_name: &RefName) -> Result<(), Error> {
+        let refused = self.judge_push_to(grant.actor(), grant.repository(), ref_name).await?;
+        match refused {
+            None => Ok(()),
+            Some(refused) => {
+                let error = Error::new(Kind::Forbidden, refused.reason);
+                Err(match refused.hint {
+                    Some(hint) => error.with_hint(hint),
+                    None => error,
+                })
+            }
+        }
+    }
+}

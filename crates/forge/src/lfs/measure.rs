@@ -1,0 +1,122 @@
+//! What is counted of LFS.
+
+use std::time::Duration;
+
+use hakata_runtime::clock::Clock;
+use hakata_runtime::metrics::{Counter, CounterFamily, Gauge, HistogramFamily, Label, Metric, SECONDS};
+
+use super::Operation;
+
+/// Objects in batches, by what was answered.
+pub(super) static ASKED: CounterFamily<(Operation, AskedOutcome)> =
+    CounterFamily::new("hakata_lfs_batch_objects_total", "LFS objects in batches, by operation and outcome");
+/// Objects that a repository was given without sending them.
+pub(super) static SHARED: Counter = Counter::new(
+    "hakata_lfs_objects_shared_total",
+    "LFS objects that a repository was given because their sender may read them in another",
+);
+/// Transfers under way.
+pub(super) static ACTIVE: Gauge = Gauge::new("hakata_lfs_transfers_active", "LFS objects being moved");
+/// Transfers that ended.
+pub(super) static TRANSFERS: CounterFamily<(Operation, TransferOutcome)> =
+    CounterFamily::new("hakata_lfs_transfers_total", "Transfers of LFS objects, by operation and outcome");
+/// Bytes kept.
+pub(super) static RECEIVED: Counter =
+    Counter::new("hakata_lfs_received_bytes_total", "Bytes of LFS objects received and found right");
+/// Bytes of which the sending began.
+pub(super) static SENT: Counter = Counter::new("hakata_lfs_sent_bytes_total", "Bytes of LFS objects sent");
+/// How long the steps of LFS took.
+pub(super) static PHASES: HistogramFamily<Phase> =
+    HistogramFamily::new("hakata_lfs_phase_seconds", "How long the steps of LFS took", SECONDS);
+/// Locks made and taken away.
+pub(super) static LOCKS: CounterFamily<LockOutcome> =
+    CounterFamily::new("hakata_lfs_locks_total", "Locks of LFS, by what happened to them");
+/// Objects whose bytes were deleted.
+pub(super) static SWEPT: Counter = Counter::new(
+    "hakata_lfs_objects_swept_total",
+    "LFS objects deleted: of uploads that never ended, or that nobody had",
+);
+
+pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
+    vec![&ASKED, &SHARED, &ACTIVE, &TRANSFERS, &RECEIVED, &SENT, &PHASES, &LOCKS, &SWEPT]
+}
+
+/// Makes a label of an enum of words.
+macro_rules! label {
+    ($($(#[$doc:meta])* $name:ident($key:literal) { $($variant:ident = $word:literal),+ $(,)? })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub(super) enum $name { $($variant),+ }
+
+        impl Label for $name {
+            const KEY: &'static str = $key;
+
+            fn value(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+    )+};
+}
+
+label! {
+    /// What a batch answers about an object.
+    AskedOutcome("outcome") {
+        Transfer = "transfer",
+        Present = "present",
+        Missing = "missing",
+        Invalid = "invalid",
+        TooLarge = "too_large",
+        Full = "full",
+    }
+    /// How a transfer ended.
+    TransferOutcome("outcome") {
+        Done = "done",
+        Known = "known",
+        Wrong = "wrong",
+        Full = "full",
+        Broken = "broken",
+        Failed = "failed",
+    }
+    /// A step.
+    Phase("phase") {
+        Batch = "batch",
+        Store = "store",
+        Commit = "commit",
+        Locks = "locks",
+    }
+    /// What happened to a lock.
+    LockOutcome("outcome") {
+        Made = "made",
+        Taken = "taken",
+        Released = "released",
+        Forced = "forced",
+        Guarded = "guarded",
+    }
+}
+
+impl Label for Operation {
+    const KEY: &'static str = "operation";
+
+    fn value(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+/// A step under way; it is measured when dropped, however it ended.
+pub(super) struct Step<'a> {
+    phase: Phase,
+    clock: &'a Clock,
+    started: Duration,
+}
+
+impl<'a> Step<'a> {
+    pub(super) fn begin(phase: Phase, clock: &'a Clock) -> Self {
+        Self { phase, clock, started: clock.monotonic() }
+    }
+}
+
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        PHASES.get(self.phase).observe_duration(self.clock.monotonic().saturating_sub(self.started));
+    }
+}

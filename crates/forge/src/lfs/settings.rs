@@ -1,0 +1,44 @@
+//! What an operator may set about LFS.
+
+use std::time::Duration;
+
+use hakata_runtime::units::ByteSize;
+
+/// Limits of LFS; every field has a key in the configuration.
+#[derive(Clone, Debug)]
+pub struct LfsSettings {
+    /// Largest object.
+    pub max_object: ByteSize,
+    /// How long an action may be begun after its batch.
+    pub action_time: Duration,
+    /// Objects sent or fetched at once, in all.
+    pub transfers: usize,
+    /// Objects sent or fetched at once by one user, or one address without an account.
+    pub transfers_per_client: usize,
+    /// How long a transfer waits for its turn before its client is told to come again.
+    pub transfer_wait: Duration,
+    /// Most locks of one repository.
+    pub max_locks: usize,
+    /// Age from which uploads that never ended are swept.
+    pub staged_age: Duration,
+    /// How long objects that no repository has any more keep their bytes.
+    pub dead_age: Duration,
+    /// Time between two sweeps.
+    pub sweep_every: Duration,
+}
+
+impl Default for LfsSettings {
+    fn default() -> Self {
+        Self {
+            max_object: ByteSize::mib(10_240),
+            action_time: Duration::from_secs(60 * 60),
+            transfers: 256,
+            transfers_per_client: 16,
+            transfer_wait: Duration::from_secs(10),
+            max_locks: 10_000,
+            staged_age: Duration::from_secs(24 * 60 * 60),
+            dead_age: Duration::from_secs(24 * 60 * 60),
+            sweep_every: Duration::from_secs(60 * 60),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Receiving objects.
+
+use hakata_blob::{BlobError, BlobKey};
+use hakata_names::{LfsObjectId, LfsOid, RepositoryId};
+use hakata_store::lfs_objects::{self, LfsObject, NewLfsObject};
+use hakata_store::{LfsObjectState, StoreError, lfs_reservations, repositories};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::batch::{Unlinked, default_quota, link_within, no_room};
+use super::download::{failed, found};
+use super::incoming::{Fault, Incoming};
+use super::measure::{Phase, RECEIVED, Step, TRANSFERS, TransferOutcome};
+use super::sweep::discard;
+use super::{Operation, Refusal};
+use crate::access::{Grant, Write};
+use crate::{Error, Forge, Kind};
+
+/// Bytes read at once of what nobody needs.
+const SCRATCH_BYTES: usize = 64 << 10;
+
+/// Receives an object: when this returns it is durable, and the repository has it. Memory is bounded whatever its size.
+///
+/// What the repository has already is hashed and dropped, so that it is answered as anything else.
+///
+/// # Errors
+/// [`Kind::Invalid`] if the bytes are not those that were announced: nothing is kept then. [`Kind::TooLarge`] over a
+/// quota. Dropping the future, as when the client leaves, keeps nothing either.
+pub async fn receive<R>(
+    forge: &Forge,
+    grant: &Grant<Write>,
+    oid: LfsOid,
+    size_bytes: u64,
+    source: R,
+) -> Result<(), Error>
+where
+    R: AsyncRead + Send + Unpin,
+{
+    let mut ended = Ended(TransferOutcome::Broken);
+    let result = take_in(forge, grant, oid, size_bytes, source).await;
+    ended.0 = match &result {
+        Ok(Kept::New) => TransferOutcome::Done,
+        Ok(Kept::Known) => TransferOutcome::Known,
+        Err(error) if error.kind() == Kind::Invalid => TransferOutcome::Wrong,
+        Err(error) if error.kind() == Kind::TooLarge => TransferOutcome::Full,
+        Err(error) if error.is_client_left() => TransferOutcome::Broken,
+        Err(_) => TransferOutcome::Failed,
+    };
+    if result.is_ok() {
+        RECEIVED.add(size_bytes);
+    }
+    result.map(drop)
+}
+
+/// What became of an upload.
+enum Kept {
+    New,
+    Known,
+}
+
+/// Counts a transfer, also one whose client left.
+struct Ended(TransferOutcome);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        TRANSFERS.get((Operation::Upload, self.0)).inc();
+    }
+}
+
+async fn take_in<R>(
+    forge: &Forge,
+    grant: &Grant<Write>,
+    oid: LfsOid,
+    size_bytes: u64,
+    source: R,
+) -> Result<Kept, Error>
+where
+    R: AsyncRead + Send + Unpin,
+{
+    let limit_bytes = forge.settings().lfs.max_object.bytes();
+    if size_bytes > limit_bytes {
+        return Err(Error::new(Kind::Invalid, Refusal::TooLarge { limit_bytes }.to_string()));
+    }
+    let mut incoming = Incoming::new(source, oid, size_bytes);
+    if found(forge, grant, &oid).await?.is_some() {
+        let dropped = drop_all(&mut incoming).await;
+        return dropped
+            .map(|()| Kept::Known)
+            .map_err(|error| refused(incoming.fault(), Error::internal(error)));
+    }
+    let upload = Upload { forge, repository: grant.repository(), oid, size_bytes };
+    let id = upload.stage().await?;
+    if let Err(error) = upload.put(id, &mut incoming).await {
+        upload.give_up(id).await;
+        return Err(refused(incoming.fault(), failed(error)));
+    }
+    // Who sends is asked here again, as the bytes may have taken hours.
+    if let Err(error) = forge.check_not_revoked(grant.actor()).await {
+        upload.give_up(id).await;
+        return Err(error);
+    }
+    upload.commit(id).await
+}
+
+async fn drop_all(source: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
+    let mut scratch = vec![0; SCRATCH_BYTES];
+    while source.read(&mut scratch).await? > 0 {}
+    Ok(())
+}
+
+/// What the client did wrong, or else what we did.
+fn refused(fault: Option<Fault>, otherwise: Error) -> Error {
+    match fault {
+        None => otherwise,
+        Some(Fault::Broken) => Error::client_left(Fault::Broken),
+        Some(fault) => Error::new(Kind::Invalid, fault.to_string()),
+    }
+}
+
+/// One upload of an object that the repository does not have.
+#[derive(Clone, Copy)]
+struct Upload<'a> {
+    forge: &'a Forge,
+    repository: RepositoryId,
+    oid: LfsOid,
+    size_bytes: u64,
+}
+
+impl Upload<'_> {
+    fn size(&self) -> i64 {
+        i64::try_from(self.size_bytes).unwrap_or(i64::MAX)
+    }
+
+    /// Announces the bytes before the first of them is written.
+    async fn stage(&self) -> Result<LfsObjectId, Error> {
+        let id: LfsObjectId = self.forge.ids().next().await?;
+        let new = NewLfsObject {
+            id,
+            oid: self.oid,
+            size_bytes: self.size(),
+            node: self.forge.repositories().node(),
+            created_at: self.forge.clock().now_ms(),
+        };
+        lfs_objects::insert_staged(&mut self.forge.db().write().await?, &new).await?;
+        Ok(id)
+    }
+
+    async fn put<R>(&self, id: LfsObjectId, incoming: &mut Incoming<R>) -> Result<(), BlobError>
+    where
+        R: AsyncRead + Send + Unpin,
+    {
+        let _step = Step::begin(Phase::Store, self.forge.clock());
+        self.forge.repositories().blobs().put(BlobKey::lfs(id), incoming).await.map(drop)
+    }
+
+    /// Takes the object into use, or the one of the same bytes that is there: row and usage in one transaction.
+    async fn commit(&self, id: LfsObjectId) -> Result<Kept, Error> {
+        let _step = Step::begin(Phase::Commit, self.forge.clock());
+        let Self { forge, repository, oid, .. } = *self;
+        let (now, quota) = (forge.clock().now_ms(), default_quota(forge));
+        let own =
+            LfsObject { id, oid, size_bytes: self.size(), state: LfsObjectState::Live, created_at: now };
+        let committed = forge.db().transaction(|tx| {
+            Box::pin(async move {
+                if !repositories::lock(tx, repository).await? {
+                    return Err(Unlinked::Gone);
+                }
+                let object = match lfs_objects::lock_live(tx, &oid).await? {
+                    Some(other) => other,
+                    None if lfs_objects::make_live(tx, id).await? => own,
+                    None => return Err(Unlinked::Gone),
+                };
+                link_within(tx, repository, &object, quota, now).await?;
+                Ok(object.id)
+            })
+        });
+        match committed.await {
+            Ok(used) if used == id => Ok(Kept::New),
+            Ok(_) => {
+                self.discard(id).await;
+                Ok(Kept::Known)
+            }
+            // It may be in use: whoever asks again learns that, and otherwise the sweeper takes it.
+            Err(Unlinked::Store(error @ StoreError::CommitUnknown(_))) => Err(Error::unknown_outcome(error)),
+            Err(unlinked) => {
+                self.give_up(id).await;
+                Err(match unlinked {
+                    Unlinked::Store(error) => error.into(),
+                    Unlinked::Gone => Error::new(
+                        Kind::Conflict,
+                        "the upload took too long, or the repository is gone; send it again",
+                    ),
+                    Unlinked::Full(full) => {
+                        Error::new(Kind::TooLarge, no_room(full, self.size_bytes).to_string())
+                    }
+                })
+            }
+        }
+    }
+
+    /// Takes back what an upload that came to nothing has left.
+    async fn give_up(&self, id: LfsObjectId) {
+        let released = async {
+            let mut conn = self.forge.db().write().await?;
+            lfs_reservations::release(&mut conn, self.repository, &self.oid).await
+        };
+        if let Err(error) = released.await {
+            tracing::debug!(%error, "a reservation stays until it lapses");
+        }
+        self.discard(id).await;
+    }
+
+    /// Deletes bytes that nobody uses; what cannot be deleted now is the sweeper's.
+    async fn discard(&self, id: LfsObjectId) {
+        if let Err(error) = discard(self.forge, id).await {
+            tracing::warn!(%error, lfs.object = id.get(), "an LFS object that nobody uses stays until it is swept");
+        }
+    }
+}
