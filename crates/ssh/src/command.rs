@@ -13,6 +13,7 @@ mod quote;
 
 pub(crate) use people::{KeyCommand, PeopleCommand, RepoCommand, TokenCommand};
 
+use hakata_forge::lfs::Operation;
 use hakata_names::{ParseRepositoryPathError, RepositoryPath};
 
 /// Longest command line in bytes; git's own clients need a few hundred.
@@ -28,8 +29,15 @@ pub(crate) enum Command {
         /// Which repository.
         path: RepositoryPath,
     },
-    /// A command of Git LFS, which this server does not speak over SSH.
-    Lfs,
+    /// `git-lfs-authenticate PATH OPERATION`: signs in to LFS over HTTP.
+    LfsAuthenticate {
+        /// Which repository.
+        path: RepositoryPath,
+        /// What for.
+        operation: Operation,
+    },
+    /// `git-lfs-transfer`: LFS over SSH itself, which this server does not speak; clients fall back to HTTP then.
+    LfsTransfer,
     /// A command for people.
     People(PeopleCommand),
 }
@@ -91,7 +99,8 @@ impl Command {
                 let service = GitService::from_short_verb(verb).ok_or(ParseCommandError::Unknown)?;
                 Ok(Self::Git { service, path: parse_path_argument(rest)? })
             }
-            "git-lfs-authenticate" | "git-lfs-transfer" => Ok(Self::Lfs),
+            "git-lfs-authenticate" => parse_lfs(rest),
+            "git-lfs-transfer" => Ok(Self::LfsTransfer),
             _ => PeopleCommand::parse(verb, rest).map(Self::People),
         }
     }
@@ -123,6 +132,18 @@ fn parse_path_argument(rest: &str) -> Result<RepositoryPath, ParseCommandError> 
     }
     let path = quote::unquote(rest).ok_or(ParseCommandError::Quoting)?;
     Ok(RepositoryPath::parse_url(&path)?)
+}
+
+/// Parses the path, quoted or, as old clients write it, plain, and the operation. The oid that very old ones add says
+/// nothing.
+fn parse_lfs(rest: &str) -> Result<Command, ParseCommandError> {
+    let words = people::words(rest)?;
+    let (path, operation) = match &words[..] {
+        [path, operation] | [path, operation, _] => (path, operation),
+        _ => return Err(ParseCommandError::Arguments),
+    };
+    let operation = Operation::parse(operation).ok_or(ParseCommandError::Arguments)?;
+    Ok(Command::LfsAuthenticate { path: RepositoryPath::parse_url(path)?, operation })
 }
 
 #[cfg(test)]

@@ -83,6 +83,8 @@ label! {
         ReceivePack = "receive_pack",
         /// An archive.
         UploadArchive = "upload_archive",
+        /// Signing in to LFS over HTTP.
+        LfsAuthenticate = "lfs_authenticate",
         /// A command for people.
         People = "people",
         /// No command: the greeting.

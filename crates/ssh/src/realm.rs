@@ -3,9 +3,12 @@
 use crate::command::GitService;
 use hakata_forge::admin::Outcome;
 use hakata_forge::hosting::{self, Mode, Protocol, ProtocolVersion};
+use hakata_forge::lfs::{self, Operation, Right, Signer};
 use hakata_forge::{Actor, Error, Forge, Read, personal};
 use hakata_names::RepositoryPath;
+use hakata_runtime::secret::Secret;
 use std::net::IpAddr;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Where logins and commands are decided.
@@ -85,6 +88,34 @@ impl Realm {
         Ok(())
     }
 
+    /// Makes a token for LFS over HTTP.
+    ///
+    /// # Errors
+    /// As [`Forge::grant`].
+    pub(crate) async fn sign_in_to_lfs(
+        &self,
+        actor: &Actor,
+        path: &RepositoryPath,
+        operation: Operation,
+    ) -> Result<SignedIn, Error> {
+        let forge = match self {
+            Self::Forge(forge) => forge,
+            #[cfg(test)]
+            Self::Stub(_) => return Err(Error::repository_not_found()),
+        };
+        let right = Right { operation, object: None };
+        match operation {
+            Operation::Download => {
+                let grant = forge.grant::<Read>(actor, path).await?;
+                SignedIn::new(grant.path(), forge.lfs_signer(&grant).await?, right)
+            }
+            Operation::Upload => {
+                let grant = lfs::open_upload(forge, actor, path).await?;
+                SignedIn::new(grant.path(), forge.lfs_signer(&grant).await?, right)
+            }
+        }
+    }
+
     /// Runs a command of a person.
     ///
     /// # Errors
@@ -99,6 +130,24 @@ impl Realm {
             #[cfg(test)]
             Self::Stub(_) => Ok(crate::tests::stub::outcome(actor, &command)),
         }
+    }
+}
+
+/// With what to come to LFS over HTTP.
+pub(crate) struct SignedIn {
+    /// The repository, in its owner's spelling.
+    pub(crate) path: RepositoryPath,
+    /// The token.
+    pub(crate) token: Secret<String>,
+    /// How long it is good.
+    pub(crate) expires_in: Duration,
+}
+
+impl SignedIn {
+    fn new(path: &RepositoryPath, signer: Option<Signer<'_>>, right: Right) -> Result<Self, Error> {
+        // Everybody here has shown a key.
+        let signer = signer.ok_or_else(Error::sign_in)?;
+        Ok(Self { path: path.clone(), token: signer.token(right), expires_in: signer.expires_in })
     }
 }
 

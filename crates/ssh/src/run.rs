@@ -1,6 +1,7 @@
 //! Carries out what a client asked for, and says no in words.
 
 mod git;
+mod lfs;
 mod people;
 
 use crate::channel::{Output, Streams};
@@ -44,7 +45,8 @@ impl Job {
             }
             Self::Command(Command::People(_), _) => CommandLabel::People,
             Self::Greeting => CommandLabel::Greeting,
-            Self::Command(Command::Lfs, _) | Self::Refused(_) => CommandLabel::Refused,
+            Self::Command(Command::LfsAuthenticate { .. }, _) => CommandLabel::LfsAuthenticate,
+            Self::Command(Command::LfsTransfer, _) | Self::Refused(_) => CommandLabel::Refused,
         }
     }
 }
@@ -57,8 +59,11 @@ pub(crate) async fn run(shared: &Shared, live: &Live, actor: &Actor, job: Job, m
             tracing::debug!(client.address = %live.peer, user = actor.name(), reason = sentence, "ssh request refused");
             refuse(&mut streams.errors, &sentence).await
         }
-        Job::Command(Command::Lfs, _) => {
-            refuse(&mut streams.errors, "Git LFS is not offered over SSH by this server").await
+        Job::Command(Command::LfsAuthenticate { path, operation }, _) => {
+            lfs::authenticate(shared, live, actor, &path, operation, streams).await
+        }
+        Job::Command(Command::LfsTransfer, _) => {
+            lfs::not_found("git-lfs-transfer", &mut streams.errors).await
         }
         Job::Command(Command::People(command), _) => people::run(shared, live, actor, command, streams).await,
         Job::Command(Command::Git { service, path }, version) => {

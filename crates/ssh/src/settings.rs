@@ -20,6 +20,8 @@ pub struct Settings {
     pub login_attempts: usize,
     /// Channels open at once on one connection.
     pub channels: usize,
+    /// What URLs of LFS over HTTP begin with, without a slash at the end; `None`: there is none here.
+    pub lfs_url: Option<String>,
     /// How people add a key, shown to those whose keys are all unknown.
     pub key_hint: String,
 }
@@ -34,6 +36,7 @@ impl Default for Settings {
             keepalive_max: 3,
             login_attempts: 6,
             channels: 10,
+            lfs_url: None,
             key_hint: "ask an administrator of this server to add it: hakata key add NAME FILE.pub"
                 .to_owned(),
         }

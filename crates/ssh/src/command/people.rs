@@ -137,7 +137,7 @@ fn parse_token(words: &[&str]) -> Result<TokenCommand, ParseCommandError> {
 }
 
 /// Splits into words: plain ones without anything a shell would act on, or whole ones in git's quotes.
-fn words(rest: &str) -> Result<Vec<String>, ParseCommandError> {
+pub(super) fn words(rest: &str) -> Result<Vec<String>, ParseCommandError> {
     let mut words = Vec::new();
     let mut rest = rest.trim_matches(' ');
     while !rest.is_empty() {

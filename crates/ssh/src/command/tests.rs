@@ -3,10 +3,15 @@ use super::{
     Command, GitService, KeyCommand, MAX_COMMAND_LINE, ParseCommandError, PeopleCommand, RepoCommand,
     TokenCommand,
 };
+use hakata_forge::lfs::Operation;
 use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
 
 fn git(service: GitService, path: &str) -> Command {
     Command::Git { service, path: path.parse().unwrap() }
+}
+
+fn lfs(operation: Operation) -> Command {
+    Command::LfsAuthenticate { path: "alice/tools".parse().unwrap(), operation }
 }
 
 fn people(command: PeopleCommand) -> Command {
@@ -60,8 +65,10 @@ fn the_lines_that_people_write_parse() {
             "token new ci repo:read",
             token(TokenCommand::New { name: "ci".to_owned(), scopes: vec!["repo:read".to_owned()] }),
         ),
-        ("git-lfs-authenticate '/alice/tools.git' download", Command::Lfs),
-        ("git-lfs-transfer '/alice/tools.git' upload", Command::Lfs),
+        ("git-lfs-authenticate '/alice/tools.git' download", lfs(Operation::Download)),
+        ("git-lfs-authenticate /alice/tools.git upload", lfs(Operation::Upload)),
+        ("git-lfs-authenticate alice/tools upload 4d7a2146", lfs(Operation::Upload)),
+        ("git-lfs-transfer '/alice/tools.git' upload", Command::LfsTransfer),
     ] {
         assert_eq!(Command::parse(line.as_bytes()), Ok(command), "{line}");
     }
@@ -92,6 +99,12 @@ const REFUSED: &[(&str, ParseCommandError)] = {
         ("git config 'x'", Unknown),
         ("git-lfs-authenticatex '/a/b' download", Unknown),
         ("git-lfs", Unknown),
+        ("git-lfs-authenticate '/a/b'", Arguments),
+        ("git-lfs-authenticate '/a/b' delete", Arguments),
+        ("git-lfs-authenticate '/a/b' 'up load'", Arguments),
+        ("git-lfs-authenticate '/a/b' upload x y", Arguments),
+        ("git-lfs-authenticate '/a/b;id' upload; id", Quoting),
+        ("git-lfs-authenticate $(id) upload", Quoting),
         ("scp -t /tmp", Unknown),
         ("rsync --server .", Unknown),
         ("cvs server", Unknown),
