@@ -6,6 +6,7 @@ mod hooks;
 mod id;
 mod import;
 mod input;
+mod lfs;
 mod listen_on;
 mod mail;
 mod mirrors;
@@ -20,6 +21,7 @@ pub(crate) use bare::{BareArgs, Switch};
 pub(crate) use hooks::HookCommand;
 pub(crate) use id::{IdArgs, IdCommand, with_two_hyphens};
 pub(crate) use input::public_keys;
+pub(crate) use lfs::LfsArgs;
 pub(crate) use listen_on::ListenOn;
 pub(crate) use mail::MailCommand;
 pub(crate) use queue::QueueCommand;
@@ -70,12 +72,14 @@ pub(crate) struct Place {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serves everything: Git over HTTP and SSH
+    /// Serves everything: Git over HTTP and SSH, and Git LFS
     Serve(ServeArgs),
-    /// Serves Git over HTTP alone
+    /// Serves Git and Git LFS over HTTP alone
     Http(ServeArgs),
     /// Serves Git over SSH alone
     Ssh(ServeArgs),
+    /// Serves Git LFS alone, or looks after it
+    Lfs(Box<LfsArgs>),
     /// Works at jobs alone: what is done after pushes
     Worker(ServeArgs),
     /// Serves a folder of ordinary bare repositories over HTTP, without a database

@@ -160,6 +160,7 @@ pub(crate) fn register_metrics() {
     all.extend(hakata_forge::metrics());
     all.extend(hakata_id::metrics());
     all.extend(hakata_smart_http::metrics());
+    all.extend(hakata_lfs::metrics());
     all.extend(hakata_ssh::metrics());
     all.extend(hakata_worker::metrics());
     all.extend(hakata_mail::metrics());

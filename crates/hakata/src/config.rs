@@ -8,6 +8,7 @@ pub(crate) mod environment;
 mod id;
 mod jobs;
 mod keys;
+mod lfs;
 mod mail;
 mod mirrors;
 mod rabbitmq;

@@ -41,6 +41,10 @@ fn run(command: Command, place: &Place) -> Result<Answer, Failure> {
         Command::Serve(args) => return serve::run(Service::Everything, &args, place),
         Command::Http(args) => return serve::run(Service::Http, &args, place),
         Command::Ssh(args) => return serve::run(Service::Ssh, &args, place),
+        Command::Lfs(args) => match args.command {
+            Some(command) => command.into_command(),
+            None => return serve::run(Service::Lfs, &args.serve, place),
+        },
         Command::Worker(args) => return serve::run(Service::Worker, &args, place),
         Command::Bare(args) => return serve::run_bare(&args, place),
         Command::Id(args) => return serve::run_ids(&args, place),

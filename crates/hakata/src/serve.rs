@@ -27,7 +27,7 @@ use hakata_runtime::{fault, tasks::Tasks};
 use hakata_service::shutdown::{Shutdown, Signals};
 use hakata_service::{log::Log, process};
 use handed_over::HandedOver;
-use listeners::Listeners;
+use listeners::{Faces, Listeners};
 use serde_json::json;
 use status::Status;
 use std::path::PathBuf;
@@ -45,8 +45,10 @@ const AFTERWARDS: Duration = Duration::from_secs(10);
 pub(crate) enum Service {
     /// All of them.
     Everything,
-    /// Git over HTTP.
+    /// Git and Git LFS over HTTP.
     Http,
+    /// Git LFS.
+    Lfs,
     /// Git over SSH.
     Ssh,
     /// Repository operations for other programs.
@@ -66,6 +68,7 @@ struct Start {
     layers: Layers,
     flags: Vec<Setting>,
     place: Place,
+    faces: Faces,
     is_new: bool,
 }
 
@@ -98,6 +101,7 @@ pub(crate) fn run(service: Service, args: &ServeArgs, place: &Place) -> Result<A
         ready_file: args.ready_file.clone(),
         format: if place.json { Format::Json } else { Format::Text },
         place: place.clone(),
+        faces: service.faces(),
         layers,
         flags,
         settings,
@@ -135,6 +139,8 @@ async fn serve(mut start: Start, log: &Log) -> Result<Answer, Failure> {
     };
     rpc.serve(&start.settings, &engines, &faces, &shutdown);
     let jobs = jobs::start(&start.settings, &engines, &faces)?;
+    engines.forge.sweep_lfs_periodically();
+    let listeners = listeners.answering(start.faces);
     listeners.serve(&start.settings, &engines, &faces, &tasks, &shutdown, ids.as_ref());
     let status =
         Arc::new(Status::new(&start.dir, &addresses, &engines, jobs.broker.clone(), &faces, &shutdown));
@@ -227,7 +233,7 @@ impl Service {
         if self == Self::Ssh {
             listen.http = None;
         }
-        if self == Self::Http {
+        if matches!(self, Self::Http | Self::Lfs) {
             listen.ssh = None;
         }
         match (&listen.http, &listen.ssh) {
@@ -239,12 +245,17 @@ impl Service {
 }
 
 impl Service {
+    /// Tells what is answered over HTTP.
+    fn faces(self) -> Faces {
+        if self == Self::Lfs { Faces::Lfs } else { Faces::All }
+    }
+
     /// Tells whether a process works at jobs; `run` is what the configuration says of one that serves everything.
     fn works(self, run: bool) -> bool {
         match self {
             Self::Everything => run,
             Self::Worker => true,
-            Self::Http | Self::Ssh | Self::Rpc => false,
+            Self::Http | Self::Lfs | Self::Ssh | Self::Rpc => false,
         }
     }
 
@@ -255,7 +266,7 @@ impl Service {
             Self::Rpc if settings.rpc.is_on() => Ok(()),
             Self::Rpc => Err(Failure::usage("every listener of this service is off")
                 .with_hint("set rpc.grpc or rpc.msgpack, and rpc.tokens")),
-            Self::Http | Self::Ssh | Self::Worker => {
+            Self::Http | Self::Lfs | Self::Ssh | Self::Worker => {
                 settings.rpc.grpc = None;
                 settings.rpc.msgpack = None;
                 Ok(())

@@ -66,6 +66,7 @@ pub(crate) fn check(values: &Values) -> Result<(), Vec<Problem>> {
     }
     crate::config::id::check(values, &mut refuse);
     crate::config::rpc::check(values, &mut refuse);
+    crate::config::lfs::check(values, &mut refuse);
     crate::config::jobs::check(values, &mut refuse);
     crate::config::rabbitmq::check(values, &mut refuse);
     crate::config::webhooks::check(values, &mut refuse);
@@ -163,10 +164,12 @@ mod tests {
             flag("rabbitmq.url", "http://broker"),
             flag("rabbitmq.prefix", "a b"),
             flag("rabbitmq.heartbeat", "10ms"),
+            flag("lfs.object_size", "17GiB"),
+            flag("lfs.dead_age", "0s"),
         ];
         let values = Values::read(&Sources { flags, ..Sources::default() }).unwrap();
         let problems = check(&values).unwrap_err();
-        assert_eq!(problems.len(), 26, "{problems:?}");
+        assert_eq!(problems.len(), 28, "{problems:?}");
         assert!(problems.iter().all(|problem| problem.to_string().starts_with("flag --set: ")));
         check(&Values::read(&Sources::default()).unwrap()).unwrap();
     }

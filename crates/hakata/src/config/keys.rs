@@ -18,7 +18,7 @@ pub(crate) struct Key {
 }
 
 /// Section names with what each is about, in the order of the documents.
-pub(crate) const SECTIONS: [(&str, &str); 23] = [
+pub(crate) const SECTIONS: [(&str, &str); 18] = [
     ("server", "The process as a whole."),
     ("http", "The listener for Git over HTTP."),
     ("ssh", "The listener for Git over SSH."),
@@ -34,6 +34,7 @@ pub(crate) const SECTIONS: [(&str, &str); 23] = [
     ("cache", "The directories and snapshots that are made again from rows and packs whenever needed."),
     ("repositories", "New repositories, and the care of all of them."),
     ("limits", "Sizes and counts above which a request is refused with a sentence."),
+    ("lfs", "Large files that Git LFS keeps beside repositories: see docs/lfs.md."),
     ("auth", "Passwords and sign-in."),
     ("jobs", "What is done after pushes, here or by `hakata worker`: see docs/jobs.md."),
     (
@@ -194,6 +195,20 @@ static KEYS: &[Key] = &[
     key("limits.client_transfers", COUNT, "8", "Fetches, pushes and archives at once of one person or, without an account, of one address."),
     key("limits.push_time", Kind::Span, "1h", "How long one push may take, from its first byte to its report."),
     key("limits.quarantines", COUNT, "64", "Pushes, imports and the like that may have unaccepted objects on disk at once."),
+    key("lfs.object_size", Kind::Size, "10GiB", "The largest LFS object; at most http.body."),
+    key("lfs.action_time", Kind::Span, "1h", "How long after its batch a transfer may begin, and how long room is kept for it."),
+    key("lfs.transfers", COUNT, "256", "LFS objects moved at once."),
+    key("lfs.client_transfers", COUNT, "16", "LFS objects moved at once for one person or, without an account, for one address."),
+    key("lfs.transfer_wait", Kind::Span, "10s", "How long a transfer waits for its turn before its client is told to come again; clients give up after 30s of silence."),
+    key("lfs.locks", COUNT, "10000", "Locks that one repository may have."),
+    key("lfs.batch_objects", COUNT, "1000", "Objects that one batch may ask for."),
+    key("lfs.request", Kind::Size, "1MiB", "The largest request about objects or locks, their bytes aside."),
+    key("lfs.idle_timeout", Kind::Span, "5m", "How long a connection may be silent after a request of LFS, if that is longer than connections.idle_timeout."),
+    key("lfs.discard", Kind::Size, "64MiB", "How much of a refused upload is read to its end, so that its client sees the answer."),
+    key("lfs.discard_time", Kind::Span, "4s", "How long that reading may take."),
+    key("lfs.staged_age", Kind::Span, "1d", "Age from which uploads that never ended are swept, at least 1s; one that takes longer is refused."),
+    key("lfs.dead_age", Kind::Span, "1d", "How long objects that no repository has any more keep their bytes, at least 1s: longer than the longest download."),
+    key("lfs.sweep_every", Kind::Span, "1h", "Time between two sweeps, at least 1s."),
     key("auth.password_tries", COUNT, "10", "Wrong passwords a minute, for each account and each address."),
     key("auth.passwords_at_once", COUNT, "2", "Passwords checked at once; each takes 19 MiB and a core."),
     key("auth.login_cache", Kind::Span, "1m", "How long a checked password is believed without checking it again."),

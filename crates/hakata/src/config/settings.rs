@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<tls::Config>,
     /// Git over HTTP.
     pub(crate) smart_http: hakata_smart_http::Settings,
+    /// Git LFS over HTTP.
+    pub(crate) lfs: hakata_lfs::Settings,
     /// Git over SSH.
     pub(crate) ssh: hakata_ssh::Settings,
     /// The database, where it is not SQLite in the data directory.
@@ -128,6 +130,7 @@ impl Settings {
             http: http(values),
             tls: tls(values),
             smart_http: smart_http(values),
+            lfs: crate::config::lfs::face(values),
             ssh: ssh(values),
             database: database(values, data),
             storage: storage::new(values, data),
@@ -339,7 +342,7 @@ fn forge(values: &Values, data: &Path) -> hakata_forge::Settings {
         push_to_create: values.flag("repositories.push_to_create"),
         restore_for: values.duration("repositories.restore_for"),
         import_root: values.some_text("repositories.import_root").map(PathBuf::from),
-        lfs: hakata_forge::lfs::LfsSettings::default(),
+        lfs: crate::config::lfs::policy(values),
         webhooks: crate::config::webhooks::webhooks(values),
         mirrors: crate::config::mirrors::new(values),
         mail: crate::config::mail::mail(values, data),
@@ -473,6 +476,7 @@ mod tests {
         same(format!("{:?}", ours.forge), format!("{forge:?}"));
         same(format!("{:?}", ours.ssh), format!("{:?}", hakata_ssh::Settings::default()));
         same(format!("{:?}", ours.smart_http), format!("{:?}", hakata_smart_http::Settings::default()));
+        same(format!("{:?}", ours.lfs), format!("{:?}", hakata_lfs::Settings::default()));
         let secret_prefix = hakata_forge::auth::TOKEN_PREFIX;
         let http = hakata_service::http::Settings { secret_prefix, ..Default::default() };
         same(format!("{:?}", ours.http), format!("{http:?}"));

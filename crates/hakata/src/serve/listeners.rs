@@ -7,6 +7,7 @@ use crate::output::Failure;
 use crate::serve::handed_over::HandedOver;
 use crate::serve::ids::Running;
 use crate::serve::reload;
+use hakata_lfs::LfsHttp;
 use hakata_runtime::tasks::{TaskName, Tasks};
 use hakata_service::health::Health;
 use hakata_service::http::{Body, RequestFacts, Server};
@@ -30,11 +31,29 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r
     Content-Type: text/plain; charset=utf-8\r\nContent-Length: 43\r\n\r\n\
     too many connections; try again in a while\n";
 
+/// What is answered over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Faces {
+    /// Git, Git LFS and the links of letters.
+    All,
+    /// Git LFS alone.
+    Lfs,
+}
+
+/// What answers over HTTP.
+struct Http {
+    faces: Faces,
+    git: SmartHttp,
+    lfs: LfsHttp,
+    mute: MutePage,
+}
+
 /// Bound listeners; nobody is answered yet.
 pub(super) struct Listeners {
     http: Option<(Listener, Option<Tls>)>,
     ssh: Option<(Listener, HostKeys)>,
     admin: Option<Listener>,
+    answered: Faces,
 }
 
 impl Listeners {
@@ -67,7 +86,12 @@ impl Listeners {
             None => None,
             Some(listener) => Some((listener, host_keys(dir, engines).await?)),
         };
-        Ok(Self { http, ssh, admin })
+        Ok(Self { http, ssh, admin, answered: Faces::All })
+    }
+
+    /// Chooses what is answered over HTTP.
+    pub(super) fn answering(self, answered: Faces) -> Self {
+        Self { answered, ..self }
     }
 
     /// Tells where they are.
@@ -81,6 +105,16 @@ impl Listeners {
         }
     }
 
+    /// Tells where those who come by SSH find LFS over HTTP, as far as that is known: listening everywhere is no address.
+    fn lfs_url(&self, settings: &Settings) -> Option<String> {
+        let bound = || {
+            let (listener, tls) = self.http.as_ref()?;
+            let address = listener.local_address().tcp().filter(|address| !address.ip().is_unspecified())?;
+            Some(format!("{}://{address}", if tls.is_some() { "https" } else { "http" }))
+        };
+        settings.public.http.clone().or_else(bound)
+    }
+
     /// Begins to answer: `faces` owns Git's connections, `engines_tasks` those of metrics and health, which are still
     /// answered while the faces drain.
     pub(super) fn serve(
@@ -92,10 +126,15 @@ impl Listeners {
         shutdown: &Shutdown,
         ids: Option<&Running>,
     ) {
+        let lfs_url = self.lfs_url(settings);
         if let Some((listener, tls)) = self.http {
-            let git = Arc::new(SmartHttp::new(engines.forge.clone(), settings.smart_http.clone()));
-            let mute = Arc::new(MutePage::new(engines.forge.clone()));
-            let handler = move |request, facts| respond(git.clone(), mute.clone(), request, facts);
+            let http = Arc::new(Http {
+                faces: self.answered,
+                git: SmartHttp::new(engines.forge.clone(), settings.smart_http.clone()),
+                lfs: LfsHttp::new(engines.forge.clone(), settings.lfs.clone()),
+                mute: MutePage::new(engines.forge.clone()),
+            });
+            let handler = move |request, facts| respond(http.clone(), request, facts);
             let mut server = Server::new("http", settings.http.clone(), handler);
             if let Some(tls) = tls {
                 server = server.with_tls(tls.clone());
@@ -104,7 +143,8 @@ impl Listeners {
             accept("http_accept", listener, server, faces);
         }
         if let Some((listener, keys)) = self.ssh {
-            let server = hakata_ssh::Server::new(engines.forge.clone(), &keys, settings.ssh.clone());
+            let settings = hakata_ssh::Settings { lfs_url, ..settings.ssh.clone() };
+            let server = hakata_ssh::Server::new(engines.forge.clone(), &keys, settings);
             let tasks = faces.clone();
             faces.spawn("ssh_accept", async move {
                 let group = tasks.clone();
@@ -201,19 +241,19 @@ async fn host_keys(dir: &DataDir, engines: &Engines) -> Result<HostKeys, Failure
     opened.map_err(|error| Failure::failed("opening the host keys", &error))
 }
 
-/// Answers Git and the links of letters, and says at the root what this is.
-async fn respond(
-    git: Arc<SmartHttp>,
-    mute: Arc<MutePage>,
-    request: Request<Body>,
-    facts: RequestFacts,
-) -> Response<Body> {
-    let request = match mute.respond(request, &facts).await {
+/// Answers Git, Git LFS and the links of letters, and says at the root what this is.
+async fn respond(http: Arc<Http>, request: Request<Body>, facts: RequestFacts) -> Response<Body> {
+    let request = match http.lfs.respond(request, &facts).await {
+        Ok(response) => return response,
+        Err(_) if http.faces == Faces::Lfs => return plain(StatusCode::NOT_FOUND, "not found\n"),
+        Err(request) => request,
+    };
+    let request = match http.mute.respond(request, &facts).await {
         Ok(response) => return response,
         Err(request) => request,
     };
     let is_root = request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
-    match git.respond(request, &facts).await {
+    match http.git.respond(request, &facts).await {
         Some(response) => response,
         None if is_root => plain(StatusCode::OK, GREETING),
         None => plain(StatusCode::NOT_FOUND, "not found\n"),
