@@ -131,9 +131,12 @@ mod tests {
             let fields = value.map(|value| (ACCEPT, HeaderValue::from_static(value)));
             check_accept(&fields.into_iter().collect::<HeaderMap>()).is_ok()
         };
-        for value in
-            ["application/vnd.git-lfs+json; charset=utf-8", "*/*", "text/html, application/*;q=0.1", "application/json"]
-        {
+        for value in [
+            "application/vnd.git-lfs+json; charset=utf-8",
+            "*/*",
+            "text/html, application/*;q=0.1",
+            "application/json",
+        ] {
             assert!(accepts(Some(value)), "{value}");
         }
         assert!(accepts(None));

@@ -96,11 +96,7 @@ pub(crate) async fn receive(
 }
 
 /// Says whether an upload arrived.
-pub(crate) async fn verify(
-    call: &Call<'_>,
-    oid: LfsOid,
-    body: &mut Body,
-) -> Result<Response<Body>, Refusal> {
+pub(crate) async fn verify(call: &Call<'_>, oid: LfsOid, body: &mut Body) -> Result<Response<Body>, Refusal> {
     let uploaded: Uploaded = call.json(body).await?;
     if LfsOid::parse(uploaded.oid.as_bytes()) != Ok(oid) {
         let words = "the oid of the request is not that of its URL";

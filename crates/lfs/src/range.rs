@@ -111,7 +111,9 @@ mod tests {
 
     #[test]
     fn t7_what_the_client_has_is_known_by_its_tag() {
-        for (tags, is) in [("\"x\"", true), ("W/\"x\"", true), ("\"a\", \"x\"", true), ("*", true), ("\"y\"", false)] {
+        for (tags, is) in
+            [("\"x\"", true), ("W/\"x\"", true), ("\"a\", \"x\"", true), ("*", true), ("\"y\"", false)]
+        {
             assert_eq!(is_known(&headers(&[(IF_NONE_MATCH, tags)]), "\"x\""), is, "{tags}");
         }
         assert!(!is_known(&HeaderMap::new(), "\"x\""));

@@ -179,7 +179,11 @@ mod tests {
                 (Method::POST, "locks/verify".to_owned(), What::VerifyLocks),
                 (Method::POST, "locks/12/unlock".to_owned(), What::Unlock(LfsLockId::new(12))),
             ] {
-                assert_eq!(parse(&method, &format!("{base}/{tail}")), Some(Ok(what)), "{method} {base}/{tail}");
+                assert_eq!(
+                    parse(&method, &format!("{base}/{tail}")),
+                    Some(Ok(what)),
+                    "{method} {base}/{tail}"
+                );
             }
         }
     }

@@ -25,8 +25,8 @@ mod tree_path;
 
 pub use escape::escape_controls;
 pub use ids::{
-    AuditId, DeliveryId, EventId, GroupId, ImportId, JobId, KeyId, LfsLockId, LfsObjectId, MirrorId, NoticeId, OwnerId, PackId,
-    ProtectionId, RepositoryId, TokenId, UserId, WebhookId,
+    AuditId, DeliveryId, EventId, GroupId, ImportId, JobId, KeyId, LfsLockId, LfsObjectId, MirrorId,
+    NoticeId, OwnerId, PackId, ProtectionId, RepositoryId, TokenId, UserId, WebhookId,
 };
 pub use lfs_oid::{LfsOid, ParseLfsOidError};
 pub use oid::{ObjectFormat, Oid, ParseOidError};

@@ -186,14 +186,15 @@ impl BareHttp {
         fault: &Fault,
     ) -> Result<Response<Body>, Response<Body>> {
         let id = call.facts.id;
-        let (error, words, unread) = match talk.open(Box::new(move |error: Error| error.log(id.as_str()))).await {
-            Opening::Streaming(body) if fault.get().is_none() => {
-                return Ok(Reply::result(service, Body::wrap(body)));
-            }
-            Opening::Streaming(_) => (None, Vec::new(), None),
-            Opening::Whole(words, unread) => (None, words, Some(unread)),
-            Opening::Failed(error, words, unread) => (Some(error), words, Some(unread)),
-        };
+        let (error, words, unread) =
+            match talk.open(Box::new(move |error: Error| error.log(id.as_str()))).await {
+                Opening::Streaming(body) if fault.get().is_none() => {
+                    return Ok(Reply::result(service, Body::wrap(body)));
+                }
+                Opening::Streaming(_) => (None, Vec::new(), None),
+                Opening::Whole(words, unread) => (None, words, Some(unread)),
+                Opening::Failed(error, words, unread) => (Some(error), words, Some(unread)),
+            };
         if let Some(mut unread) = unread {
             unread.discard(self.settings.max_discard.bytes(), self.settings.discard_time).await;
         }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hakata_names::{
-    AuditId, DeliveryId, EventId, GroupId, ImportId, JobId, KeyId, LfsLockId, LfsObjectId, MirrorId, NoticeId, OwnerId, PackId,
-    ProtectionId, RepositoryId, TokenId, UserId, WebhookId,
+    AuditId, DeliveryId, EventId, GroupId, ImportId, JobId, KeyId, LfsLockId, LfsObjectId, MirrorId,
+    NoticeId, OwnerId, PackId, ProtectionId, RepositoryId, TokenId, UserId, WebhookId,
 };
 use tokio::sync::Mutex;
 

@@ -88,6 +88,6 @@ pub use measure::metrics;
 pub use migrate::{MigrateError, Migrated};
 pub use tx::{MAX_ATTEMPTS, Tx};
 pub use words::{
-    DeliveryState, Digest, Direction, ImportState, JobState, LfsObjectState, NoticeState, OwnerKind, OwnerState, PackState,
-    ProtectionKind, RepositoryState, Role, Visibility, WatchLevel,
+    DeliveryState, Digest, Direction, ImportState, JobState, LfsObjectState, NoticeState, OwnerKind,
+    OwnerState, PackState, ProtectionKind, RepositoryState, Role, Visibility, WatchLevel,
 };

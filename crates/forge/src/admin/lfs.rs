@@ -45,7 +45,9 @@ pub(super) async fn run(forge: &Forge, actor: &Actor, command: LfsCommand) -> Re
             let mut conn = forge.db().read().await?;
             let usage = lfs_objects::usage_of(&mut conn, grant.repository()).await?;
             let row = Row::default().with("path", Cell::text(grant.path()));
-            Ok(Outcome::One(row.with("objects", Cell::Number(usage.n_objects)).with("size_bytes", size(&usage))))
+            Ok(Outcome::One(
+                row.with("objects", Cell::Number(usage.n_objects)).with("size_bytes", size(&usage)),
+            ))
         }
         LfsCommand::Usage { path: None, by_owner } => {
             let mut conn = forge.db().read().await?;
@@ -79,12 +81,7 @@ pub(super) async fn run(forge: &Forge, actor: &Actor, command: LfsCommand) -> Re
 }
 
 /// Finds a lock by its id, or by the path that is locked.
-async fn find(
-    forge: &Forge,
-    actor: &Actor,
-    path: &RepositoryPath,
-    lock: &str,
-) -> Result<LfsLockId, Error> {
+async fn find(forge: &Forge, actor: &Actor, path: &RepositoryPath, lock: &str) -> Result<LfsLockId, Error> {
     let grant = forge.grant::<Read>(actor, path).await?;
     if let Ok(tree_path) = TreePath::parse(lock.as_bytes()) {
         let wish = LockWish { path: Some(tree_path), ..LockWish::default() };
@@ -103,7 +100,8 @@ fn usage_table(rows: &[LfsUsage], by_owner: bool) -> Table {
     let named = if by_owner { "owner" } else { "path" };
     let mut table = Table::new(&[named, "objects", "size_bytes"]);
     for usage in rows {
-        let name = if by_owner { usage.owner.clone() } else { format!("{}/{}", usage.owner, usage.repository) };
+        let name =
+            if by_owner { usage.owner.clone() } else { format!("{}/{}", usage.owner, usage.repository) };
         table.push(vec![Cell::Text(name), Cell::Number(usage.n_objects), size(usage)]);
     }
     table
@@ -114,10 +112,5 @@ fn size(usage: &LfsUsage) -> Cell {
 }
 
 fn cells(lock: &Lock) -> Vec<Cell> {
-    vec![
-        Cell::text(lock.id),
-        Cell::text(&lock.path),
-        Cell::text(&lock.owner),
-        Cell::Time(lock.locked_at),
-    ]
+    vec![Cell::text(lock.id), Cell::text(&lock.path), Cell::text(&lock.owner), Cell::Time(lock.locked_at)]
 }

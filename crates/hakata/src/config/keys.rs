@@ -18,7 +18,7 @@ pub(crate) struct Key {
 }
 
 /// Section names with what each is about, in the order of the documents.
-pub(crate) const SECTIONS: [(&str, &str); 18] = [
+pub(crate) const SECTIONS: [(&str, &str); 24] = [
     ("server", "The process as a whole."),
     ("http", "The listener for Git over HTTP."),
     ("ssh", "The listener for Git over SSH."),

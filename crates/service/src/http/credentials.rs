@@ -1,10 +1,10 @@
 //! Who a request says it comes from.
 
+use ::http::HeaderMap;
+use ::http::header::AUTHORIZATION;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hakata_runtime::secret::Secret;
-use ::http::HeaderMap;
-use ::http::header::AUTHORIZATION;
 
 /// Longest `Authorization` value that is looked at, in bytes.
 const MAX_AUTHORIZATION_BYTES: usize = 4096;

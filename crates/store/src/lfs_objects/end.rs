@@ -58,7 +58,8 @@ pub async fn list_unlinked(
 /// # Errors
 /// Any [`StoreError`].
 pub async fn kill_unlinked(conn: &mut Conn, id: LfsObjectId, delete_after: i64) -> Result<bool, StoreError> {
-    const LOCK: Sql = sql!("UPDATE lfs_object SET delete_after = delete_after WHERE id = ? AND state = 'live'");
+    const LOCK: Sql =
+        sql!("UPDATE lfs_object SET delete_after = delete_after WHERE id = ? AND state = 'live'");
     const KILL: Sql = sql!(
         "UPDATE lfs_object SET state = 'dead', live_oid = NULL, delete_after = ? WHERE id = ? AND state = 'live' \
          AND NOT EXISTS (SELECT 1 FROM repository_lfs_object l WHERE l.object_id = lfs_object.id)"

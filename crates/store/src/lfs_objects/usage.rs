@@ -23,12 +23,7 @@ pub struct LfsUsage {
 }
 
 fn read(row: &Row) -> Result<LfsUsage, StoreError> {
-    Ok(LfsUsage {
-        owner: row.text(0)?,
-        repository: row.text(1)?,
-        n_objects: row.int(2)?,
-        bytes: row.int(3)?,
-    })
+    Ok(LfsUsage { owner: row.text(0)?, repository: row.text(1)?, n_objects: row.int(2)?, bytes: row.int(3)? })
 }
 
 /// Questions whose sum is an integer on every engine.

@@ -45,7 +45,8 @@ impl Forge {
             prepared = again;
             let rules = self.rules(actor, repository.id()).await?;
             may_go_on(&rules)?;
-            let refused = rules.judge_all(prepared.updates(), objects.as_ref(), default_tip(repository)).await;
+            let refused =
+                rules.judge_all(prepared.updates(), objects.as_ref(), default_tip(repository)).await;
             let refused = refused.map_err(Error::internal)?;
             for (name, refused) in refused {
                 prepared.refuse(&name, RefRefusal::Denied(refused.reason.clone()));
