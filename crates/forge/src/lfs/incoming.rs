@@ -103,6 +103,8 @@ impl<R: AsyncRead + Unpin> AsyncRead for Incoming<R> {
         this.n_read += new.len() as u64;
         if this.n_read > this.size_bytes {
             let size_bytes = this.size_bytes;
+            // A reader that fails has given nothing.
+            buf.set_filled(before);
             return Poll::Ready(Err(this.fail(Fault::Long { size_bytes })));
         }
         if let Some(hasher) = &mut this.hasher {

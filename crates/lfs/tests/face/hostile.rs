@@ -7,7 +7,10 @@ use crate::fixture::{Fixture, MEDIA_TYPE, download, oid, upload};
 #[tokio::test]
 async fn every_malformed_request_is_answered_in_kind() {
     let fixture = Fixture::start().await;
-    let deep = format!("{{\"operation\":\"upload\",\"x\":{}1{}}}", "[".repeat(5_000), "]".repeat(5_000));
+    let nested = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
+    // What is not known is passed over however deep it is; what is known is not read so deep.
+    let passed_over = format!(r#"{{"operation":"upload","x":{nested}}}"#);
+    let deep = format!(r#"{{"operation":"upload","objects":[{{"oid":"x","size":{nested}}}]}}"#);
     for (body, status) in [
         ("", 400),
         ("{", 400),
@@ -26,6 +29,7 @@ async fn every_malformed_request_is_answered_in_kind() {
         (r#"{"operation":"upload","objects":[{"oid":"x","size":"1"}]}"#, 422),
         (r#"{"operation":"upload","operation":"download","objects":[]}"#, 422),
         (r#"{"operation":"upload","objects":[],"ref":{"name":"refs/heads/../x"}}"#, 422),
+        (passed_over.as_str(), 422),
         (deep.as_str(), 400),
     ] {
         let ask = fixture.ask("POST", "alice/tools", "objects/batch").by("alice");
