@@ -115,9 +115,20 @@ impl Repository {
         let names: Vec<String> = olds.iter().map(|pack| format!("{}.pack", stem_of(pack.id))).collect();
         let limits = PackLimits { fsck: Fsck::Hashes, ..PackLimits::default() };
         let copied = share::copy_packs(&engine.git, base.dir(), &names, &quarantine, &limits).await;
-        let new = copied.map_err(CompactError::Share)?;
+        let new = match copied {
+            Ok(new) => new,
+            // Who was faster took their files away while they were read.
+            Err(_) if self.are_gone(&olds).await? => return Ok(None),
+            Err(error) => return Err(CompactError::Share(error)),
+        };
         fault::point("compact.copied");
         self.replace(&olds, &new).await
+    }
+
+    /// Says whether some of these packs are not the repository's any more.
+    async fn are_gone(&self, packs: &[Pack]) -> Result<bool, StoreError> {
+        let listed = packs::list_of(&mut self.engine.db.read().await?, self.id).await?;
+        Ok(packs.iter().any(|pack| listed.iter().all(|at| at.id != pack.id)))
     }
 
     /// Keeps the new pack, and puts it in the place of the old ones.
