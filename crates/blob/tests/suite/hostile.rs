@@ -104,9 +104,10 @@ async fn a_read_does_not_go_on_in_another_blob() {
     let engine = Engine::start().await;
     let blobs = engine.open().await;
     blobs.put(KEY, &[1; 3_000_000][..]).await.unwrap();
-    engine.fault(Method::GET, "", 1_000, Fault::Cut(50_000));
+    // So much that the head of the answer is on its way before the connection is cut.
+    engine.fault(Method::GET, "", 1_000, Fault::Cut(1_000_000));
     let mut reader = blobs.get(KEY, None).await.unwrap();
-    let mut begun = vec![0; 50_000];
+    let mut begun = vec![0; 500_000];
     reader.read_exact(&mut begun).await.unwrap();
     blobs.delete(KEY).await.unwrap();
     assert!(reader.read_to_end(&mut begun).await.is_err());
