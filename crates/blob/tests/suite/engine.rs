@@ -249,9 +249,13 @@ async fn serve(
             Ok(call(&state.service, Request::from_parts(parts, Body::from(body))).await)
         }
         Some(Fault::Cut(n_bytes)) => {
-            let (parts, body) = call(&state.service, request.map(Body::from)).await.into_parts();
+            let response = call(&state.service, request.map(Body::from)).await;
+            if !response.status().is_success() {
+                return Ok(response);
+            }
+            let (parts, body) = response.into_parts();
             let body = http_body_util::BodyExt::collect(body).await?.to_bytes();
-            let given = body.slice(..n_bytes);
+            let given = body.slice(..n_bytes.min(body.len()));
             let stream = futures_util::stream::iter([
                 Ok(hyper::body::Frame::data(given)),
                 Err(std::io::Error::other("the connection is cut")),
