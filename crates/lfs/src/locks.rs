@@ -7,7 +7,6 @@ use hakata_service::http::{Body, percent_decode};
 use http::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use crate::batch::RefSpec;
 use crate::face::Call;
 use crate::json;
 use crate::refusal::Refusal;
@@ -16,8 +15,6 @@ use crate::route::lock_of;
 #[derive(Debug, Deserialize)]
 struct Wanted {
     path: String,
-    #[serde(default, rename = "ref")]
-    ref_spec: Option<RefSpec>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -26,16 +23,12 @@ struct Verified {
     cursor: Option<String>,
     #[serde(default)]
     limit: Option<u64>,
-    #[serde(default, rename = "ref")]
-    ref_spec: Option<RefSpec>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Unlocked {
     #[serde(default)]
     force: Option<bool>,
-    #[serde(default, rename = "ref")]
-    ref_spec: Option<RefSpec>,
 }
 
 /// A lock as clients read it.
@@ -89,7 +82,6 @@ impl From<Lock> for Shown {
 /// `POST locks`
 pub(crate) async fn lock(call: &Call<'_>, body: &mut Body) -> Result<Response<Body>, Refusal> {
     let wanted: Wanted = call.json(body).await?;
-    RefSpec::ref_name(wanted.ref_spec.as_ref())?;
     let path = TreePath::parse(wanted.path.as_bytes())
         .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error))?;
     let grant = call.grant::<Write>(Operation::Upload, None).await?;
@@ -120,7 +112,6 @@ pub(crate) async fn list(call: &Call<'_>, query: &str) -> Result<Response<Body>,
 /// `POST locks/verify`
 pub(crate) async fn verify(call: &Call<'_>, body: &mut Body) -> Result<Response<Body>, Refusal> {
     let verified: Verified = call.json(body).await?;
-    RefSpec::ref_name(verified.ref_spec.as_ref())?;
     let limit = verified.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let wish = LockWish { cursor: verified.cursor, limit, ..LockWish::default() };
     let grant = call.grant::<Write>(Operation::Upload, None).await?;
@@ -138,7 +129,6 @@ pub(crate) async fn unlock(
     body: &mut Body,
 ) -> Result<Response<Body>, Refusal> {
     let unlocked: Unlocked = call.json(body).await?;
-    RefSpec::ref_name(unlocked.ref_spec.as_ref())?;
     let grant = call.grant::<Write>(Operation::Upload, None).await?;
     let force = unlocked.force.unwrap_or(false);
     let lock = lfs::unlock(&call.face.forge, &grant, id, force).await;
