@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use crate::StoreError;
 use crate::conn::Conn;
 use crate::page::{Page, PageSize};
-use crate::repositories::raise_policy_version;
+use crate::repositories::{lock, raise_policy_version};
 use crate::row::Row;
 use crate::sql::{Sql, sql};
 use crate::value::values;
@@ -80,9 +80,15 @@ pub async fn insert(
 ) -> Result<bool, StoreError> {
     const INSERT: Sql = sql!(insert_absent
         "INSERT INTO lfs_lock (id, repository_id, path_digest, path, user_id, locked_at) VALUES (?, ?, ?, ?, ?, ?)");
-    raise_policy_version(conn, repository).await?;
+    if !lock(conn, repository).await? {
+        return Err(StoreError::Unlocked { table: "repository" });
+    }
     let digest = Sha256::digest(path.as_bytes());
-    conn.insert_absent(&INSERT, values![id, repository, &digest[..], path, user, now]).await
+    let is_new = conn.insert_absent(&INSERT, values![id, repository, &digest[..], path, user, now]).await?;
+    if is_new {
+        raise_policy_version(conn, repository).await?;
+    }
+    Ok(is_new)
 }
 
 /// Finds the lock on a path.

@@ -254,9 +254,7 @@ impl Upload<'_> {
                 size_bytes: i64::try_from(wanted.size_bytes).unwrap_or(i64::MAX),
             })
             .collect();
-        let (rows, now) = (&rows, forge.clock().now_ms());
-        let lasts = i64::try_from(forge.settings().lfs.action_time.as_millis()).unwrap_or(i64::MAX / 4);
-        let times = (now, now.saturating_add(lasts));
+        let (rows, times) = (&rows, promised(forge));
         let quota = default_quota(forge);
         let reserved = forge.db().transaction(|tx| {
             Box::pin(async move { lfs_reservations::reserve(tx, repository, rows, quota, times).await })
@@ -303,6 +301,13 @@ pub(super) async fn link_within(
     }
     let added = repositories::add_size_within(conn, repository, object.size_bytes, default_quota).await?;
     added.map_err(Unlinked::Full)
+}
+
+/// From when to when room is promised, in milliseconds since 1970.
+pub(super) fn promised(forge: &Forge) -> (i64, i64) {
+    let now = forge.clock().now_ms();
+    let lasts = i64::try_from(forge.settings().lfs.action_time.as_millis()).unwrap_or(i64::MAX / 4);
+    (now, now.saturating_add(lasts))
 }
 
 pub(super) fn default_quota(forge: &Forge) -> i64 {

@@ -48,12 +48,15 @@ impl Guarded {
         for one in guarded {
             let was = view.find_entry(&before, &one.path)?;
             let is = view.find_entry(&after, &one.path)?;
+            if was == is {
+                continue;
+            }
             // What the holder has brought to the default branch may be merged by everybody.
             let is_published = match &published {
                 Some(tree) => view.find_entry(tree, &one.path)? == is,
                 None => false,
             };
-            if was != is && !is_published {
+            if !is_published {
                 LOCKS.get(LockOutcome::Guarded).inc();
                 return Ok(Some(one));
             }

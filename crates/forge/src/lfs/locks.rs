@@ -101,7 +101,8 @@ pub async fn lock(forge: &Forge, grant: &Grant<Write>, path: &TreePath) -> Resul
     let gone = || Error::new(Kind::Conflict, "the lock changed meanwhile, try again");
     let row = row.ok_or_else(gone)?;
     LOCKS.get(outcome).inc();
-    Ok(if outcome == LockOutcome::Made { Ok(row.into()) } else { Err(row.into()) })
+    // It may have been forced away and be somebody else's already.
+    Ok(if outcome == LockOutcome::Made && row.id == id { Ok(row.into()) } else { Err(row.into()) })
 }
 
 /// Why nothing was locked.

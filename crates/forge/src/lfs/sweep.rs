@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hakata_blob::{BlobError, BlobKey};
+use hakata_blob::{BlobError, BlobKey, Family, SweepUploadsError};
 use hakata_names::LfsObjectId;
 use hakata_store::page::PageSize;
 use hakata_store::{StoreError, lfs_objects, lfs_reservations};
@@ -25,6 +25,9 @@ pub(crate) enum SweepError {
     /// Bytes cannot be deleted.
     #[error("sweeping bytes of LFS objects")]
     Blob(#[from] BlobError),
+    /// Unfinished uploads to a bucket cannot be found or ended.
+    #[error("sweeping uploads of LFS objects")]
+    Uploads(#[from] SweepUploadsError),
 }
 
 impl Forge {
@@ -51,10 +54,12 @@ impl Forge {
 pub(crate) async fn sweep(forge: &Forge) -> Result<usize, SweepError> {
     let now = forge.clock().now_ms();
     let settings = &forge.settings().lfs;
+    lfs_reservations::prune(&mut forge.db().write().await?, now).await?;
     let mut n = staged(forge, now - millis(settings.staged_age)).await?;
     unlinked(forge, now + millis(settings.dead_age)).await?;
     n += dead(forge, now).await?;
-    lfs_reservations::prune(&mut forge.db().write().await?, now).await?;
+    // Last of what the bucket is asked: it may be away while the rows are there.
+    forge.repositories().blobs().sweep_uploads(Family::Lfs, settings.staged_age).await?;
     Ok(n)
 }
 

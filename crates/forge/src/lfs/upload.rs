@@ -6,11 +6,11 @@ use hakata_store::lfs_objects::{self, LfsObject, NewLfsObject};
 use hakata_store::{LfsObjectState, StoreError, lfs_reservations, repositories};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::batch::{Unlinked, default_quota, link_within, no_room};
+use super::batch::{Unlinked, default_quota, link_within, no_room, promised};
 use super::download::{failed, found};
 use super::incoming::{Fault, Incoming};
 use super::measure::{Phase, RECEIVED, Step, TRANSFERS, TransferOutcome};
-use super::sweep::discard;
+use super::sweep::{SweepError, discard};
 use super::{Operation, Refusal};
 use crate::access::{Grant, Write};
 use crate::{Error, Forge, Kind};
@@ -88,13 +88,18 @@ where
             .map_err(|error| refused(incoming.fault(), Error::internal(error)));
     }
     let upload = Upload { forge, repository: grant.repository(), oid, size_bytes };
+    upload.reserve().await?;
     let id = upload.stage().await?;
     if let Err(error) = upload.put(id, &mut incoming).await {
         upload.give_up(id).await;
         return Err(refused(incoming.fault(), failed(error)));
     }
-    // Who sends is asked here again, as the bytes may have taken hours.
-    if let Err(error) = forge.check_not_revoked(grant.actor()).await {
+    // Who sends is judged here again, as the bytes may have taken hours.
+    let judged = async {
+        forge.check_not_revoked(grant.actor()).await?;
+        forge.rules(grant.actor(), grant.repository()).await
+    };
+    if let Err(error) = judged.await {
         upload.give_up(id).await;
         return Err(error);
     }
@@ -128,6 +133,21 @@ struct Upload<'a> {
 impl Upload<'_> {
     fn size(&self) -> i64 {
         i64::try_from(self.size_bytes).unwrap_or(i64::MAX)
+    }
+
+    /// Asks for room before the first byte is stored: the promise of the batch may have lapsed, and not everybody asks
+    /// for one.
+    async fn reserve(&self) -> Result<(), Error> {
+        let Self { forge, repository, oid, .. } = *self;
+        let wanted = [lfs_reservations::Wanted { oid, size_bytes: self.size() }];
+        let (times, quota) = (promised(forge), default_quota(forge));
+        let reserved = forge.db().transaction(|tx| {
+            Box::pin(async move { lfs_reservations::reserve(tx, repository, &wanted, quota, times).await })
+        });
+        match reserved.await?.into_iter().next() {
+            Some(Err(full)) => Err(Error::new(Kind::TooLarge, no_room(full, self.size_bytes).to_string())),
+            _ => Ok(()),
+        }
     }
 
     /// Announces the bytes before the first of them is written.
@@ -211,7 +231,14 @@ impl Upload<'_> {
 
     /// Deletes bytes that nobody uses; what cannot be deleted now is the sweeper's.
     async fn discard(&self, id: LfsObjectId) {
-        if let Err(error) = discard(self.forge, id).await {
+        let discarded = async {
+            if !discard(self.forge, id).await? {
+                // The sweeper was faster, perhaps faster than the bytes: no row names them any more.
+                self.forge.repositories().blobs().delete(BlobKey::lfs(id)).await?;
+            }
+            Ok::<_, SweepError>(())
+        };
+        if let Err(error) = discarded.await {
             tracing::warn!(%error, lfs.object = id.get(), "an LFS object that nobody uses stays until it is swept");
         }
     }

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// The least age of what is swept, and time between sweeps.
 const LEAST: Duration = Duration::from_secs(1);
 
+/// Shortest life of an action: clients take one for ended five seconds before it is.
+const LEAST_ACTION: Duration = Duration::from_secs(10);
+
 /// Takes over what is policy.
 pub(super) fn policy(values: &Values) -> LfsSettings {
     LfsSettings {
@@ -47,7 +50,7 @@ pub(super) fn check(values: &Values, refuse: &mut impl FnMut(&'static str, &str)
             refuse(name, "must be at least 1s");
         }
     }
-    if values.duration("lfs.action_time") < LEAST {
-        refuse("lfs.action_time", "must be at least 1s");
+    if values.duration("lfs.action_time") < LEAST_ACTION {
+        refuse("lfs.action_time", "must be at least 10s: clients end an action five seconds early");
     }
 }
