@@ -53,6 +53,10 @@ impl Target {
             return Err(ParseTargetError::Credentials);
         }
         url.set_fragment(None);
+        // What is kept and shown is longer than what was given, where that had other letters than a URL has.
+        if url.as_str().len() > MAX_URL {
+            return Err(ParseTargetError::TooLong);
+        }
         let host = url.host().ok_or(ParseTargetError::NoUrl)?.to_owned();
         let port = url.port_or_known_default().ok_or(ParseTargetError::NoUrl)?;
         Ok(Self { url, host, port })

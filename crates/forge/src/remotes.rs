@@ -87,6 +87,12 @@ pub(crate) fn parse_url(url: &str) -> Result<Target, Error> {
             _ => refused,
         }
     })?;
+    // What git is told of a host's addresses is a small language: a name may not be mistaken for its other words.
+    let host = target.host();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-:".contains(c);
+    if host.starts_with(['-', '+']) || !host.chars().all(is_plain) {
+        return Err(refuse("its host is no name or address"));
+    }
     if target.as_str().contains(['?', '#']) {
         return Err(refuse("it has a query"));
     }
@@ -120,6 +126,9 @@ mod tests {
             "https://bot:secret@example.org/x",
             "https://example.org/x?service=y",
             "--upload-pack=x",
+            "https://-rebound.example.org/x",
+            "https://+rebound.example.org/x",
+            "https://a,b.example.org/x",
             "",
         ] {
             let refused = parse_url(url).unwrap_err();

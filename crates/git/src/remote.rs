@@ -109,8 +109,9 @@ impl Remote {
             // Neither redirects nor the alternates that a plain file server may name.
             .config("http.followRedirects", "false")
             .config("http.proxy", "")
-            .config("http.lowSpeedLimit", 1_000)
-            .config("http.lowSpeedTime", 60)
+            // Of a quiet side comes a sign of life now and then, however long it prepares a pack; the caller bounds the whole.
+            .config("http.lowSpeedLimit", 1)
+            .config("http.lowSpeedTime", 600)
             .config("credential.helper", "")
             .config("core.askPass", "false");
         if let Some((host, port, addresses)) = &self.resolved {

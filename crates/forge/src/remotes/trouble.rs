@@ -1,6 +1,8 @@
 //! What stands in the way of a mirror or an import, and whether trying again may help.
 
 use hakata_egress::PinError;
+use hakata_git::foreign::ForeignError;
+use hakata_git::quarantine::IndexPackError;
 use hakata_git::remote::FetchError;
 use hakata_repository::{CommitError, ImportError, OpenError};
 use hakata_store::StoreError;
@@ -45,11 +47,16 @@ impl From<ImportError> for Trouble {
                     FetchError::Login
                     | FetchError::Format
                     | FetchError::TooLarge { .. }
-                    | FetchError::TooManyRefs { .. }
-                    | FetchError::Index(_) => false,
+                    | FetchError::TooManyRefs { .. } => false,
+                    FetchError::Index(error) => {
+                        !matches!(error, IndexPackError::TooLarge { .. } | IndexPackError::Refused { .. })
+                    }
                 };
                 let text = told(&error);
                 if is_for_later { Self::Later(text) } else { Self::Never(text) }
+            }
+            ImportError::Foreign(ForeignError::Io { .. } | ForeignError::Busy(_)) => {
+                Self::Later(told(&error))
             }
             ImportError::Foreign(_) | ImportError::Format { .. } => Self::Never(told(&error)),
             ImportError::Commit(CommitError::Full { .. }) => Error::from(error).into(),

@@ -10,6 +10,9 @@ use crate::{Git, GitDir};
 /// Most bytes of one line of `ls-remote`: an oid, a name, and what stands between and behind them.
 const MAX_LINE: u64 = 64 + 1 + 1_024 + 1;
 
+/// Most bytes of a whole listing, which is held in memory: two million refs with common names.
+const MAX_LISTING: u64 = 256 << 20;
+
 /// What a repository is about. Other names (`refs/pull/…`) are the other host's affair.
 const SPACES: [&[u8]; 3] = [b"refs/heads/", b"refs/tags/", b"refs/notes/"];
 
@@ -42,7 +45,7 @@ impl Remote {
             .fold(command, Command::operand);
         // A tag has a second line about what it is of.
         let most_lines = u64::try_from(most).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(4);
-        let max_output = most_lines.saturating_mul(MAX_LINE);
+        let max_output = most_lines.saturating_mul(MAX_LINE).min(MAX_LISTING);
         let (finished, said) = ask(git, &command, Vec::new(), max_output).await.map_err(FetchError::Child)?;
         let too_many = FetchError::TooManyRefs { limit: most };
         if said.len() as u64 >= max_output {
