@@ -44,9 +44,9 @@ pub struct Arrived {
 
 /// Which refs another repository shall have.
 pub struct PushTo<'a> {
-    /// They are made what they are here, and go if they are not; all others there stay.
+    /// They are made what they are here, and go if they are not and may; all others there stay.
     pub is_followed: IsFollowed<'a>,
-    /// Whether refs there may lose commits.
+    /// Whether refs there may lose commits, or go.
     pub is_forced: bool,
     /// Most refs that the other side may have.
     pub max_refs: usize,
@@ -129,7 +129,8 @@ impl Repository {
         let listed = remote.list(git, cache.dir(), self.format(), to.max_refs).await;
         let theirs: BTreeMap<RefName, Oid> = listed.map_err(ImportError::Fetch)?.refs.into_iter().collect();
         let followed = |name: &RefName| (to.is_followed)(name);
-        let gone = theirs.keys().filter(|name| followed(name) && self.tip(name).is_none());
+        // A branch that is deleted there loses its commits, too.
+        let gone = theirs.keys().filter(|name| to.is_forced && followed(name) && self.tip(name).is_none());
         let gone = gone.map(|name| RefPush { name: name.clone(), new: None, is_forced: true });
         let moved =
             self.snapshot().iter().filter(|at| followed(&at.name) && theirs.get(&at.name) != Some(&at.oid));
