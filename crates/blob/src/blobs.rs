@@ -15,7 +15,7 @@ use hakata_runtime::tasks::Tasks;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::fs::{self, Fs, FsReader};
-use crate::key::BlobKey;
+use crate::key::{BlobKey, Family};
 use crate::s3::{self, S3, S3Reader, S3Settings, UnusableBucket};
 use crate::upload::{UploadId, UploadedPart};
 
@@ -334,15 +334,15 @@ impl Blobs {
         }
     }
 
-    /// Deletes what writers of packs left in a bucket that died more than `age` ago, and tells how many. A directory
+    /// Deletes what writers of such blobs left in a bucket that died more than `age` ago, and tells how many. A directory
     /// has nothing like that: it is swept when it is opened.
     ///
     /// # Errors
     /// [`SweepUploadsError`].
-    pub async fn sweep_uploads(&self, age: Duration) -> Result<usize, SweepUploadsError> {
+    pub async fn sweep_uploads(&self, of: Family, age: Duration) -> Result<usize, SweepUploadsError> {
         match self {
             Self::Fs(_) => Ok(0),
-            Self::S3(s3) => s3.sweep_uploads(age).await.map_err(SweepUploadsError),
+            Self::S3(s3) => s3.sweep_uploads(of, age).await.map_err(SweepUploadsError),
         }
     }
 }

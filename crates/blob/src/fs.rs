@@ -23,14 +23,21 @@ use std::sync::Arc;
 
 use hakata_runtime::blocking::Blocking;
 use hakata_runtime::fault;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, Take};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, Take};
 
 use crate::blobs::{BlobError, BlobStat, Deleted, OpenBlobsError};
-use crate::key::BlobKey;
+use crate::key::{BlobKey, Family};
 use crate::link::link_or_copy;
 pub(crate) use temporary::metrics;
 use temporary::{Temporaries, Temporary};
 pub(crate) use uploads::PART_BYTES;
+
+/// Bytes that are collected before they are written at once.
+const PIECE: usize = 1 << 20;
+
+/// Bytes after which what was written is synced, so that little is left when the last have come: whoever sent them waits
+/// in silence then.
+const SYNC_EVERY: usize = 64 << 20;
 
 /// A directory of blobs; cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,15 +65,11 @@ impl Fs {
     pub(crate) async fn put(
         &self,
         key: BlobKey,
-        mut source: impl AsyncRead + Unpin,
+        source: impl AsyncRead + Unpin,
     ) -> Result<BlobStat, BlobError> {
         let failed = |source| BlobError::Io { act: "writing", key, source };
         let temporary = self.0.temporaries.next();
-        let mut file = tokio::fs::File::create_new(temporary.path()).await.map_err(failed)?;
-        tokio::io::copy(&mut source, &mut file).await.map_err(failed)?;
-        // Waits for tokio's own write-behind; errors of the last write surface here.
-        tokio::io::AsyncWriteExt::flush(&mut file).await.map_err(failed)?;
-        drop(file);
+        write(temporary.path(), source).await.map_err(failed)?;
         let stats = self.publish(vec![(key, temporary)]).await?;
         Ok(stats[0])
     }
@@ -139,13 +142,34 @@ impl Fs {
 
 /// Makes the directory, and the place for unfinished writes.
 fn prepare(dir: &Path) -> io::Result<Temporaries> {
-    for family in ["packs", "lfs"] {
-        fs::create_dir_all(dir.join(family))?;
+    for family in [Family::Packs, Family::Lfs] {
+        fs::create_dir_all(dir.join(family.name()))?;
     }
     let temporaries = Temporaries::open(&dir.join("tmp"))?;
     sync_directory(dir)?;
     sync_directory(parent(dir))?;
     Ok(temporaries)
+}
+
+/// Writes a file as its bytes come.
+async fn write(path: &Path, mut source: impl AsyncRead + Unpin) -> io::Result<()> {
+    let mut file = tokio::fs::File::create_new(path).await?;
+    let mut piece = Vec::with_capacity(PIECE);
+    let mut n_unsynced = 0;
+    loop {
+        piece.clear();
+        while piece.len() < PIECE && source.read_buf(&mut piece).await? > 0 {}
+        if piece.is_empty() {
+            // Waits for tokio's own write-behind; errors of the last write surface here.
+            return file.flush().await;
+        }
+        file.write_all(&piece).await?;
+        n_unsynced += piece.len();
+        if n_unsynced >= SYNC_EVERY {
+            file.sync_data().await?;
+            n_unsynced = 0;
+        }
+    }
 }
 
 fn publish(dir: &Path, files: Vec<(BlobKey, Temporary)>) -> Result<Vec<BlobStat>, BlobError> {

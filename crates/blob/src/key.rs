@@ -30,6 +30,25 @@ impl PackPart {
     }
 }
 
+/// What blobs are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Packs of repositories.
+    Packs,
+    /// LFS objects.
+    Lfs,
+}
+
+impl Family {
+    /// Returns the directory of these blobs.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Packs => "packs",
+            Self::Lfs => "lfs",
+        }
+    }
+}
+
 /// The name of a blob, made from a row id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlobKey(Named);
@@ -49,6 +68,14 @@ impl BlobKey {
     /// Names the bytes of an LFS object.
     pub const fn lfs(object: LfsObjectId) -> Self {
         Self(Named::Lfs(object))
+    }
+
+    /// Returns what the blob is about.
+    pub(crate) const fn family(self) -> Family {
+        match self.0 {
+            Named::Pack(..) => Family::Packs,
+            Named::Lfs(_) => Family::Lfs,
+        }
     }
 
     /// Returns where the blob lies below the root of its store: `packs/<last two digits>/<id>.<part>` or

@@ -30,7 +30,7 @@ pub use blobs::{
     BlobError, BlobReader, BlobStat, Blobs, Deleted, OpenBlobsError, Presigned, SweepUploadsError,
 };
 pub use checked::{Checked, Mismatch};
-pub use key::{BlobKey, PackPart};
+pub use key::{BlobKey, Family, PackPart};
 pub use link::link_or_copy;
 pub use s3::{CredentialSource, MAX_PARTS, MIN_PART, Presign, S3Error, S3Settings, UnusableBucket, UrlStyle};
 pub use upload::{UploadId, UploadedPart};

@@ -34,6 +34,7 @@ use tokio::sync::Semaphore;
 use crate::blobs::{BlobError, BlobStat, Deleted, OpenBlobsError};
 use crate::key::BlobKey;
 use metrics::Operation;
+use parts::Rooms;
 use request::{Ask, Client};
 
 pub use error::S3Error;
@@ -50,7 +51,7 @@ struct Inner {
     client: Client,
     tasks: Tasks,
     /// Parts that may still be made, over all writes.
-    parts: Arc<Semaphore>,
+    rooms: Rooms,
     /// Whether the engine was seen to refuse a wrong checksum.
     checks_sums: AtomicBool,
     /// Whether the engine was seen not to list uploads.
@@ -68,7 +69,7 @@ impl S3 {
         let s3 = Self(Arc::new(Inner {
             client,
             tasks,
-            parts: Arc::new(Semaphore::new(n_parts)),
+            rooms: Rooms::new(n_parts),
             checks_sums: AtomicBool::new(false),
             cannot_list: AtomicBool::new(false),
         }));

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hakata_blob::{BlobError, BlobKey, PackPart, SweepUploadsError};
+use hakata_blob::{BlobError, BlobKey, Family, PackPart, SweepUploadsError};
 use hakata_names::PackId;
 use hakata_runtime::fault;
 use hakata_runtime::metrics::{Counter, Metric};
@@ -94,7 +94,7 @@ async fn run(engine: &Arc<Engine>, age_ms: i64) -> Result<Swept, SweepError> {
     // Last of what the bucket is asked: it may be away while the rows are there.
     let age = Duration::from_millis(u64::try_from(engine.clock.now_ms() - before).unwrap_or_default());
     let n_caches = evict(engine).await;
-    let n_uploads = engine.blobs.sweep_uploads(age).await?;
+    let n_uploads = engine.blobs.sweep_uploads(Family::Packs, age).await?;
     Ok(Swept { n_packs, n_repositories, n_erased, n_uploads, n_caches })
 }
 

@@ -13,9 +13,33 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::metrics::{PART_WAITED, PARTS};
+use crate::key::Family;
 
 /// Room that a part begins with; it grows as bytes come, so that a small blob takes little.
 const FIRST_ROOM: usize = 64 << 10;
+
+/// Parts that may still be made. Half of them are for packs alone: LFS objects come at the pace of clients, and a push
+/// must not wait for those.
+pub(super) struct Rooms {
+    packs: Arc<Semaphore>,
+    lfs: Arc<Semaphore>,
+}
+
+impl Rooms {
+    /// Shares out so many, and at least one for each.
+    pub(super) fn new(n_parts: usize) -> Self {
+        let half = (n_parts / 2).max(1);
+        let rest = n_parts.saturating_sub(half).max(1);
+        Self { packs: Arc::new(Semaphore::new(half)), lfs: Arc::new(Semaphore::new(rest)) }
+    }
+
+    pub(super) fn of(&self, family: Family) -> &Arc<Semaphore> {
+        match family {
+            Family::Packs => &self.packs,
+            Family::Lfs => &self.lfs,
+        }
+    }
+}
 
 /// The right to hold one part in memory.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use tokio::io::AsyncRead;
 use super::error::S3Error;
 use super::metrics::Operation;
 use super::parts::Part;
-use super::request::Ask;
+use super::request::{Answer, Ask};
 use super::uploads::CHECKSUM;
 use super::{MAX_PARTS, S3, failed};
 use crate::blobs::{BlobError, BlobStat};
@@ -42,7 +42,7 @@ impl S3 {
         mut source: impl AsyncRead + Unpin,
     ) -> Result<BlobStat, BlobError> {
         let object = self.object(key);
-        let first = self.next_part(&mut source).await.map_err(source_failed(key))?;
+        let first = self.next_part(key, &mut source).await.map_err(source_failed(key))?;
         if first.is_last {
             let stat = BlobStat { size_bytes: first.bytes.len() as u64 };
             self.put_whole(&object, first.bytes, first.sha256).await.map_err(failed("writing", key))?;
@@ -60,7 +60,14 @@ impl S3 {
     pub(super) async fn put_whole(&self, object: &str, bytes: Bytes, sha256: String) -> Result<(), S3Error> {
         let ask = Ask::new(Operation::Put, Method::PUT, object).header(CHECKSUM, sha256).body(bytes);
         let answer = self.0.client.ask(&ask).await?;
-        answer.body.read(0).await.map(drop).map_err(S3Error::Broken)
+        self.read_end(answer).await
+    }
+
+    /// Reads the end of an answer without a body, which gives the connection back.
+    pub(super) async fn read_end(&self, answer: Answer) -> Result<(), S3Error> {
+        let within = self.settings().timeout;
+        let read = tokio::time::timeout(within, answer.body.read(0)).await;
+        read.map_err(|_| S3Error::TimedOut(within))?.map(drop).map_err(S3Error::Broken)
     }
 
     /// Sends parts while others are read; one that is being filled counts as one in memory.
@@ -96,7 +103,7 @@ impl S3 {
                     sent.push(part.map_err(&failed)?);
                 }
             }
-            let mut reading = std::pin::pin!(self.next_part(&mut source));
+            let mut reading = std::pin::pin!(self.next_part(key, &mut source));
             next = loop {
                 tokio::select! {
                     Some(part) = sending.next(), if !sending.is_empty() => sent.push(part.map_err(&failed)?),
@@ -125,8 +132,8 @@ impl S3 {
         sent
     }
 
-    async fn next_part(&self, source: &mut (impl AsyncRead + Unpin)) -> io::Result<Part> {
-        Part::read(source, self.settings().part_bytes(), &self.0.parts).await
+    async fn next_part(&self, key: BlobKey, source: &mut (impl AsyncRead + Unpin)) -> io::Result<Part> {
+        Part::read(source, self.settings().part_bytes(), self.0.rooms.of(key.family())).await
     }
 }
 

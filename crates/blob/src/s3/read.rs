@@ -123,7 +123,17 @@ impl S3Reader {
             match &mut self.state {
                 State::Over => return Poll::Ready(Ok(false)),
                 State::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
-                    Ok(answer) => self.state = State::Open(answer.body),
+                    Ok(answer) => {
+                        // An engine, or what stands before it, that gives all of it again would give wrong bytes.
+                        let range = answer.headers.get(header::CONTENT_RANGE);
+                        let range = range.and_then(|range| range.to_str().ok());
+                        if !range.is_some_and(|range| begins_at(range, self.at)) {
+                            self.state = State::Over;
+                            let odd = S3Error::Odd("not the range that was asked for");
+                            return Poll::Ready(Err(odd.into_io()));
+                        }
+                        self.state = State::Open(answer.body);
+                    }
                     Err(error) => {
                         self.state = State::Over;
                         return Poll::Ready(Err(error.into_io()));

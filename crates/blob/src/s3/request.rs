@@ -136,8 +136,7 @@ impl Client {
 
     /// Asks until there is an answer, a refusal that will stay one, or no time left.
     pub(super) async fn ask(&self, ask: &Ask<'_>) -> Result<Answer, S3Error> {
-        let deadline = Instant::now() + self.settings.retry_for;
-        let mut pause = FIRST_PAUSE;
+        let (mut deadline, mut pause) = (None, FIRST_PAUSE);
         loop {
             let error = match self.attempt(ask).await {
                 Ok(answer) => return Ok(answer),
@@ -146,6 +145,8 @@ impl Client {
             if error.is_expired() {
                 self.keyring.forget();
             }
+            // From the first failure on: one attempt with a large part may take long by itself.
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.settings.retry_for);
             let pausing = spread(pause).max(error.retry_after().unwrap_or_default());
             if !error.is_transient() || Instant::now() + pausing > deadline {
                 return Err(error);

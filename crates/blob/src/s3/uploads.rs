@@ -13,7 +13,7 @@ use super::parts::sha256;
 use super::request::Ask;
 use super::{S3, failed, xml};
 use crate::blobs::{BlobError, BlobStat};
-use crate::key::BlobKey;
+use crate::key::{BlobKey, Family};
 use crate::upload::{UploadId, UploadedPart};
 
 /// How often an upload is taken back again whose last parts were still on their way.
@@ -96,7 +96,7 @@ impl S3 {
         let tag = answer.headers.get(http::header::ETAG).and_then(|tag| tag.to_str().ok());
         let tag = tag.unwrap_or_default().to_owned();
         // The answer has no body; reading its end gives the connection back.
-        answer.body.read(0).await.map_err(S3Error::Broken)?;
+        self.read_end(answer).await?;
         Ok(UploadedPart { number, size_bytes, tag, sha256: Some(sha256) })
     }
 
@@ -214,14 +214,14 @@ impl S3 {
         Ok(Some(found))
     }
 
-    /// Takes back uploads of packs that were begun longer ago than `age`: their writers died. An engine that cannot
+    /// Takes back uploads of such blobs that were begun longer ago than `age`: their writers died. An engine that cannot
     /// list uploads needs a rule of its own for this.
-    pub(crate) async fn sweep_uploads(&self, age: Duration) -> Result<usize, S3Error> {
+    pub(crate) async fn sweep_uploads(&self, of: Family, age: Duration) -> Result<usize, S3Error> {
         use std::sync::atomic::Ordering;
         if self.0.cannot_list.load(Ordering::Relaxed) {
             return Ok(0);
         }
-        let prefix = self.within("packs/");
+        let prefix = self.within(&format!("{}/", of.name()));
         let (mut n, mut marker, since) = (0, None::<(String, String)>, Instant::now());
         for _ in 0..MAX_PAGES {
             let page = match self.uploads_page(&prefix, marker.as_ref()).await {

@@ -62,7 +62,10 @@ async fn an_engine_that_cannot_list_uploads_is_asked_once() {
     let engine = Engine::start().await;
     let blobs = engine.open().await;
     for _ in 0..3 {
-        assert_eq!(blobs.sweep_uploads(Duration::from_secs(3_600)).await.unwrap(), 0);
+        assert_eq!(
+            blobs.sweep_uploads(hakata_blob::Family::Packs, Duration::from_secs(3_600)).await.unwrap(),
+            0
+        );
     }
     assert_eq!(engine.n_asked(&format!("GET /{BUCKET}/?prefix=")), 1, "{:?}", engine.log());
 }
