@@ -137,7 +137,8 @@ async fn an_upload_has_no_more_than_its_parts_in_memory() {
 #[tokio::test]
 async fn all_uploads_together_have_no_more_than_their_memory() {
     let engine = Engine::start().await;
-    let memory = hakata_runtime::units::ByteSize::new(4 * PART as u64);
+    // Half of it is for packs.
+    let memory = hakata_runtime::units::ByteSize::new(8 * PART as u64);
     let blobs = engine.open_with(|at| at.upload_memory = memory).await.unwrap();
     engine.fault(Method::PUT, "partNumber", 4, Fault::Hold);
     let taken = Arc::new(AtomicU64::new(0));
@@ -159,6 +160,23 @@ async fn all_uploads_together_have_no_more_than_their_memory() {
     for put in [one, two, three] {
         assert_eq!(put.unwrap().size_bytes, 5 * PART as u64, "each comes to its end");
     }
+}
+
+/// Clients send LFS objects as slowly as they like; a push is not to wait for them.
+#[tokio::test]
+async fn packs_do_not_wait_for_lfs_objects_that_trickle() {
+    let engine = Engine::start().await;
+    let memory = hakata_runtime::units::ByteSize::new(2 * PART as u64);
+    let blobs = engine.open_with(|at| at.upload_memory = memory).await.unwrap();
+    let (_client, silent) = tokio::io::duplex(1);
+    let trickling = blobs.put(BlobKey::lfs(hakata_names::LfsObjectId::new(1)), silent);
+    let pack = blobs.put(BlobKey::pack(PackId::new(1), PackPart::Pack), &b"pack"[..]);
+    let stat = tokio::select! {
+        biased;
+        put = trickling => panic!("its client has sent nothing yet: {put:?}"),
+        put = pack => put.unwrap(),
+    };
+    assert_eq!(stat.size_bytes, 4);
 }
 
 #[tokio::test]

@@ -133,7 +133,7 @@ static KEYS: &[Key] = &[
     key("storage.s3.certificates", Kind::Path, "", "Authorities in PEM to believe beside the machine's, for an engine with certificates of its own."),
     key("storage.s3.part_size", Kind::Size, "8MiB", "The size of the parts that larger packs are sent in, from 5MiB to 1GiB; a pack has up to 10,000."),
     key("storage.s3.parts", Kind::Count { least: 1, most: 1_000 }, "4", "Parts of one upload in memory: with storage.s3.part_size all that an upload takes."),
-    key("storage.s3.upload_memory", Kind::Size, "256MiB", "Memory for parts of all uploads together; more of them wait."),
+    key("storage.s3.upload_memory", Kind::Size, "256MiB", "Memory for parts of all uploads together, half of it for packs; more of them wait."),
     key("storage.s3.connections", COUNT, "64", "Requests to the bucket at once; more of them wait for storage.s3.timeout."),
     key("storage.s3.connect_timeout", Kind::Span, "5s", "How long connecting to the engine may take."),
     key("storage.s3.timeout", Kind::Span, "30s", "How long the engine may be silent, beside the time that a body takes at 64KiB a second."),
