@@ -16,6 +16,7 @@ mod range_diff;
 mod renames;
 mod similarity;
 mod stream;
+mod window;
 mod words;
 mod written;
 

@@ -1,4 +1,5 @@
-//! Merging without a worktree: a row of `git merge-tree` processes that stay and answer one merge after another.
+//! Merging without a worktree: by the trees alone where no file was changed on both sides, otherwise by a row of
+//! `git merge-tree` processes that stay and answer one merge after another.
 //!
 //! [`Objects::start_merging`] hands out a process for one caller alone. What it writes goes into a scratch repository of its
 //! own with the merged one behind it; nothing is written to the latter. A process is used again for the same open
@@ -19,6 +20,7 @@ mod pool;
 mod replay;
 mod running;
 mod series;
+mod trees;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -40,7 +42,7 @@ use running::Running;
 
 static MERGES: CounterFamily<Outcome> = CounterFamily::new(
     "hakata_git_merges_total",
-    "Merges of two commits by git merge-tree, by how they ended",
+    "Merges of two commits, by how git merge-tree ended or why it was not asked",
 );
 static TOOK: Histogram =
     Histogram::new("hakata_git_merge_seconds", "Time that git merge-tree took for one merge", SECONDS);
@@ -58,6 +60,9 @@ enum Outcome {
     Clean,
     Conflicts,
     Failed,
+    /// No file was changed on both sides.
+    Trees,
+    /// The answer was known.
     Kept,
 }
 
@@ -69,6 +74,7 @@ impl Label for Outcome {
             Self::Clean => "clean",
             Self::Conflicts => "conflicts",
             Self::Failed => "failed",
+            Self::Trees => "trees",
             Self::Kept => "kept",
         }
     }
@@ -113,7 +119,8 @@ impl Objects {
     }
 
     /// Merges two commits, which are known to be there, without keeping what comes of it, or remembers the answer: it
-    /// does not change. Where they come from, if it is said, is their only merge base.
+    /// does not change. Where they come from, if it is said, is their only merge base. A tree that nobody wrote yet is
+    /// only named.
     ///
     /// # Errors
     /// As [`start_merging`](Self::start_merging).
@@ -126,8 +133,15 @@ impl Objects {
             MERGES.get(Outcome::Kept).inc();
             return Ok(known);
         }
-        let mut merging = self.start_merging(allowance).await?;
-        let merged = Arc::new(merging.merge(query).await?);
+        let asked = *query;
+        let by_trees = self.read_within(allowance, move |view| trees::merge(view, &asked)).await?;
+        let merged = Arc::new(match by_trees {
+            Some(merged) => {
+                MERGES.get(Outcome::Trees).inc();
+                merged
+            }
+            None => self.start_merging(allowance).await?.merge(query).await?,
+        });
         self.git().kept_merges().put(self.dir(), query.ours, query.theirs, &merged);
         Ok(merged)
     }
@@ -145,11 +159,12 @@ impl Merging {
             merged = self.ask(query).await;
         }
         TOOK.observe_duration(begun.elapsed());
-        MERGES.get(match &merged {
+        let outcome = match &merged {
             Ok(merged) if merged.is_clean => Outcome::Clean,
             Ok(_) => Outcome::Conflicts,
             Err(_) => Outcome::Failed,
-        });
+        };
+        MERGES.get(outcome).inc();
         merged
     }
 

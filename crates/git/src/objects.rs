@@ -21,6 +21,7 @@ use hakata_names::{ObjectFormat, Oid};
 
 pub use error::{Cause, ReadError};
 pub(crate) use handles::{Handles, Opened};
+pub(crate) use kept::metrics;
 
 use crate::read::{Allowance, CommitGraph, Meter, RefLookup, resolve_by_graph};
 use crate::{Git, GitDir};
@@ -124,8 +125,8 @@ impl Objects {
     /// Opens a repository that is not worth keeping open, such as a quarantine.
     pub(crate) async fn open_once(git: &Git, dir: &GitDir) -> Result<Self, ReadError> {
         let dir = dir.clone();
-        let cache_bytes = git.settings().object_cache_bytes;
-        let open = move || Opened::open(&dir, cache_bytes);
+        let room = git.handles().room().clone();
+        let open = move || Opened::open(&dir, room);
         let opened = git.blocking().run(open).await.map_err(ReadError::Busy)??;
         Ok(Self { git: git.clone(), opened })
     }

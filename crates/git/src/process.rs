@@ -62,6 +62,7 @@ pub fn metrics() -> Vec<&'static dyn Metric> {
     all.push(&usage::CHILDREN_CPU);
     all.extend(crate::read::metrics());
     all.extend(crate::merge::metrics());
+    all.extend(crate::objects::metrics());
     all.extend(crate::serve::metrics());
     all.extend(crate::quarantine::metrics());
     all.extend(crate::bare::metrics());

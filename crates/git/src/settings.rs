@@ -30,7 +30,7 @@ pub struct Settings {
     pub big_file_threshold_bytes: u64,
     /// Repositories whose object databases stay open for reading in process.
     pub max_open_repositories: usize,
-    /// Memory for objects that one open repository keeps decoded, in bytes.
+    /// Memory for objects that all open repositories together keep decoded, in bytes.
     pub object_cache_bytes: usize,
     /// Processes that merge, those that wait for a merge included.
     pub max_merging: usize,
@@ -63,7 +63,7 @@ impl Settings {
             pack_window_memory_bytes: 256 << 20,
             big_file_threshold_bytes: 64 << 20,
             max_open_repositories: 256,
-            object_cache_bytes: 4 << 20,
+            object_cache_bytes: 64 << 20,
             max_merging: (cores * 2).max(4),
             merging_idle: Duration::from_secs(30),
             kept_merges_bytes: 16 << 20,

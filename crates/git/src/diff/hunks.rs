@@ -7,7 +7,8 @@ use bytes::Bytes;
 use gix::diff::blob::{Algorithm, Diff, IndentHeuristic, IndentLevel, InternedInput, SliderHeuristic, Token};
 
 use super::changes::{Change, ChangeSide};
-use super::lines::{is_binary, key, n_lines, split};
+use super::lines::{is_binary, key, lines_backwards, n_lines, split};
+use super::window::{Window, is_one_replacement};
 use super::words::mark_words;
 use crate::objects::{Kind, ReadError, View};
 use crate::read::EntryKind;
@@ -156,7 +157,9 @@ impl View {
             return Ok(diff);
         }
         let max = options.max_file_bytes;
-        let (Some(old), Some(new)) = (self.version(old, max)?, self.version(new, max)?) else {
+        // Packs mostly hold the old version as a change of the new one, which is then known.
+        let new = self.version(new, max)?;
+        let (Some(old), Some(new)) = (self.version(old, max)?, new) else {
             diff.hunks = Err(NoHunks::TooLarge);
             return Ok(diff);
         };
@@ -166,7 +169,8 @@ impl View {
             return Ok(diff);
         }
         self.meter().look()?;
-        if n_lines(&old).max(n_lines(&new)) > MAX_LINES && !old.is_empty() && !new.is_empty() {
+        let has_too_many = |version: &Bytes| version.len() as u64 > MAX_LINES && n_lines(version) > MAX_LINES;
+        if (has_too_many(&old) || has_too_many(&new)) && !old.is_empty() && !new.is_empty() {
             diff.hunks = Err(NoHunks::TooLarge);
             return Ok(diff);
         }
@@ -205,6 +209,8 @@ pub(super) fn compare_contents(old: &Bytes, new: &Bytes, options: &FileOptions) 
 struct Sides<'a> {
     old: &'a Bytes,
     new: &'a Bytes,
+    /// What is not cut into lines, since both versions share it.
+    window: Window,
     old_lines: Vec<&'a [u8]>,
     new_lines: Vec<&'a [u8]>,
 }
@@ -217,8 +223,7 @@ fn compare(old: &Bytes, new: &Bytes, options: &FileOptions, into: &mut FileDiff)
     }
     let n_common = if options.context == 0 { common_tail(old, new) } else { 0 };
     let (old, new) = (&old.slice(..old.len() - n_common), &new.slice(..new.len() - n_common));
-    let sides = Sides { old, new, old_lines: split(old), new_lines: split(new) };
-    let changes = sides.changes(options.whitespace);
+    let (sides, changes) = Sides::compared(old, new, options);
     let mut hunks = Vec::new();
     let mut n_kept = 0;
     for group in group(&changes, options.context as usize) {
@@ -252,9 +257,9 @@ fn common_tail(old: &[u8], new: &[u8]) -> usize {
 }
 
 /// Lines that took the place of others; one of the two may be empty.
-struct Block {
-    old: Range<usize>,
-    new: Range<usize>,
+pub(super) struct Block {
+    pub(super) old: Range<usize>,
+    pub(super) new: Range<usize>,
 }
 
 fn span(range: &Range<u32>) -> Range<usize> {
@@ -266,19 +271,44 @@ fn group(changes: &[Block], context: usize) -> impl Iterator<Item = &[Block]> {
     changes.chunk_by(move |one, next| next.old.start - one.old.end <= 2 * context)
 }
 
-impl Sides<'_> {
-    /// Finds the changed lines.
-    fn changes(&self, whitespace: Whitespace) -> Vec<Block> {
+impl<'a> Sides<'a> {
+    /// Finds the changed lines: by what is around the only place that changed if that is enough to know the answer.
+    fn compared(old: &'a Bytes, new: &'a Bytes, options: &FileOptions) -> (Self, Vec<Block>) {
+        if let Some(window) = Window::around_changes(old, new, options.context) {
+            let sides = Self::within(old, new, window);
+            if let Some(changes) = sides.changes(options.whitespace) {
+                return (sides, changes);
+            }
+        }
+        let sides = Self::within(old, new, Window::default());
+        let changes = sides.changes(options.whitespace).expect("the whole files are enough");
+        (sides, changes)
+    }
+
+    fn within(old: &'a Bytes, new: &'a Bytes, window: Window) -> Self {
+        let (old_lines, new_lines) = (split(window.of(old)), split(window.of(new)));
+        Self { old, new, window, old_lines, new_lines }
+    }
+
+    /// Finds the changed lines; `None` if what is outside of the window may count.
+    fn changes(&self, whitespace: Whitespace) -> Option<Vec<Block>> {
         if self.old_lines.is_empty() || self.new_lines.is_empty() {
             let block = Block { old: 0..self.old_lines.len(), new: 0..self.new_lines.len() };
-            return if block.old == block.new { Vec::new() } else { vec![block] };
+            return Some(if block.old == block.new { Vec::new() } else { vec![block] });
         }
         let mut input = InternedInput::<Cow<'_, [u8]>>::default();
+        input.reserve(number(self.old_lines.len()), number(self.new_lines.len()));
         input.update_before(self.old_lines.iter().map(|line| key(line, whitespace)));
         input.update_after(self.new_lines.iter().map(|line| key(line, whitespace)));
+        if !self.window.is_all() && !is_one_replacement(&input) {
+            return None;
+        }
         let mut diff = Diff::compute(Algorithm::Myers, &input);
         self.slide(&mut diff, &input);
-        diff.hunks().map(|hunk| Block { old: span(&hunk.before), new: span(&hunk.after) }).collect()
+        let block = |hunk: gix::diff::blob::Hunk| Block { old: span(&hunk.before), new: span(&hunk.after) };
+        let changes: Vec<Block> = diff.hunks().map(block).collect();
+        let n_lines = [self.old_lines.len(), self.new_lines.len()];
+        self.window.holds(&changes, n_lines).then_some(changes)
     }
 
     /// Moves changes that could stand in several places to where people expect them, by the indentation of the
@@ -320,9 +350,9 @@ impl Sides<'_> {
         self.push(LineKind::Context, at..new.end, &mut lines);
         let heading = self.heading(old.start);
         Hunk {
-            old_start: start(&old),
+            old_start: self.start(&old),
             old_lines: number(old.len()),
-            new_start: start(&new),
+            new_start: self.start(&new),
             new_lines: number(new.len()),
             heading,
             lines,
@@ -341,10 +371,11 @@ impl Sides<'_> {
 
     /// Finds the last line that begins with a letter, `_` or `$`. Source: `def_ff` of git.
     fn heading(&self, above: usize) -> Bytes {
-        let names = |line: &&&[u8]| {
+        let names = |line: &&[u8]| {
             line.first().is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'$'))
         };
-        match self.old_lines[..above].iter().rfind(names) {
+        let named = self.old_lines[..above].iter().copied().rfind(names);
+        match named.or_else(|| lines_backwards(self.window.above(self.old)).find(names)) {
             Some(line) => {
                 let line = line[..line.len().min(MAX_HEADING)].trim_ascii_end();
                 // git shows it up to the first bytes that are no character, such as one that was cut.
@@ -354,10 +385,12 @@ impl Sides<'_> {
             None => Bytes::new(),
         }
     }
-}
 
-fn start(range: &Range<usize>) -> u32 {
-    number(if range.is_empty() { range.start } else { range.start + 1 })
+    /// Returns the number of the first of these lines in the whole file.
+    fn start(&self, range: &Range<usize>) -> u32 {
+        let first = self.window.n_lines_above() + range.start;
+        number(if range.is_empty() { first } else { first + 1 })
+    }
 }
 
 fn number(n: usize) -> u32 {

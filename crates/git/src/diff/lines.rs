@@ -17,7 +17,7 @@ pub(super) fn is_binary(content: &[u8]) -> bool {
 
 /// Counts lines; the last one may have no end.
 pub(super) fn n_lines(content: &[u8]) -> u64 {
-    let n_ends = content.iter().filter(|byte| **byte == b'\n').count();
+    let n_ends = memchr::memchr_iter(b'\n', content).count();
     n_ends as u64 + u64::from(content.last().is_some_and(|byte| *byte != b'\n'))
 }
 
@@ -33,6 +33,18 @@ pub(super) fn split(content: &[u8]) -> Vec<&[u8]> {
         lines.push(&content[start..]);
     }
     lines
+}
+
+/// Splits into lines from the last one on.
+pub(super) fn lines_backwards(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = content;
+    std::iter::from_fn(move || {
+        let (_, before_end) = rest.split_last()?;
+        let start = memchr::memrchr(b'\n', before_end).map_or(0, |end| end + 1);
+        let line;
+        (rest, line) = rest.split_at(start);
+        Some(line)
+    })
 }
 
 /// Returns what of a line counts when lines are compared.

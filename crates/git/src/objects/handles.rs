@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gix::odb::store::init::Slots;
 
 use super::ReadError;
-use super::kept::KeptObjects;
-use super::readers::Readers;
+use super::kept::{KeptObjects, Room};
+use super::readers::{self, Readers};
 use crate::GitDir;
 use crate::read::CommitGraph;
 use crate::settings::Settings;
@@ -16,11 +16,14 @@ use crate::settings::Settings;
 /// one.
 const MIN_INDEXES: usize = 1_024;
 
+/// Uses of a database between two looks at what it holds open.
+const USES_PER_LOOK: u64 = 256;
+
 /// Databases by directory; the one that was not asked for the longest is closed first.
 #[derive(Debug)]
 pub(crate) struct Handles {
     max: usize,
-    cache_bytes: usize,
+    room: Room,
     open: Mutex<Open>,
 }
 
@@ -34,6 +37,7 @@ struct Open {
 struct Handle {
     generation: u64,
     used: u64,
+    n_uses: u64,
     opened: Arc<Opened>,
 }
 
@@ -51,13 +55,13 @@ pub(crate) struct Opened {
 impl Opened {
     /// Opens a database that reads no configuration but its own, and no object in place of another: refs below
     /// `refs/replace/` are pushed like any others.
-    pub(super) fn open(dir: &GitDir, cache_bytes: usize) -> Result<Arc<Self>, ReadError> {
-        let room = Slots::AsNeededByDiskState { multiplier: 2.0, minimum: MIN_INDEXES };
+    pub(super) fn open(dir: &GitDir, room: Room) -> Result<Arc<Self>, ReadError> {
+        let slots = Slots::AsNeededByDiskState { multiplier: 2.0, minimum: MIN_INDEXES };
         let options = gix::open::Options::isolated()
             .open_path_as_is(true)
             .with(gix::sec::Trust::Full)
             .config_overrides(["core.useReplaceRefs=false"])
-            .object_store_slots(room);
+            .object_store_slots(slots);
         let repository = options
             .open(dir.path())
             .map_err(|source| ReadError::Open { dir: dir.clone(), source: source.into() })?;
@@ -65,7 +69,7 @@ impl Opened {
             dir: dir.clone(),
             repository,
             readers: Readers::default(),
-            kept: KeptObjects::new(cache_bytes),
+            kept: KeptObjects::new(room),
             commit_graph: Mutex::default(),
         }))
     }
@@ -88,7 +92,12 @@ impl Opened {
 impl Handles {
     pub(crate) fn new(settings: &Settings) -> Self {
         let max = settings.max_open_repositories.max(1);
-        Self { max, cache_bytes: settings.object_cache_bytes, open: Mutex::default() }
+        Self { max, room: Room::new(settings.object_cache_bytes), open: Mutex::default() }
+    }
+
+    /// Returns where decoded objects are kept.
+    pub(super) fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Finds an open database of at least this generation.
@@ -97,16 +106,19 @@ impl Handles {
         open.clock += 1;
         let now = open.clock;
         let handle = open.by_dir.get_mut(dir).filter(|handle| handle.generation >= generation)?;
-        handle.used = now;
-        Some(handle.opened.clone())
+        (handle.used, handle.n_uses) = (now, handle.n_uses + 1);
+        let is_looked_at = handle.n_uses.is_multiple_of(USES_PER_LOOK);
+        let opened = handle.opened.clone();
+        drop(open);
+        (!is_looked_at || !readers::is_worn(&opened.repository)).then_some(opened)
     }
 
     /// Opens a database and keeps it. Blocks.
     pub(crate) fn open(&self, dir: &GitDir, generation: u64) -> Result<Arc<Opened>, ReadError> {
-        let opened = Opened::open(dir, self.cache_bytes)?;
+        let opened = Opened::open(dir, self.room.clone())?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.clock += 1;
-        let handle = Handle { generation, used: open.clock, opened: opened.clone() };
+        let handle = Handle { generation, used: open.clock, n_uses: 0, opened: opened.clone() };
         open.by_dir.insert(dir.clone(), handle);
         if open.by_dir.len() > self.max {
             let oldest = open.by_dir.iter().min_by_key(|(_, handle)| handle.used).map(|(dir, _)| dir.clone());

@@ -48,7 +48,7 @@ async fn new_packs_are_noticed_by_an_open_database() {
     assert!(again.read(move |view| Ok(view.exists(&later))).await.unwrap());
 }
 
-/// Handles and contents are kept from reader to reader, but not what pack numbers stand for.
+/// Handles, contents and what deltas are made of are kept from reader to reader, by the numbers of packs.
 #[tokio::test]
 async fn packs_that_come_and_go_do_not_mix_up_objects() {
     let bench = Bench::new().await;
@@ -108,6 +108,36 @@ async fn an_open_database_has_room_for_many_packs() {
     }
     testing::git(&dir, &["prune-packed", "-q"]);
     assert_eq!(objects.read(move |view| view.read_blob(&newest, 100)).await.unwrap(), &b"39"[..]);
+}
+
+/// Packs that went stay open until the database is opened anew, which must not be long.
+#[tokio::test]
+async fn a_database_that_holds_many_packs_that_went_is_opened_anew() {
+    let bench = Bench::new().await;
+    let (dir, [one, ..]) = bench.history(ObjectFormat::Sha1);
+    testing::git(&dir, &["repack", "-q", "-a", "-d"]);
+    let objects = bench.git.objects(&dir, 0).await.unwrap();
+    assert!(objects.read(move |view| Ok(view.exists(&one))).await.unwrap());
+    let pack = dir.objects().join("pack/pack").display().to_string();
+    for n in 0..40 {
+        let blob = testing::object(&dir, "blob", format!("{n}").as_bytes());
+        let name = testing::pipe(&dir, &["pack-objects", "-q", &pack], format!("{blob}\n").as_bytes());
+        testing::git(&dir, &["prune-packed", "-q"]);
+        assert!(objects.read(move |view| Ok(view.exists(&blob))).await.unwrap());
+        for extension in ["idx", "pack", "rev"] {
+            let path = format!("{pack}-{}.{extension}", String::from_utf8_lossy(&name).trim());
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    let is_same = async || {
+        let again = bench.git.objects(&dir, 0).await.unwrap();
+        std::sync::Arc::ptr_eq(again.opened(), objects.opened())
+    };
+    let mut n_uses = 0;
+    while is_same().await {
+        n_uses += 1;
+        assert!(n_uses < 1_000, "it is never opened anew");
+    }
 }
 
 /// A history in which every commit has up to two random parents; half of it may be in a commit-graph.

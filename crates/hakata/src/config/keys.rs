@@ -161,7 +161,7 @@ static KEYS: &[Key] = &[
     key("git.merging", AUTO, "auto", "Processes that merge, those that wait for the next merge included; auto is two a core, at least four. They count among git.children."),
     key("git.merging_idle", Kind::Span, "30s", "How long a process that merges waits for the next merge of its repository."),
     key("git.kept_merges", Kind::Size, "16MiB", "Memory for what came of merges: whether a head merges into a base is then answered without git."),
-    key("git.object_cache", Kind::Size, "4MiB", "Memory for decoded objects of one open repository."),
+    key("git.object_cache", Kind::Size, "64MiB", "Memory for decoded objects of all open repositories together."),
     key("git.in_process_file", Kind::Size, "2MiB", "Files up to this size are held in memory whole; larger ones are read piece by piece."),
     key("git.in_process_renames", COUNT, "400", "Pairs of files whose contents are compared in process to find renames; git searches among more."),
     key("git.diff_threads", AUTO, "auto", "Threads that compare the files of one large difference; auto is one for each core, up to 4."),

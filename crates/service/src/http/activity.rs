@@ -6,7 +6,6 @@
 
 use super::Settings;
 use crate::stream::{Late, Meter, Patience};
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -40,17 +39,25 @@ struct State {
     is_http2: bool,
     served: bool,
     /// Responses of which a piece was given out and the next not asked for. Kept for HTTP/2 only, where one client that
-    /// takes nothing does not block the writes of the connection.
-    handed: HashMap<u64, Handed>,
+    /// takes nothing does not block the writes of the connection. Few: the streams of one connection.
+    handed: Vec<Handed>,
     next: u64,
 }
 
 /// What a response gave out.
 #[derive(Debug)]
 struct Handed {
+    id: u64,
     meter: Meter,
     /// Bytes of the last piece, which the client has not taken before the next is asked for.
     n_bytes: usize,
+}
+
+impl State {
+    /// Finds what a response gave out.
+    fn at(&self, id: u64) -> Option<usize> {
+        self.handed.iter().position(|handed| handed.id == id)
+    }
 }
 
 /// A request that runs; the connection is quiet again when the last one is dropped.
@@ -71,7 +78,7 @@ impl Activity {
             head: Vec::new(),
             is_http2: false,
             served: false,
-            handed: HashMap::new(),
+            handed: Vec::new(),
             next: 0,
         };
         Self {
@@ -115,7 +122,7 @@ impl Activity {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let state = self.state();
         if state.n_running > 0 {
-            return state.handed.values().filter_map(|handed| handed.meter.deadline()).min();
+            return state.handed.iter().filter_map(|handed| handed.meter.deadline()).min();
         }
         if !state.served {
             return Some(state.quiet_since + self.header);
@@ -125,7 +132,7 @@ impl Activity {
 
     /// Counts the responses of which the client has taken too little until now.
     pub(super) fn count_late(&self) {
-        self.state().handed.values().filter_map(|handed| handed.meter.late()).for_each(Late::count);
+        self.state().handed.iter().filter_map(|handed| handed.meter.late()).for_each(Late::count);
     }
 
     /// Tells whether a request runs.
@@ -155,8 +162,11 @@ impl Running {
         if self.is_http2 {
             let patience = self.activity.patience;
             let mut state = self.activity.state();
-            let new = || Handed { meter: Meter::new(patience), n_bytes: 0 };
-            let handed = state.handed.entry(self.id).or_insert_with(new);
+            let at = state.at(self.id).unwrap_or_else(|| {
+                state.handed.push(Handed { id: self.id, meter: Meter::new(patience), n_bytes: 0 });
+                state.handed.len() - 1
+            });
+            let handed = &mut state.handed[at];
             handed.n_bytes = n_bytes;
             handed.meter.wait();
         }
@@ -164,10 +174,12 @@ impl Running {
 
     /// Notes that the next piece is asked for.
     pub(super) fn asked(&self) {
-        if self.is_http2
-            && let Some(handed) = self.activity.state().handed.get_mut(&self.id)
-        {
-            handed.meter.took(std::mem::take(&mut handed.n_bytes));
+        if self.is_http2 {
+            let mut state = self.activity.state();
+            if let Some(at) = state.at(self.id) {
+                let handed = &mut state.handed[at];
+                handed.meter.took(std::mem::take(&mut handed.n_bytes));
+            }
         }
     }
 }
@@ -175,7 +187,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let mut state = self.activity.state();
-        state.handed.remove(&self.id);
+        if let Some(at) = state.at(self.id) {
+            state.handed.swap_remove(at);
+        }
         state.n_running -= 1;
         if state.n_running == 0 {
             state.quiet_since = Instant::now();

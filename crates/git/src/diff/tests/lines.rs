@@ -9,11 +9,15 @@ use crate::testing;
 
 /// Versions of a program that people edit: functions come, go, move and are indented anew.
 fn edited(seed: u64, n: usize) -> Vec<Made> {
+    edited_from(seed, n, Vec::new(), 5)
+}
+
+/// The same, from these lines on, in so many places at once at most.
+fn edited_from(seed: u64, n: usize, mut lines: Vec<String>, max_edits: usize) -> Vec<Made> {
     let mut dice = Dice(seed);
-    let mut lines: Vec<String> = Vec::new();
     let mut commits = Vec::new();
     for at in 0..n {
-        for _ in 0..=dice.roll(4) {
+        for _ in 0..=dice.roll(max_edits) {
             let place = dice.roll(lines.len() + 1);
             match dice.roll(6) {
                 0 | 1 => {
@@ -45,18 +49,58 @@ fn edited(seed: u64, n: usize) -> Vec<Made> {
 
 #[tokio::test]
 async fn hunks_are_git_s() {
-    let zoo = Zoo::make(ObjectFormat::Sha1, &edited(7, 60)).await;
-    let objects = zoo.objects().await;
     let modes = [
         (Whitespace::Exact, None),
         (Whitespace::IgnoreAtEnd, Some("--ignore-space-at-eol")),
         (Whitespace::IgnoreAmount, Some("-b")),
         (Whitespace::IgnoreAll, Some("-w")),
     ];
-    for n in 1..60 {
+    hunks_equal_git_s(&edited(7, 60), &modes, &[0, 3, 10]).await;
+}
+
+/// Long files, of which mostly one place changes, many of their lines and functions alike.
+#[tokio::test]
+async fn hunks_of_long_files_are_git_s() {
+    for (seed, n_functions, max_edits) in [(1, 900, 1), (2, 900, 1), (3, 200, 2), (4, 900, 3)] {
+        let mut dice = Dice(seed);
+        let function = |_| {
+            let name = dice.roll(3);
+            let body = (0..dice.roll(5)).map(|_| format!("\tx = {};", dice.roll(3))).collect::<Vec<_>>();
+            let heading = if dice.roll(4) == 0 { format!("int f{name}(void)") } else { "  {".to_owned() };
+            [vec![heading], body, vec!["}".to_owned(), String::new()]].concat()
+        };
+        let lines: Vec<String> = (0..n_functions).flat_map(function).collect();
+        let versions = edited_from(seed, 40, lines, max_edits);
+        hunks_equal_git_s(
+            &versions,
+            &[(Whitespace::Exact, None), (Whitespace::IgnoreAmount, Some("-b"))],
+            &[3, 70],
+        )
+        .await;
+    }
+}
+
+/// One line over and over: a change can stand anywhere.
+#[tokio::test]
+async fn hunks_of_files_that_repeat_are_git_s() {
+    for period in [1, 2, 7] {
+        let lines = (0..1_500).map(|n| format!("  {}", n % period)).collect();
+        let versions = edited_from(period as u64, 25, lines, 1);
+        hunks_equal_git_s(&versions, &[(Whitespace::Exact, None)], &[0, 3]).await;
+    }
+}
+
+async fn hunks_equal_git_s(
+    versions: &[Made],
+    modes: &[(Whitespace, Option<&'static str>)],
+    contexts: &[u32],
+) {
+    let zoo = Zoo::make(ObjectFormat::Sha1, versions).await;
+    let objects = zoo.objects().await;
+    for n in 1..versions.len() {
         let (old, new) = (zoo.commits[n - 1], zoo.commits[n]);
-        for (whitespace, flag) in modes {
-            for context in [0, 3, 10] {
+        for (whitespace, flag) in modes.iter().copied() {
+            for context in contexts.iter().copied() {
                 let file = FileOptions { context, whitespace, ..FileOptions::default() };
                 let query = DiffQuery { old: Some(old), new: Some(new), file, ..DiffQuery::default() };
                 let mut found = Vec::new();

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use hakata_names::{ObjectFormat, Oid};
 
-use crate::merge::{MergeQuery, Merged, answer};
+use crate::merge::{MergeQuery, Merged, answer, trees};
 use crate::objects::Kind;
+use crate::objects::Objects;
 use crate::read::Allowance;
-use crate::read::zoo::{Files, Made, Zoo};
+use crate::read::zoo::{Dice, Files, Made, Zoo};
 use crate::testing;
 
 /// Asks git for one merge, by a process of its own in the repository itself.
@@ -25,6 +26,93 @@ async fn by_git(zoo: &Zoo, query: &MergeQuery) -> Merged {
     assert!(status <= 1, "{}", String::from_utf8_lossy(&output.stderr));
     let said = [if status == 0 { b"1\0" } else { b"0\0" }, &output.stdout[..], b"\0"].concat();
     answer::read(&mut &said[..]).await.unwrap().0
+}
+
+/// Merges by the trees alone, over the only merge base.
+async fn by_trees(objects: &Objects, ours: Oid, theirs: Oid) -> Option<Merged> {
+    let merge = move |view: &crate::objects::View| {
+        let bases = view.merge_bases(&ours, &[theirs])?;
+        let base = bases.first().copied().filter(|_| bases.len() == 1);
+        trees::merge(view, &MergeQuery { base, ours, theirs })
+    };
+    objects.read(merge).await.unwrap()
+}
+
+#[tokio::test]
+async fn merges_by_trees_alone_are_those_of_git() {
+    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+        for seed in [1, 2, 3] {
+            let zoo = Zoo::wild(format, 30, seed).await;
+            let objects = zoo.objects().await;
+            let mut n_merged = 0;
+            for ours in &zoo.commits {
+                for theirs in &zoo.commits {
+                    let Some(merged) = by_trees(&objects, *ours, *theirs).await else { continue };
+                    let query = MergeQuery { base: None, ours: *ours, theirs: *theirs };
+                    assert_eq!(merged, by_git(&zoo, &query).await, "{ours} {theirs}");
+                    n_merged += usize::from(ours != theirs);
+                }
+            }
+            assert!(n_merged > 100, "some are merged: {n_merged}");
+        }
+    }
+}
+
+/// Small trees in which files come, go, change and move between few directories, so that everything meets everything.
+#[tokio::test]
+async fn merges_by_trees_alone_are_those_of_git_where_all_meets() {
+    let content = |n: usize| format!("{n}\n1\n2\n3\n4\n5\n6\n7\n8\n9\n").into_bytes();
+    let mut dice = Dice(5);
+    let mut made = Vec::new();
+    for n in 0..120 {
+        // Each third commit is a base, and the two behind it are its children.
+        let parent = (n % 3 != 0).then_some(n - n % 3);
+        let mut files: Files = parent.map_or_else(Files::new, |at: usize| {
+            let parent: &Made = &made[at];
+            parent.files.clone()
+        });
+        for _ in 0..if parent.is_some() { 1 + dice.roll(3) } else { 8 } {
+            let path =
+                [&b"a"[..], b"b", b"d/a", b"d/b", b"d/e/a", b"d/e/b", b"f/a", b"f"][dice.roll(8)].to_vec();
+            let within =
+                |one: &[u8], other: &[u8]| one.strip_prefix(other).is_some_and(|rest| rest.starts_with(b"/"));
+            if files.keys().any(|other| within(other, &path) || within(&path, other)) {
+                continue;
+            }
+            let moved = files.keys().nth(dice.roll(files.len().max(1))).cloned();
+            match (dice.roll(4), moved) {
+                (0, Some(from)) => {
+                    let file = files.remove(&from).unwrap();
+                    files.insert(path, file);
+                }
+                (1, Some(at)) => drop(files.remove(&at)),
+                (2, Some(at)) => drop(files.insert(at, (TEXT, content(dice.roll(3) + 20)))),
+                _ => drop(files.insert(path, (TEXT, content(dice.roll(12))))),
+            }
+        }
+        files.entry(b"z".to_vec()).or_insert((TEXT, b"z\n".to_vec()));
+        made.push(Made {
+            files,
+            parents: parent.into_iter().collect(),
+            message: n.to_string().into(),
+            ..Made::default()
+        });
+    }
+    let zoo = Zoo::make(ObjectFormat::Sha1, &made).await;
+    let objects = zoo.objects().await;
+    let mut n_merged = 0;
+    for three in zoo.commits.chunks(3) {
+        for (ours, theirs) in [(three[1], three[2]), (three[2], three[1])] {
+            let Some(merged) = by_trees(&objects, ours, theirs).await else { continue };
+            assert_eq!(
+                merged,
+                by_git(&zoo, &MergeQuery { base: None, ours, theirs }).await,
+                "{ours} {theirs}"
+            );
+            n_merged += 1;
+        }
+    }
+    assert!((10..70).contains(&n_merged), "some are merged and some are not: {n_merged}");
 }
 
 #[tokio::test]
@@ -123,6 +211,9 @@ async fn every_kind_of_conflict_is_what_git_says() {
             let given = MergeQuery { base: Some(zoo.commits[0]), ..query };
             let by_base = merging.merge(&given).await.unwrap();
             assert_eq!((by_base.tree, by_base.is_clean), (merged.tree, merged.is_clean), "case {n}");
+            if let Some(by_trees) = by_trees(&objects, query.ours, query.theirs).await {
+                assert_eq!(by_trees, merged, "case {n}");
+            }
         }
     }
 }

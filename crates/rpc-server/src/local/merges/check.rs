@@ -42,15 +42,32 @@ impl Local {
         let compare = move |view: &View| {
             let (base, head) = (base.commit(view)?, head.commit(view)?);
             let (relation, bases) = relation(view, &base, &head)?;
-            let counts = view.ahead_behind(&[(head, base)])?;
             let tree = match relation {
                 Relation::Merged => Some(view.commit(&base)?.tree),
                 Relation::FastForward => Some(view.commit(&head)?.tree),
                 Relation::Diverged | Relation::Unrelated => None,
             };
-            Ok(((base, head), (relation, bases), counts.first().copied().unwrap_or_default(), tree))
+            Ok(((base, head), (relation, bases), tree))
         };
-        let ((base, head), (relation, bases), apart, tree) = opened.read(compare).await?;
+        let ((base, head), (relation, bases), tree) = opened.read(compare).await?;
+        let is_merged_here = match relation {
+            Relation::Merged | Relation::FastForward => false,
+            Relation::Unrelated => request.allow_unrelated,
+            Relation::Diverged => true,
+        };
+        let merge = async {
+            if !is_merged_here {
+                return Ok(None);
+            }
+            let only = bases.first().copied().filter(|_| bases.len() == 1);
+            let query = MergeQuery { base: only, ours: base, theirs: head };
+            let merged = opened.objects().try_merge(&query, &opened.allowance()).await;
+            merged.map(Some).map_err(|error| status(&error))
+        };
+        // While one is merged the other is counted.
+        let count = opened.read(move |view| view.ahead_behind(&[(head, base)]));
+        let (merged, counts) = tokio::try_join!(merge, count)?;
+        let apart = counts.first().copied().unwrap_or_default();
         let mut answer = CheckMergeResponse {
             base_oid: oid_bytes(&base),
             head_oid: oid_bytes(&head),
@@ -59,28 +76,20 @@ impl Local {
             behind: apart.behind,
             ..CheckMergeResponse::default()
         };
-        let state = match (relation, tree) {
-            (Relation::Unrelated, _) if !request.allow_unrelated => MergeState::Unrelated,
-            (Relation::Diverged | Relation::Unrelated, _) | (_, None) => {
-                let only = bases.first().copied().filter(|_| bases.len() == 1);
-                let query = MergeQuery { base: only, ours: base, theirs: head };
-                let merged = opened.objects().try_merge(&query, &opened.allowance()).await;
-                let merged = merged.map_err(|error| status(&error))?;
-                answer.tree_oid = oid_bytes(&merged.tree);
-                answer.conflicts = merged.conflicts.iter().map(conflicting).collect();
-                answer.truncated = merged.is_truncated;
-                if merged.is_clean { MergeState::Clean } else { MergeState::Conflicts }
-            }
-            (Relation::Merged, Some(tree)) => {
-                answer.tree_oid = oid_bytes(&tree);
-                MergeState::Merged
-            }
-            (Relation::FastForward, Some(tree)) => {
-                answer.tree_oid = oid_bytes(&tree);
-                MergeState::FastForward
-            }
-        };
-        answer.set_state(state);
+        if let Some(merged) = &merged {
+            answer.tree_oid = oid_bytes(&merged.tree);
+            answer.conflicts = merged.conflicts.iter().map(conflicting).collect();
+            answer.truncated = merged.is_truncated;
+        } else if let Some(tree) = tree {
+            answer.tree_oid = oid_bytes(&tree);
+        }
+        answer.set_state(match (relation, merged) {
+            (_, Some(merged)) if merged.is_clean => MergeState::Clean,
+            (_, Some(_)) => MergeState::Conflicts,
+            (Relation::Merged, None) => MergeState::Merged,
+            (Relation::FastForward, None) => MergeState::FastForward,
+            (Relation::Unrelated | Relation::Diverged, None) => MergeState::Unrelated,
+        });
         Ok(answer)
     }
 }
