@@ -100,6 +100,7 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Server<H> {
     name: &'static str,
+    counts: Arc<access::Counts>,
     settings: Settings,
     tls: Option<Tls>,
     handler: H,
@@ -128,7 +129,8 @@ where
 {
     /// Makes a server.
     pub fn new(name: &'static str, settings: Settings, handler: H) -> Self {
-        Self { name, settings, tls: None, handler }
+        let counts = Arc::new(access::Counts::of(Name(name)));
+        Self { name, counts, settings, tls: None, handler }
     }
 
     /// Makes every connection begin with TLS. If clients show certificates, each request has a [`ClientCertificate`]

@@ -5,7 +5,8 @@ use crate::listener::Name;
 use crate::log::ACCESS;
 use ::http::{Method, StatusCode, Uri};
 use hakata_runtime::metrics::{
-    CounterFamily, GaugeFamily, GaugeGuard, HistogramFamily, Label, Metric, SECONDS,
+    CounterCell, CounterFamily, GaugeCell, GaugeFamily, GaugeGuard, HistogramCell, HistogramFamily, Label,
+    Metric, SECONDS,
 };
 use std::borrow::Cow;
 use std::fmt;
@@ -55,10 +56,38 @@ impl Label for Outcome {
     }
 }
 
+impl Outcome {
+    const ALL: [Self; 5] = [Self::Ok, Self::Redirect, Self::Refused, Self::Failed, Self::Left];
+}
+
+/// The metrics of one server, found once: every request counts in most of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts {
+    /// By [`Outcome`].
+    requests: [&'static CounterCell; 5],
+    running: &'static GaugeCell,
+    took: &'static HistogramCell,
+    bytes_in: &'static CounterCell,
+    bytes_out: &'static CounterCell,
+}
+
+impl Counts {
+    pub(super) fn of(server: Name) -> Self {
+        Self {
+            requests: Outcome::ALL.map(|outcome| REQUESTS.get((server, outcome))),
+            running: RUNNING.get(server),
+            took: TOOK.get(server),
+            bytes_in: BYTES_IN.get(server),
+            bytes_out: BYTES_OUT.get(server),
+        }
+    }
+}
+
 /// The line of a request; written when it is dropped.
 #[derive(Debug)]
 pub(super) struct AccessLine {
     pub(super) server: &'static str,
+    counts: Arc<Counts>,
     pub(super) facts: RequestFacts,
     pub(super) method: Method,
     pub(super) uri: Uri,
@@ -73,10 +102,16 @@ pub(super) struct AccessLine {
 }
 
 impl AccessLine {
-    pub(super) fn new(server: &'static str, facts: RequestFacts, method: Method, uri: Uri) -> Self {
-        let running = RUNNING.get(Name(server)).track();
+    pub(super) fn new(
+        (server, counts): (&'static str, &Arc<Counts>),
+        facts: RequestFacts,
+        method: Method,
+        uri: Uri,
+    ) -> Self {
+        let running = counts.running.track();
         Self {
             server,
+            counts: counts.clone(),
             facts,
             method,
             uri,
@@ -106,11 +141,11 @@ impl Drop for AccessLine {
         let took = self.facts.received.elapsed();
         let outcome = self.outcome();
         let bytes_in = self.bytes_in.as_ref().map_or(0, |n| n.load(Ordering::Relaxed));
-        let server = Name(self.server);
-        REQUESTS.get((server, outcome)).inc();
-        TOOK.get(server).observe_duration(took);
-        BYTES_IN.get(server).add(bytes_in);
-        BYTES_OUT.get(server).add(self.bytes_out);
+        let counts = &self.counts;
+        counts.requests[outcome as usize].inc();
+        counts.took.observe_duration(took);
+        counts.bytes_in.add(bytes_in);
+        counts.bytes_out.add(self.bytes_out);
         tracing::event!(
             target: ACCESS,
             tracing::Level::INFO,

@@ -82,7 +82,8 @@ impl Exchange {
         let facts = RequestFacts::learn(&server.settings, link.peer, link.transport, request.headers());
         let (mut parts, incoming) = request.into_parts();
         let version = parts.version;
-        let mut line = AccessLine::new(server.name, facts, parts.method.clone(), parts.uri.clone());
+        let mut line =
+            AccessLine::new((server.name, &server.counts), facts, parts.method.clone(), parts.uri.clone());
         let (body, received) = Body::incoming(incoming, Pace::new(&server.settings));
         line.secret_prefix = server.settings.secret_prefix;
         line.bytes_in = received;
