@@ -14,7 +14,7 @@ use rusty_s3::Credentials;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use url::Url;
+use url::{Url, form_urlencoded};
 
 use super::error::S3Error;
 use super::http::{Bounds, Http};
@@ -60,6 +60,14 @@ struct Question<'a> {
     method: Method,
     url: String,
     header: Option<(&'a str, String)>,
+    /// Where secrets go, which a URL would show to every log on the way.
+    body: String,
+}
+
+impl<'a> Question<'a> {
+    fn new(method: Method, url: String, header: Option<(&'a str, String)>) -> Self {
+        Self { method, url, header, body: String::new() }
+    }
 }
 
 impl Keyring {
@@ -120,7 +128,7 @@ impl Keyring {
                 };
                 let value = from_file.or_else(|| authorization.as_ref().map(|value| value.expose().clone()));
                 let header = value.map(|value| ("authorization", value));
-                temporary(&self.asked(Question { method: Method::GET, url: url.clone(), header }).await?)
+                temporary(&self.asked(Question::new(Method::GET, url.clone(), header)).await?)
             }
             CredentialSource::Instance { endpoint } => {
                 self.of_instance(endpoint.as_deref().unwrap_or(METADATA)).await
@@ -138,7 +146,7 @@ impl Keyring {
         let endpoint = endpoint.trim_end_matches('/');
         let header = Some(("x-aws-ec2-metadata-token-ttl-seconds", "300".to_owned()));
         let url = format!("{endpoint}/latest/api/token");
-        let token = self.asked(Question { method: Method::PUT, url, header }).await.map_err(|error| {
+        let token = self.asked(Question::new(Method::PUT, url, header)).await.map_err(|error| {
             S3Error::Credentials(format!(
                 "there are no keys (storage.s3.access_key), and the machine's metadata service gives none: {}",
                 chain(&error)
@@ -146,7 +154,7 @@ impl Keyring {
         })?;
         let get = async |url: String| {
             let header = Some(("x-aws-ec2-metadata-token", token.clone()));
-            self.asked(Question { method: Method::GET, url, header }).await
+            self.asked(Question::new(Method::GET, url, header)).await
         };
         let role = get(format!("{endpoint}/{ROLES}")).await?;
         let role = role.lines().next().unwrap_or_default().trim();
@@ -159,15 +167,16 @@ impl Keyring {
         role: &str,
         token: &str,
     ) -> Result<(Credentials, Timestamp), S3Error> {
-        let mut url: Url = endpoint.parse().map_err(|_| odd("the token service's URL is none"))?;
-        url.query_pairs_mut()
+        let body = form_urlencoded::Serializer::new(String::new())
             .append_pair("Action", "AssumeRoleWithWebIdentity")
             .append_pair("Version", "2011-06-15")
             .append_pair("RoleArn", role)
             .append_pair("RoleSessionName", "hakata")
-            .append_pair("WebIdentityToken", token);
-        let url = url.to_string();
-        let text = self.asked(Question { method: Method::POST, url, header: None }).await?;
+            .append_pair("WebIdentityToken", token)
+            .finish();
+        let header = Some(("content-type", "application/x-www-form-urlencoded".to_owned()));
+        let question = Question { body, ..Question::new(Method::POST, endpoint.to_owned(), header) };
+        let text = self.asked(question).await?;
         let element = |name| xml::element(&text, name).ok_or_else(|| odd("the token service gave none"));
         let until = element("Expiration")?.parse().map_err(|_| odd("the token service gave no time"))?;
         let (key, secret) = (element("AccessKeyId")?, element("SecretAccessKey")?);
@@ -190,8 +199,9 @@ impl Keyring {
         if let Some((name, value)) = question.header {
             request = request.header(name, value.trim());
         }
-        let request =
-            request.body(Full::new(Bytes::new())).map_err(|_| odd("a header that cannot be sent"))?;
+        let request = request
+            .body(Full::new(Bytes::from(question.body)))
+            .map_err(|_| odd("a header that cannot be sent"))?;
         let exchange = async {
             let answer = http.connection().await?.send(request).await.map_err(S3Error::Broken)?;
             let (parts, body) = answer.into_parts();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hakata_blob::CredentialSource;
 use hakata_runtime::tasks::Tasks;
 use http::{Method, Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -39,10 +39,10 @@ impl Service {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let log = log.clone();
-                let serve = hyper::service::service_fn(move |request| {
-                    let answer = answer(&request, ends);
-                    log.lock().unwrap().push(format!("{} {}", request.method(), request.uri().path()));
-                    async move { Ok::<_, std::io::Error>(answer) }
+                let serve = hyper::service::service_fn(move |request: Request<Incoming>| {
+                    // With the query: what is in it, everybody on the way may write down.
+                    log.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
+                    async move { Ok::<_, hyper::Error>(answer(request, ends).await?) }
                 });
                 let builder = auto::Builder::new(TokioExecutor::new());
                 let _ = builder.serve_connection(TokioIo::new(stream), serve).await;
@@ -56,14 +56,21 @@ impl Service {
     }
 }
 
-fn answer(request: &Request<Incoming>, ends: &str) -> Response<Full<Bytes>> {
+async fn answer(request: Request<Incoming>, ends: &str) -> hyper::Result<Response<Full<Bytes>>> {
+    let (request, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let form: Vec<(String, String)> = url::form_urlencoded::parse(&body).into_owned().collect();
+    let field = |name: &str| form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value);
     let header =
-        |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let json = format!(
         r#"{{"AccessKeyId":"test","SecretAccessKey":"testsecret","Token":"tok/en+=","Expiration":"{ends}"}}"#
     );
-    let query = request.uri().query().unwrap_or_default();
-    let (status, text) = match (request.method(), request.uri().path()) {
+    let is_role = header("content-type") == "application/x-www-form-urlencoded"
+        && field("Action") == "AssumeRoleWithWebIdentity"
+        && field("WebIdentityToken") == TOKEN
+        && field("RoleArn") == "arn:aws:iam::1:role/a";
+    let (status, text) = match (&request.method, request.uri.path()) {
         (&Method::PUT, "/latest/api/token") if !header("x-aws-ec2-metadata-token-ttl-seconds").is_empty() => {
             (200, "session".to_owned())
         }
@@ -73,7 +80,7 @@ fn answer(request: &Request<Incoming>, ends: &str) -> Response<Full<Bytes>> {
         (_, "/latest/meta-data/iam/security-credentials/") => (200, "role\n".to_owned()),
         (_, "/latest/meta-data/iam/security-credentials/role") => (200, json),
         (_, "/container") if header("authorization") == "Bearer x" => (200, json),
-        (&Method::POST, "/") if query.contains("WebIdentityToken=jwt") && query.contains("role%2Fa") => (
+        (&Method::POST, "/") if is_role => (
             200,
             format!(
                 "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
@@ -84,17 +91,20 @@ fn answer(request: &Request<Incoming>, ends: &str) -> Response<Full<Bytes>> {
         ),
         _ => (403, String::new()),
     };
-    Response::builder().status(status).body(Full::new(Bytes::from(text))).unwrap()
+    Ok(Response::builder().status(status).body(Full::new(Bytes::from(text))).unwrap())
 }
 
 const FAR: &str = "2999-01-01T00:00:00Z";
+
+/// What a machine shows to have a role.
+const TOKEN: &str = "jwt+/=.x";
 
 #[tokio::test]
 async fn machines_containers_and_roles_have_credentials() {
     let (engine, service) = (Engine::start().await, Service::start(FAR).await);
     let dir = tempfile::tempdir().unwrap();
     let (token, header) = (dir.path().join("token"), dir.path().join("header"));
-    std::fs::write(&token, "jwt\n").unwrap();
+    std::fs::write(&token, format!("{TOKEN}\n")).unwrap();
     std::fs::write(&header, "Bearer x\n").unwrap();
     let url = format!("{}/container", service.url);
     let container = |authorization: Option<&str>, authorization_file| CredentialSource::Container {
@@ -120,6 +130,8 @@ async fn machines_containers_and_roles_have_credentials() {
         blobs.get(KEY, None).await.unwrap().read_to_string(&mut read).await.unwrap();
         assert_eq!((read.as_str(), service.n_asked()), ("x", n_asked), "they are kept: {source:?}");
     }
+    let asked = service.asked.lock().unwrap();
+    assert!(asked.contains(&"POST /".to_owned()), "no URL has a token in it: {asked:?}");
 }
 
 #[tokio::test]
