@@ -168,9 +168,9 @@ async fn erase_rows(conn: &mut Conn, id: RepositoryId, limit: i64) -> Result<Era
             sql!(concat!(
                 "DELETE FROM ",
                 $table,
-                " WHERE repository_id = ? AND ",
+                " WHERE repository_id = ? AND (",
                 $key,
-                " IN (SELECT * FROM (SELECT ",
+                ") IN (SELECT * FROM (SELECT ",
                 $key,
                 " FROM ",
                 $table,
@@ -182,7 +182,7 @@ async fn erase_rows(conn: &mut Conn, id: RepositoryId, limit: i64) -> Result<Era
     }
     const LONG: [Sql; 10] = [
         some_of!("ref", "name"),
-        some_of!("ref_log", "version"),
+        some_of!("ref_log", "version, name"),
         some_of!("event", "id"),
         some_of!("repository_pack", "pack_id"),
         some_of!("idempotency", "client_key"),

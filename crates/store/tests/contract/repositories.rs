@@ -177,7 +177,9 @@ on_every_engine! {
             let rows: Vec<_> = (0..25).map(|n| stored(format!("refs/heads/{n}"), n)).collect();
             refs::load(conn, id, &rows).await.unwrap();
             let occasion = Occasion { repository: id, version: 1, actor: None, reason: "push", at: 1 };
-            ref_log::append(conn, occasion, &[moved("refs/heads/0", None, Some(0))]).await.unwrap();
+            // One commit that moved all of them.
+            let moves: Vec<_> = (0..25).map(|n| moved(&format!("refs/heads/{n}"), None, Some(0))).collect();
+            ref_log::append(conn, occasion, &moves).await.unwrap();
             raise(conn, id).await.unwrap();
         }
         assert_eq!(repositories::erase(conn, tools, 9, 10).await.unwrap(), Erased::All, "only the deleted are erased");
@@ -189,6 +191,8 @@ on_every_engine! {
         let early = repositories::erase(conn, tools, 8, 10).await.unwrap();
         assert_eq!((early, refs::count(conn, tools).await.unwrap()), (Erased::All, 25), "its time has not come");
         assert_eq!(repositories::erase(conn, tools, 9, 10).await.unwrap(), Erased::Part);
+        let left = ref_log::since(conn, tools, 0, 100).await.unwrap().len();
+        assert_eq!(left, 15, "a step is as long as it may be, also through the moves of one commit");
         assert!(repositories::restore(conn, tools).await.unwrap().is_err(), "half of it is gone");
         let mut steps = 2;
         while repositories::erase(conn, tools, 9, 10).await.unwrap() == Erased::Part {
