@@ -40,6 +40,7 @@ pub use turn::Turn;
 
 pub(crate) use create::{Created, Wish};
 pub(crate) use receive::{Judged, default_tip};
+pub(crate) use target::CREATES_IN_GROUP;
 pub(crate) use turn::Client;
 
 pub(crate) use measure::metrics;

@@ -5,8 +5,10 @@
 //!                                                        └─ it does not work: again later, or the repository's row goes
 //! ```
 //!
-//! As long as a repository is being filled, nobody sees it, and nobody else can take its name. An attempt that was cut
-//! is begun again; one whose commit went through is known by the version of the repository.
+//! As long as a repository is being filled, nobody can use it, and nobody else can take its name. One transaction puts its
+//! refs there, makes it active and ends the import; an attempt that was cut before is begun again. Whoever gives an import
+//! up removes the repository first, and the attempt that is under way, on whatever node, sees that the import has ended
+//! and stops.
 
 mod manage;
 mod run;

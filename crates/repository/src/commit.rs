@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! 0  stage     a row announces the pack, then its bytes are written and synced (small packs live in their row)
-//! 1  version   the repository's row is raised by one if nobody pruned and the rules are those that were judged
+//! 1  version   the repository's row is raised by one if nobody pruned and the rules are those that were judged; one that
+//!              was being created becomes active
 //! 2  pack      the staged row becomes live and is linked
 //! 3  conflicts a ref may not be a directory of another
 //! 4  refs      each by compare-and-swap, judged by row counts
@@ -232,7 +233,7 @@ fn refused_already(prepared: &mut Prepared) -> Option<Committed> {
         prepared.refusals.extend(rest);
     }
     let wants_head = prepared.intent.default_ref.is_some() && prepared.refusals.is_empty();
-    let is_empty = prepared.updates.is_empty() && !wants_head && prepared.birth.is_none();
+    let is_empty = prepared.updates.is_empty() && !wants_head && !prepared.makes_repository();
     is_empty.then(|| prepared.answers(BTreeMap::new(), None))
 }
 
@@ -257,7 +258,7 @@ async fn renew(
     prepared.n_attempts += 1;
     let row = repositories::find(&mut engine.db.read().await?, id).await?;
     let row = row.filter(|row| row.state != RepositoryState::Deleted).ok_or(CommitError::Absent(id))?;
-    if row.state != RepositoryState::Active {
+    if ![RepositoryState::Active, prepared.state].contains(&row.state) {
         return Err(CommitError::Inactive { state: row.state });
     }
     if prepared.n_attempts >= MAX_ATTEMPTS {

@@ -14,7 +14,7 @@ use hakata_git::share::{self, ShareError, Split};
 use hakata_names::{Oid, RefUpdate, RepositoryId, UserId};
 use hakata_runtime::blocking::BlockingError;
 use hakata_store::packs::{self, Pack};
-use hakata_store::{Conflict, StoreError};
+use hakata_store::{Conflict, RepositoryState, StoreError};
 
 use crate::birth::{Birth, NewRepository, Remembered};
 use crate::cache::stem_of;
@@ -215,6 +215,7 @@ fn prepare(birth: Birth, refs: Vec<Ref>, offered: Offered, actor: Option<UserId>
         staged: None,
         default_quota: None,
         birth: Some(birth),
+        state: RepositoryState::Active,
         unmoved: None,
         n_attempts: 0,
     }

@@ -16,11 +16,12 @@ use hakata_git::remote::FetchError;
 use hakata_names::{ObjectFormat, RefName, RefUpdate, UserId};
 use hakata_runtime::blocking::BlockingError;
 use hakata_runtime::fault;
-use hakata_store::{RepositoryState, StoreError, repositories};
+use hakata_store::repositories::{self, Repository as Row};
+use hakata_store::{RepositoryState, StoreError};
 
-use crate::commit::{CommitError, no_rows};
+use crate::commit::{CommitError, Rows};
 use crate::outcome::{Atomicity, Committed, Reason};
-use crate::prepared::Intent;
+use crate::prepared::{Intent, Prepared};
 use crate::receive::{Offered, Push, ReceiveError, Received};
 use crate::repository::Repository;
 
@@ -147,13 +148,15 @@ pub enum ImportError {
 
 impl Repository {
     /// Imports refs and objects of a bare repository on this machine. Refs of that name move wherever they are; others
-    /// stay. `HEAD` follows the source's. A repository that is being created becomes active.
+    /// stay. `HEAD` follows the source's. A repository that is being created becomes active in the transaction that
+    /// commits them, which takes rows of the caller with it, and not before.
     ///
     /// # Errors
     /// [`ImportError`]; nothing has changed then.
     pub async fn import(
         &self,
         import: &Import,
+        also: impl Rows + Clone,
         mut progress: impl FnMut(Progress) + Send,
     ) -> Result<Imported, ImportError> {
         let foreign = self.open_foreign(import).await?;
@@ -163,13 +166,17 @@ impl Repository {
         let push = Push { updates: self.updates_to(&foreign), shallow: Vec::new() };
         let received = self.examine(push, offered).await.map_err(ImportError::Receive)?;
         let (n_objects, size_bytes) = (received.n_objects(), received.size_bytes());
-        let intent = self.intent(import, &foreign).await?;
-        let prepared = received.prepare(intent);
+        let row = self.row().await?;
+        let prepared = received.prepare(self.intent(import, &foreign, &row));
+        let prepared = match row.state {
+            RepositoryState::Creating => prepared.completing(),
+            _ => prepared,
+        };
         let prepared = match import.quota {
             Some(quota) => prepared.within_quota(quota.default_bytes),
             None => prepared,
         };
-        let committed = self.commit(prepared, no_rows).await.map_err(ImportError::Commit)?;
+        let committed = self.commit_unjudged(prepared, also).await.map_err(ImportError::Commit)?;
         let problems = match import.fsck {
             Fsck::Strict => Vec::new(),
             Fsck::Hashes => self.fsck().await,
@@ -231,31 +238,37 @@ impl Repository {
         updates.filter(|update| update.old != update.new).collect()
     }
 
-    async fn intent(&self, import: &Import, foreign: &Foreign) -> Result<Intent, ImportError> {
+    async fn row(&self) -> Result<Row, ImportError> {
         let row = repositories::find(&mut self.engine.db.read().await?, self.id).await?;
-        let mut row = row.ok_or(ImportError::Commit(CommitError::Absent(self.id)))?;
-        if row.state == RepositoryState::Creating {
-            let (id, now) = (self.id, self.engine.clock.now_ms());
-            let activate = self.engine.db.transaction(|tx| {
-                Box::pin(async move {
-                    let (from, to) = (RepositoryState::Creating, RepositoryState::Active);
-                    repositories::set_state(tx, id, from, to, now).await?;
-                    repositories::find(tx, id).await
-                })
-            });
-            row = activate
-                .await
-                .map_err(ImportError::Store)?
-                .ok_or(ImportError::Commit(CommitError::Absent(id)))?;
-        }
-        Ok(Intent {
+        row.ok_or(ImportError::Commit(CommitError::Absent(self.id)))
+    }
+
+    fn intent(&self, import: &Import, foreign: &Foreign, row: &Row) -> Intent {
+        Intent {
             actor: import.actor,
             reason: import.reason,
             atomicity: Atomicity::Each,
             policy_version: row.policy_version,
             default_ref: self.new_head(foreign),
             idempotency_key: import.idempotency_key.clone(),
-        })
+        }
+    }
+
+    /// Commits under whatever rules hold: no rule judges what is imported. The commit itself says when it is enough.
+    async fn commit_unjudged(
+        &self,
+        mut prepared: Prepared,
+        also: impl Rows + Clone,
+    ) -> Result<Committed, CommitError> {
+        loop {
+            match self.commit(prepared, also.clone()).await {
+                Err(CommitError::PolicyChanged { prepared: again, policy_version }) => {
+                    prepared = *again;
+                    prepared.set_policy_version(policy_version);
+                }
+                ended => return ended,
+            }
+        }
     }
 
     /// Follows the source's `HEAD` to a ref that exists there.

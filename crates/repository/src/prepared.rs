@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use hakata_names::{EventId, Oid, RefName, RefUpdate, UserId};
+use hakata_store::RepositoryState;
 
 use crate::birth::Birth;
 use crate::outcome::{Atomicity, Committed, Reason, RefRefusal};
@@ -43,6 +44,8 @@ pub struct Prepared {
     pub(crate) default_quota: Option<u64>,
     /// The repository itself, if this change makes it.
     pub(crate) birth: Option<Birth>,
+    /// The state that the repository may be in besides active.
+    pub(crate) state: RepositoryState,
     /// Where the ref was that the change would have moved.
     pub(crate) unmoved: Option<Oid>,
     pub(crate) n_attempts: u32,
@@ -64,6 +67,7 @@ impl Prepared {
             staged: None,
             default_quota: None,
             birth: None,
+            state: RepositoryState::Active,
             unmoved: None,
             n_attempts: 0,
         }
@@ -101,6 +105,19 @@ impl Prepared {
     pub fn within_quota(mut self, default_bytes: u64) -> Self {
         self.default_quota = Some(default_bytes);
         self
+    }
+
+    /// Says that the repository is being created and this change completes it: it becomes active in its transaction, also
+    /// when no ref moves, and not without it.
+    #[must_use]
+    pub fn completing(mut self) -> Self {
+        self.state = RepositoryState::Creating;
+        self
+    }
+
+    /// Tells whether there is no repository to use before this change.
+    pub(crate) fn makes_repository(&self) -> bool {
+        self.birth.is_some() || self.state == RepositoryState::Creating
     }
 
     /// Says that a ref is where the change would have moved it: kept with the answer, so that a repetition under its key

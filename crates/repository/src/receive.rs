@@ -14,6 +14,7 @@ use hakata_names::{Oid, RefName, RefUpdate, RepositoryId, TreePath};
 use hakata_runtime::blocking::BlockingError;
 use hakata_runtime::fault;
 use hakata_runtime::limit::{Limited, Permit};
+use hakata_store::RepositoryState;
 use tokio::io::AsyncRead;
 
 use crate::cache::{CacheError, CacheHandle};
@@ -302,6 +303,7 @@ impl Received {
             staged: self.staged,
             default_quota: None,
             birth: None,
+            state: RepositoryState::Active,
             unmoved: None,
             n_attempts: 0,
         }

@@ -184,6 +184,18 @@ pub async fn note_retry(conn: &mut Conn, id: ImportId, error: &str) -> Result<()
     conn.execute(&NOTE, values![error, id]).await.map(drop)
 }
 
+/// Notes what is to be said of an import that is done, behind what was said of it before.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn note_remark(conn: &mut Conn, id: ImportId, remark: &str) -> Result<(), StoreError> {
+    const FIND: Sql = sql!("SELECT error FROM repository_import WHERE id = ? AND state = 'done'");
+    const NOTE: Sql = sql!("UPDATE repository_import SET error = ? WHERE id = ? AND state = 'done'");
+    let before = conn.find(&FIND, values![id], |row| row.opt_text(0)).await?.flatten();
+    let text = before.map_or_else(|| remark.to_owned(), |before| format!("{before}; {remark}"));
+    conn.execute(&NOTE, values![&text, id]).await.map(drop)
+}
+
 /// Ends an import and forgets its login; false when it has ended before.
 ///
 /// # Errors

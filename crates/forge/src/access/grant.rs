@@ -140,6 +140,10 @@ pub(crate) fn grant_from<A: Act>(actor: &Actor, facts: Option<Arc<Facts>>) -> Re
             Err(Error::new(Kind::Forbidden, "this repository is archived and read-only")
                 .with_hint("its owner can take it out of the archive"))
         }
+        Verdict::RefuseUnfinished => {
+            Err(Error::new(Kind::Conflict, "this repository is still being imported and cannot be used yet")
+                .with_hint("come again when the import is done: hakata repo imports tells how far it is"))
+        }
     }
 }
 

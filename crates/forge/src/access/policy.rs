@@ -71,17 +71,27 @@ pub(crate) enum Verdict {
     RefuseScope,
     /// Refuse: archived.
     RefuseArchived,
+    /// Refuse: it is still being filled.
+    RefuseUnfinished,
 }
 
 /// Decides.
 ///
-/// 1. A repository that is deleted or not yet made is hidden from everybody.
+/// 1. A repository that is deleted is hidden from everybody; one that is still being filled from all but those who may
+///    do this once it is there, as if it were private: they are told to wait.
 /// 2. Who may not read it does not learn that it exists.
 /// 3. Then the role must reach the act, the token's scopes too, and an archived repository is only read
 ///    or owned (so that its owner can delete it or bring it back).
 pub(crate) fn decide(asker: Asker, visibility: Visibility, state: State, act: ActKind) -> Verdict {
-    if matches!(state, State::Creating | State::Deleted) {
-        return Verdict::Hide;
+    match state {
+        State::Deleted => return Verdict::Hide,
+        State::Creating => {
+            return match decide(asker, Visibility::Private, State::Active, act) {
+                Verdict::Allow => Verdict::RefuseUnfinished,
+                _ => Verdict::Hide,
+            };
+        }
+        State::Active | State::Archived => {}
     }
     let public = visibility == Visibility::Public;
     let verdict = match asker {
@@ -191,10 +201,14 @@ mod tests {
             let read_by_all = act == ActKind::Read && public;
             assert!(read_by_all || scopes.allow(act.scope()), "an act without its scope: {case}");
         }
-        if read != Verdict::Allow {
+        if state == State::Creating {
+            let asker = Asker::User { role, scopes };
+            let may = decide(asker, Visibility::Private, State::Active, act) == Verdict::Allow;
+            assert_eq!(got, if may { Verdict::RefuseUnfinished } else { Verdict::Hide }, "{case}");
+        } else if read != Verdict::Allow {
             assert_eq!(got, Verdict::Hide, "what cannot be read is hidden for every act: {case}");
         }
-        if matches!(state, State::Creating | State::Deleted) {
+        if state == State::Deleted {
             assert_eq!(got, Verdict::Hide, "{case}");
         }
         if state == State::Archived && matches!(act, ActKind::Write | ActKind::Maintain) {

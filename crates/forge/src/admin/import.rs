@@ -15,7 +15,7 @@ use hakata_git::quarantine::{Fsck, IndexPackError};
 use hakata_git::refs::Head;
 use hakata_names::{ObjectFormat, RefName, RepositoryId, RepositoryPath};
 use hakata_repository::{
-    self as repository, Finding, Import, ImportError, ImportQuota, Imported, Reason, VerifyError,
+    self as repository, Finding, Import, ImportError, ImportQuota, Imported, Reason, VerifyError, no_rows,
 };
 use hakata_store::{RepositoryState, Visibility, repositories};
 
@@ -121,7 +121,7 @@ async fn fill(
         idempotency_key: None,
     };
     let _changing = forge.changing_policy();
-    let imported = opened.import(&wanted, tell).await?;
+    let imported = opened.import(&wanted, no_rows, tell).await?;
     Ok(imported)
 }
 

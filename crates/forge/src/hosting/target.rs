@@ -8,7 +8,7 @@ use crate::access::{Grant, Write, grant_from, hidden};
 use crate::{Actor, Error, Forge, Scope};
 
 /// The least role in a group that may create repositories in it.
-const CREATES_IN_GROUP: Role = Role::Maintainer;
+pub(crate) const CREATES_IN_GROUP: Role = Role::Maintainer;
 
 /// Where a push goes.
 #[derive(Clone, Debug)]

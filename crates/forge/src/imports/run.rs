@@ -3,22 +3,24 @@
 use std::time::Duration;
 
 use hakata_git::quarantine::Fsck;
-use hakata_names::ImportId;
-use hakata_repository::{Import as Intake, ImportQuota, Progress, Reason};
+use hakata_names::{ImportId, RefName};
+use hakata_repository::{Committed, Import as Intake, ImportQuota, Progress, Reason, RefRefusal, Rows};
 use hakata_runtime::metrics::{CounterFamily, Histogram, Label, Metric, SECONDS};
 use hakata_store::imports::{self as rows, Import};
 use hakata_store::jobs::Job;
 use hakata_store::page::PageSize;
-use hakata_store::{ImportState, RepositoryState, StoreError, repositories};
+use hakata_store::repositories::{self, Standing};
+use hakata_store::{Conn, ImportState, OwnerState, RepositoryState, StoreError, users};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::manage::import_of;
 use crate::audit::Entry;
+use crate::hosting::CREATES_IN_GROUP;
 use crate::jobs::{Kind, Outcome};
 use crate::quota::Quota;
 use crate::remotes::{Remotes, Trouble, within};
-use crate::{Error, Forge};
+use crate::{Error, Forge, Kind as ErrorKind};
 
 static IMPORTS: CounterFamily<End> =
     CounterFamily::new("hakata_imports_total", "Attempts at imports on this node, by how they ended");
@@ -27,12 +29,17 @@ static TOOK: Histogram = Histogram::new("hakata_import_seconds", "Time of one at
 /// Time between two notes of how far an import is.
 const NOTE_EVERY: Duration = Duration::from_secs(2);
 
+/// Tells how far an attempt is.
+type Teller = watch::Sender<Option<(&'static str, u64)>>;
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     Done,
     Retry,
     Failed,
+    /// Somebody gave it up while it ran.
+    GivenUp,
 }
 
 impl Label for End {
@@ -43,6 +50,7 @@ impl Label for End {
             Self::Done => "done",
             Self::Retry => "retry",
             Self::Failed => "failed",
+            Self::GivenUp => "given_up",
         }
     }
 }
@@ -70,23 +78,32 @@ impl Remotes {
         if !rows::begin(&mut forge.db().write().await?, id, forge.clock().now_ms()).await? {
             return Ok(Outcome::Finish);
         }
-        let tried = within(forge.settings().mirrors.import_time, self.bring_in(import)).await;
+        let (tell, told) = watch::channel(None);
+        let tried = tokio::select! {
+            tried = within(forge.settings().mirrors.import_time, self.bring_in(import, tell)) => Some(tried),
+            () = forge.watch_import(id, told) => None,
+        };
         TOOK.observe_duration(began.elapsed());
         match tried {
-            Ok(remark) => {
-                let now = forge.clock().now_ms();
-                let mut conn = forge.db().write().await?;
-                rows::end(&mut conn, id, ImportState::Done, remark.as_deref(), now).await?;
+            None => {
+                IMPORTS.get(End::GivenUp).inc();
+                tracing::info!(import.id = id.get(), "stopped an import that was given up");
+                Ok(Outcome::Finish)
+            }
+            Some(Ok(remark)) => {
+                if let Some(remark) = remark {
+                    rows::note_remark(&mut forge.db().write().await?, id, &remark).await?;
+                }
                 IMPORTS.get(End::Done).inc();
                 tracing::info!(import.id = id.get(), repository.id = import.repository.get(), "imported");
                 Ok(Outcome::Finish)
             }
-            Err(Trouble::Later(why)) if !is_last => {
+            Some(Err(Trouble::Later(why))) if !is_last => {
                 rows::note_retry(&mut forge.db().write().await?, id, &why).await?;
                 IMPORTS.get(End::Retry).inc();
                 Ok(Outcome::Retry { why, after: None })
             }
-            Err(trouble) => {
+            Some(Err(trouble)) => {
                 forge.fail_import(import, trouble.text(), None).await?;
                 IMPORTS.get(End::Failed).inc();
                 tracing::info!(import.id = id.get(), why = trouble.text(), "gave an import up");
@@ -96,8 +113,8 @@ impl Remotes {
         }
     }
 
-    /// Fetches and commits, unless that was done before; answers what is to be said of it all the same.
-    async fn bring_in(&self, import: &Import) -> Result<Option<String>, Trouble> {
+    /// Fetches and commits, and ends the import in the transaction of that; answers what is to be said of it besides.
+    async fn bring_in(&self, import: &Import, tell: Teller) -> Result<Option<String>, Trouble> {
         let forge = &self.forge;
         let login = forge.open_login(import.id.into(), import.login.as_deref()).await;
         let login = login.map_err(|error| Trouble::Never(Trouble::from(error).text().to_owned()))?;
@@ -107,10 +124,10 @@ impl Remotes {
         let standing = standing.filter(|it| it.repository.state != RepositoryState::Deleted);
         let gone = || Trouble::Never("the repository was deleted".to_owned());
         let standing = standing.ok_or_else(gone)?;
-        if standing.repository.version > 0 {
-            // An earlier attempt was cut when its change was durable already.
-            return Ok(None);
+        if standing.repository.state != RepositoryState::Creating {
+            return forge.end_committed(import).await;
         }
+        forge.check_importer(import, &standing).await?;
         let default = forge.settings().repository_quota;
         let room_bytes = Quota::of(&standing, default).room();
         let fsck = if import.accepts_warnings { Fsck::Hashes } else { Fsck::Strict };
@@ -120,65 +137,113 @@ impl Remotes {
             actor: import.actor,
             reason: Reason::Import,
             quota: Some(ImportQuota { default_bytes: default.bytes(), room_bytes }),
-            idempotency_key: Some(format!("import:{}", import.id)),
+            idempotency_key: Some(key(import.id)),
             ..Intake::new("")
         };
         let opened = forge.repositories().open(import.repository).await?;
-        let (tell, told) = watch::channel(None);
         let _changing = forge.changing_policy();
-        let importing = opened.import_from(&remote, &intake, move |progress| {
+        let importing = opened.import_from(&remote, &intake, forge.ending(import.id), move |progress| {
             tell.send_replace(Some(words(progress)));
         });
-        let imported = tokio::select! {
-            imported = importing => imported?,
-            never = forge.note_progress(import.id, told) => match never {},
-        };
-        let refused: Vec<(String, String)> = imported
-            .committed
-            .refs
-            .iter()
-            .filter_map(|(name, answer)| {
-                answer.as_ref().err().map(|refusal| (name.to_string(), refusal.to_string()))
-            })
-            .collect();
-        let n_problems = imported.problems.len();
-        Ok(match (refused.first(), n_problems) {
-            (None, 0) => None,
-            (None, n) => Some(format!("git's checks find {n} things odd: hakata repo verify tells them")),
-            (Some((name, why)), _) => {
-                Some(format!("{} refs were not taken, such as {name}: {why}", refused.len()))
-            }
-        })
+        let n_problems = importing.await?.problems.len();
+        Ok((n_problems > 0)
+            .then(|| format!("git's checks find {n_problems} things odd: hakata repo verify tells them")))
     }
 }
 
+/// The name of an import's change: the answer that is kept under it says that it was committed.
+pub(super) fn key(import: ImportId) -> String {
+    format!("import:{import}")
+}
+
+/// Says which refs of a change were not taken.
+fn refused(committed: &Committed) -> Option<String> {
+    let refused = |(name, answer): &(RefName, Result<(), RefRefusal>)| {
+        answer.as_ref().err().map(|why| format!("{name}: {why}"))
+    };
+    let refused: Vec<String> = committed.refs.iter().filter_map(refused).collect();
+    refused.first().map(|first| format!("{} refs were not taken, such as {first}", refused.len()))
+}
+
 impl Forge {
-    /// Writes down how far an import is, as long as it is asked to.
-    async fn note_progress(
-        &self,
-        id: ImportId,
-        mut told: watch::Receiver<Option<(&'static str, u64)>>,
-    ) -> std::convert::Infallible {
-        loop {
-            if told.changed().await.is_err() {
-                // The import is at its commit, and says no more.
-                return std::future::pending().await;
-            }
-            let progress = *told.borrow_and_update();
-            if let Some((phase, size_bytes)) = progress {
-                let size_bytes = i64::try_from(size_bytes).unwrap_or(i64::MAX);
-                let noted =
-                    async { rows::note_progress(&mut self.db().write().await?, id, phase, size_bytes).await };
-                if let Err(error) = noted.await {
-                    tracing::debug!(import.id = id.get(), error = %error, "noting how far an import is");
-                }
-            }
-            tokio::time::sleep(NOTE_EVERY).await;
+    /// Ends an import in the transaction that commits it: what is done is known to be done, whoever dies behind it.
+    pub(super) fn ending(&self, id: ImportId) -> impl Rows + Clone {
+        let clock = self.clock().clone();
+        move |conn: &mut Conn, committed: &Committed| {
+            let (now, remark) = (clock.now_ms(), refused(committed));
+            Box::pin(
+                async move { rows::end(conn, id, ImportState::Done, remark.as_deref(), now).await.map(drop) },
+            )
         }
     }
 
+    /// Ends an import whose repository is in use already, which one of an earlier release may have left so.
+    async fn end_committed(&self, import: &Import) -> Result<Option<String>, Trouble> {
+        if !self.is_committed(import).await? {
+            return Err(Trouble::Never("the repository is in use, and not by this import".to_owned()));
+        }
+        let now = self.clock().now_ms();
+        rows::end(&mut self.db().write().await?, import.id, ImportState::Done, None, now).await?;
+        Ok(None)
+    }
+
+    /// Tells whether the change of an import was committed.
+    async fn is_committed(&self, import: &Import) -> Result<bool, Error> {
+        let opened = self.repositories().open(import.repository).await?;
+        Ok(opened.answer_kept(&key(import.id)).await?.is_some())
+    }
+
+    /// Checks that who began an import may still create there: it may have waited for long.
+    async fn check_importer(&self, import: &Import, standing: &Standing) -> Result<(), Trouble> {
+        let Some(user) = import.actor else { return Ok(()) };
+        let found = users::find(&mut self.db().read().await?, user).await?;
+        let found = found.filter(|found| found.owner.state == OwnerState::Active);
+        let may = found.is_some_and(|found| {
+            let is_own = user.owner() == standing.repository.owner_id;
+            is_own || found.is_admin || standing.group_role.is_some_and(|role| role >= CREATES_IN_GROUP)
+        });
+        match may {
+            true => Ok(()),
+            false => Err(Trouble::Never("who began it may not create the repository any more".to_owned())),
+        }
+    }
+
+    /// Writes down how far an import is, until somebody gives it up.
+    async fn watch_import(&self, id: ImportId, mut told: watch::Receiver<Option<(&'static str, u64)>>) {
+        loop {
+            tokio::time::sleep(NOTE_EVERY).await;
+            // At its commit an import says no more.
+            let progress = match told.has_changed() {
+                Ok(true) => *told.borrow_and_update(),
+                _ => None,
+            };
+            match self.look_at_import(id, progress).await {
+                Ok(None | Some(ImportState::Failed)) => return,
+                // What is done ends by itself.
+                Ok(Some(_)) => {}
+                Err(error) => {
+                    tracing::debug!(import.id = id.get(), error = %error, "noting how far an import is");
+                }
+            }
+        }
+    }
+
+    /// Notes how far an import is, and reads where it is in its life.
+    async fn look_at_import(
+        &self,
+        id: ImportId,
+        progress: Option<(&'static str, u64)>,
+    ) -> Result<Option<ImportState>, StoreError> {
+        if let Some((phase, size_bytes)) = progress {
+            let size_bytes = i64::try_from(size_bytes).unwrap_or(i64::MAX);
+            rows::note_progress(&mut self.db().write().await?, id, phase, size_bytes).await?;
+        }
+        Ok(rows::find(&mut self.db().read().await?, id).await?.map(|import| import.state))
+    }
+
     /// Ends an import that did not work; false when it has ended before, or when its change was durable already and it
-    /// did work. The repository goes first: a row that says that the import failed promises that nothing is left of it.
+    /// did work. The repository goes first: a row that says that the import failed promises that nothing is left of it,
+    /// and a commit that comes later finds no repository.
     pub(super) async fn fail_import(
         &self,
         import: &Import,
@@ -193,11 +258,21 @@ impl Forge {
         self.remove_unused(import.repository).await;
         let (id, now) = (import.id, self.clock().now_ms());
         let left = repositories::find(&mut self.db().read().await?, import.repository).await?;
-        if left.is_some_and(|row| row.version > 0 && row.state != RepositoryState::Deleted) {
-            rows::end(&mut self.db().write().await?, id, ImportState::Done, None, now).await?;
-            return Ok(false);
+        match left.map(|row| row.state) {
+            None | Some(RepositoryState::Deleted) => {
+                self.repositories().drop_cache(import.repository).await;
+            }
+            Some(RepositoryState::Creating) => {
+                let words = "the repository of the import cannot be removed now";
+                return Err(Error::new(ErrorKind::Unavailable, words));
+            }
+            Some(_) if self.is_committed(import).await? => {
+                rows::end(&mut self.db().write().await?, id, ImportState::Done, None, now).await?;
+                return Ok(false);
+            }
+            // Somebody else uses it.
+            Some(_) => {}
         }
-        self.repositories().drop_cache(import.repository).await;
         let ended = self.db().transaction(|tx| {
             Box::pin(async move {
                 let has_ended = rows::end(tx, id, ImportState::Failed, Some(why), now).await?;
@@ -214,8 +289,14 @@ impl Forge {
     pub(crate) async fn end_abandoned_imports(&self) -> Result<(), Error> {
         let abandoned = rows::abandoned(&mut self.db().read().await?, PageSize::default()).await?;
         for import in abandoned {
-            self.fail_import(&import, "its job was given up: hakata queue list --state buried", None).await?;
-            tracing::warn!(import.id = import.id.get(), "gave up an import whose job is gone");
+            let why = "its job was given up: hakata queue list --state buried";
+            match self.fail_import(&import, why, None).await {
+                Ok(_) => tracing::warn!(import.id = import.id.get(), "gave up an import whose job is gone"),
+                // The others are not to wait for it, and it is tried again with the next look at all of them.
+                Err(error) => {
+                    tracing::warn!(import.id = import.id.get(), error = error.chain(), "giving up an import");
+                }
+            }
         }
         let keep = i64::try_from(self.settings().mirrors.imports_kept.as_millis()).unwrap_or(i64::MAX);
         let before = self.clock().now_ms().saturating_sub(keep);

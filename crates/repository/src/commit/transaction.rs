@@ -108,7 +108,11 @@ async fn steps(conn: &mut Conn, given: Given<'_>, also: &impl Rows, at: i64) -> 
     let Given { repository, prepared, ids } = given;
     let intent = &prepared.intent;
     born(conn, given, at).await?;
-    let expected = Expected { prune_epoch: prepared.prune_epoch, policy_version: intent.policy_version };
+    let expected = Expected {
+        state: prepared.state,
+        prune_epoch: prepared.prune_epoch,
+        policy_version: intent.policy_version,
+    };
     let raised = repositories::raise_version(conn, repository, expected, at).await?;
     let version = raised.ok_or(Attempt::Missed)?;
     fault::point("commit.version");
@@ -132,7 +136,7 @@ async fn steps(conn: &mut Conn, given: Given<'_>, also: &impl Rows, at: i64) -> 
     fault::point("commit.pack_linked");
     let moved = refs::apply(conn, repository, &prepared.updates, &prepared.peeled).await?;
     let falls = intent.atomicity == Atomicity::Whole && moved.answers.values().any(Result::is_err);
-    let is_nothing = moved.moves.is_empty() && intent.default_ref.is_none() && prepared.birth.is_none();
+    let is_nothing = moved.moves.is_empty() && intent.default_ref.is_none() && !prepared.makes_repository();
     if falls || is_nothing {
         let answers = if falls { fallen(moved.answers) } else { moved.answers };
         return Err(Attempt::Nothing(prepared.answers(answers, None)).into());

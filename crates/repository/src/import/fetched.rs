@@ -4,6 +4,7 @@ use hakata_git::quarantine::Quarantine;
 use hakata_git::remote::Remote;
 
 use super::{Import, ImportError, Imported, Progress};
+use crate::commit::Rows;
 use crate::receive::ReceiveError;
 use crate::repository::Repository;
 
@@ -17,6 +18,7 @@ impl Repository {
         &self,
         remote: &Remote,
         import: &Import,
+        also: impl Rows + Clone,
         mut progress: impl FnMut(Progress) + Send,
     ) -> Result<Imported, ImportError> {
         let permit = self.engine.quarantines.acquire().await;
@@ -30,6 +32,6 @@ impl Repository {
         // Whoever packs it waits for a place again.
         drop(permit);
         let import = Import { source: fetched.dir().path().to_owned(), ..import.clone() };
-        self.import(&import, progress).await
+        self.import(&import, also, progress).await
     }
 }

@@ -128,7 +128,7 @@ impl World {
         let id = self.insert(name, format).await;
         let repository = self.repositories.open(id).await.unwrap();
         let import = Import { fsck: Fsck::Hashes, ..Import::new(source) };
-        let imported = repository.import(&import, |_| ()).await.unwrap();
+        let imported = repository.import(&import, no_rows, |_| ()).await.unwrap();
         assert!(imported.committed.is_complete(), "{:?}", imported.committed);
     }
 

@@ -7,11 +7,13 @@ use crate::conn::Conn;
 use crate::dialect::Engine;
 use crate::sql::{Sql, sql};
 use crate::value::values;
-use crate::words::Visibility;
+use crate::words::{RepositoryState, Visibility};
 
 /// What a commit was judged and checked under; it goes through only if this still holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
+    /// `Active`, or `Creating` for the change that completes a repository: it becomes active by it.
+    pub state: RepositoryState,
     /// `prune_epoch` when connectivity was proved.
     pub prune_epoch: i64,
     /// `policy_version` when the push was judged.
@@ -21,7 +23,8 @@ pub struct Expected {
 /// Raises the version and returns the new one; step 1 of every commit. From here to the end of the transaction the
 /// row is locked, so commits to one repository follow each other.
 ///
-/// `None`: the repository is not active any more, or not as `expected`; nothing is locked then. Read it again.
+/// `None`: the repository is neither active nor in the expected state, or not as `expected`; nothing is locked then. Read
+/// it again.
 ///
 /// # Errors
 /// Any [`StoreError`].
@@ -34,15 +37,15 @@ pub async fn raise_version(
     macro_rules! raise {
         ($tail:literal) => {
             concat!(
-                "UPDATE repository SET version = version + 1, pushed_at = ? \
-                 WHERE id = ? AND state = 'active' AND prune_epoch = ? AND policy_version = ?",
+                "UPDATE repository SET version = version + 1, state = 'active', pushed_at = ? \
+                 WHERE id = ? AND state IN ('active', ?) AND prune_epoch = ? AND policy_version = ?",
                 $tail
             )
         };
     }
     const RAISE_AND_READ: Sql = sql!(raise!(" RETURNING version"));
     const RAISE: Sql = sql!(raise!(""));
-    let values = values![now, id, expected.prune_epoch, expected.policy_version];
+    let values = values![now, id, expected.state, expected.prune_epoch, expected.policy_version];
     if conn.engine() != Engine::MySql {
         return conn.find(&RAISE_AND_READ, values, |row| row.int(0)).await;
     }

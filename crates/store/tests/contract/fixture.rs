@@ -9,7 +9,8 @@ use hakata_store::users::{self, NewUser};
 use hakata_store::{Conn, Db, RepositoryState, StoreError, Visibility};
 
 /// What a repository starts with.
-pub(crate) const FRESH: Expected = Expected { prune_epoch: 0, policy_version: 0 };
+pub(crate) const FRESH: Expected =
+    Expected { state: RepositoryState::Active, prune_epoch: 0, policy_version: 0 };
 
 /// A migrated database with the user `alice` and her repository `tools`.
 pub(crate) struct Fixture {

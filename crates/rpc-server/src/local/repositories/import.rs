@@ -1,7 +1,7 @@
 //! Repositories of other hosts, brought in.
 
 use hakata_git::remote::{FetchError, Remote};
-use hakata_repository::{Committed, Import, ImportError, Progress};
+use hakata_repository::{Committed, Import, ImportError, Progress, no_rows};
 use hakata_rpc::v1::{ImportRequest, ImportResponse, ImportStage};
 use hakata_rpc::{Call, Code, Status};
 use tokio::sync::watch;
@@ -40,7 +40,7 @@ impl Local {
         let import = Import { actor: actor(&call), idempotency_key, ..Import::new("") };
         // Who reads slowly misses progress, and holds nothing up; who leaves ends the import.
         let (tell, mut told) = watch::channel(None);
-        let importing = repository.import_from(&remote, &import, move |progress| {
+        let importing = repository.import_from(&remote, &import, no_rows, move |progress| {
             tell.send_replace(part(progress));
         });
         let telling = async {
