@@ -1,6 +1,10 @@
 //! The database's own clock, for leases: those who hold them and those who wait for their end may have clocks that differ,
 //! but they share the database.
 
+use crate::StoreError;
+use crate::conn::Conn;
+use crate::sql::Sql;
+
 /// The database's clock in milliseconds since 1970, as each engine says it. The MySQL driver sets its sessions to UTC.
 macro_rules! now {
     (sqlite) => {
@@ -15,8 +19,16 @@ macro_rules! now {
 }
 pub(crate) use now;
 
-/// Makes a question around the database's clock: `clocked!("SELECT ", " FROM t")`.
+/// Makes a question around the database's clock: `clocked!("SELECT ", " FROM t")`; with `insert_absent` before it, an INSERT
+/// like that of [`sql!`](crate::sql::sql).
 macro_rules! clocked {
+    (insert_absent $before:expr, $after:expr) => {
+        $crate::sql::sql!(
+            sqlite: concat!($before, $crate::clock::now!(sqlite), $after, " ON CONFLICT DO NOTHING"),
+            postgres: concat!($before, $crate::clock::now!(postgres), $after, " ON CONFLICT DO NOTHING"),
+            mysql: concat!($before, $crate::clock::now!(mysql), $after)
+        )
+    };
     ($before:expr, $after:expr) => {
         $crate::sql::sql!(
             sqlite: concat!($before, $crate::clock::now!(sqlite), $after),
@@ -44,3 +56,9 @@ macro_rules! clocked_many {
     }};
 }
 pub(crate) use clocked_many;
+
+/// Reads the database's clock, in ms.
+pub(crate) async fn read(conn: &mut Conn) -> Result<i64, StoreError> {
+    const READ: Sql = clocked!("SELECT ", "");
+    Ok(conn.find(&READ, &[], |row| row.int(0)).await?.unwrap_or_default())
+}

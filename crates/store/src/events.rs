@@ -2,6 +2,7 @@
 
 use hakata_names::{EventId, RepositoryId, UserId};
 
+use crate::clock::{self, clocked};
 use crate::conn::Conn;
 use crate::page::{Page, PageSize};
 use crate::row::Row;
@@ -52,14 +53,13 @@ fn read(row: &Row) -> Result<Event, StoreError> {
 /// # Errors
 /// Any [`StoreError`].
 pub async fn append(conn: &mut Conn, event: &Event) -> Result<(), StoreError> {
-    const APPEND: Sql = sql!(
+    const APPEND: Sql = clocked!(
         "INSERT INTO event (id, repository_id, version, kind, actor_id, at, payload, relay_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+         VALUES (?, ?, ?, ?, ?, ?, ?, ",
+        ")"
     );
     let Event { id, repository, version, kind, actor, at, payload } = event;
-    conn.execute(&APPEND, values![*id, *repository, *version, kind, *actor, *at, payload, *at])
-        .await
-        .map(drop)
+    conn.execute(&APPEND, values![*id, *repository, *version, kind, *actor, *at, payload]).await.map(drop)
 }
 
 /// Finds an event by id; what a job that carries one asks.
@@ -89,18 +89,18 @@ pub async fn list(
     Ok(Page::cut(rows, size, |event| (event.version, event.id)))
 }
 
-/// Takes events that a broker is to be told of and that happened after `since`, in ms, in their order; until `until` no
-/// other relay takes them.
+/// Takes events that a broker is to be told of and that are younger than `age_ms`, in their order. No other relay takes
+/// them for so long, in ms; the answer is until when that is, by the database's clock, by which [`told`] knows them.
 ///
 /// # Errors
 /// Any [`StoreError`].
 pub async fn take_untold(
     tx: &mut Tx<'_>,
-    since: i64,
     now: i64,
-    until: i64,
+    age_ms: i64,
+    lasting_ms: i64,
     most: i64,
-) -> Result<Vec<Event>, StoreError> {
+) -> Result<(Vec<Event>, i64), StoreError> {
     macro_rules! next {
         ($lock:literal) => {
             concat!(
@@ -122,17 +122,20 @@ pub async fn take_untold(
         tail: ")",
         again: None,
     };
-    let taken = tx.list(&NEXT, values![since, now, since, most], read).await?;
+    let at = clock::read(tx).await?;
+    let until = at.saturating_add(lasting_ms);
+    let values = values![at.saturating_sub(age_ms), at, now.saturating_sub(age_ms), most];
+    let taken = tx.list(&NEXT, values, read).await?;
     let ids: Vec<EventId> = taken.iter().map(|event| event.id).collect();
     for ids in chunks(&ids) {
         let mut values = vec![Value::from(until)];
         values.extend(ids.iter().map(|id| Value::from(*id)));
         tx.execute_many(&TAKE, ids.len(), &values).await?;
     }
-    Ok(taken)
+    Ok((taken, until))
 }
 
-/// Says when events are to be told that a relay took until `until`; `None`: the broker was told.
+/// Says after how long, in ms, events are to be told again that a relay took until `until`; `None`: the broker was told.
 ///
 /// # Errors
 /// Any [`StoreError`].
@@ -140,7 +143,7 @@ pub async fn told(
     conn: &mut Conn,
     ids: &[EventId],
     until: i64,
-    again_at: Option<i64>,
+    again_after_ms: Option<i64>,
 ) -> Result<u64, StoreError> {
     const TOLD: ManySql = ManySql {
         head: "UPDATE event SET relay_at = ? WHERE relay_at = ? AND id IN (",
@@ -148,6 +151,10 @@ pub async fn told(
         between: ", ",
         tail: ")",
         again: None,
+    };
+    let again_at = match again_after_ms {
+        Some(after_ms) => Some(clock::read(conn).await?.saturating_add(after_ms)),
+        None => None,
     };
     let mut n_told = 0;
     for ids in chunks(ids) {

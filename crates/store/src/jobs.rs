@@ -13,10 +13,11 @@ pub use held::{Held, Lapsed, Retry, bury, finish, give_back, held_by, release_la
 pub use queue::{
     KindCount, count, due_kinds, list, next_due, pause, paused, prune, purge, resume, standing, wait_anew,
 };
-pub use relay::{Unrelayed, defer_relay, passed_kinds, relay_due, take_unrelayed};
+pub use relay::{Unrelayed, defer_relay, passed_kinds, relay_lag, take_unrelayed};
 pub use signal::{JobListener, Signal};
 
 use crate::StoreError;
+use crate::clock::clocked;
 use crate::conn::Conn;
 use crate::row::Row;
 use crate::sql::{Sql, sql};
@@ -151,9 +152,10 @@ fn read(row: &Row) -> Result<Job, StoreError> {
 /// # Errors
 /// Any [`StoreError`].
 pub async fn enqueue(conn: &mut Conn, new: &NewJob<'_>) -> Result<bool, StoreError> {
-    const ENQUEUE: Sql = sql!(insert_absent
+    const ENQUEUE: Sql = clocked!(insert_absent
         "INSERT INTO job (id, kind, state, repository_id, event_id, dedupe, payload, priority, run_at, attempts, \
-         created_at, lane, sequence, target, relay_at) VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)");
+         created_at, lane, sequence, target, relay_at) VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ",
+        " + ?)");
     let values = values![
         new.id,
         new.kind,
@@ -167,7 +169,7 @@ pub async fn enqueue(conn: &mut Conn, new: &NewJob<'_>) -> Result<bool, StoreErr
         new.lane.map(|lane| lane.name),
         new.lane.map(|lane| lane.sequence),
         new.target,
-        new.run_at,
+        new.run_at.saturating_sub(new.created_at).max(0),
     ];
     let is_enqueued = conn.insert_absent(&ENQUEUE, values).await?;
     if is_enqueued {

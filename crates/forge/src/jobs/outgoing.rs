@@ -47,12 +47,13 @@ impl Queue {
         age: Duration,
         lasting: Duration,
     ) -> Result<UntoldEvents, Error> {
-        let now = self.now();
-        let (since, until) = (now.saturating_sub(millis(age)), now.saturating_add(millis(lasting)));
+        let (now, age_ms, lasting_ms) = (self.now(), millis(age), millis(lasting));
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let taken =
-            self.forge.db().transaction(|tx| Box::pin(events::take_untold(tx, since, now, until, most)));
-        let taken: Vec<Event> = taken.await.map_err(|error: StoreError| Error::from(error))?;
+        let taken = self
+            .forge
+            .db()
+            .transaction(|tx| Box::pin(events::take_untold(tx, now, age_ms, lasting_ms, most)));
+        let (taken, until) = taken.await.map_err(|error: StoreError| Error::from(error))?;
         let mut outgoing = Vec::with_capacity(taken.len());
         for event in taken {
             outgoing.push(self.outgoing(event).await?);
@@ -70,12 +71,11 @@ impl Queue {
         ids: &[EventId],
         after: Option<Duration>,
     ) -> Result<(), Error> {
-        let again_at = after.map(|after| self.now().saturating_add(millis(after)));
-        let until = taken.until;
+        let (until, after_ms) = (taken.until, after.map(millis));
         let told = self
             .forge
             .db()
-            .transaction(|tx| Box::pin(async move { events::told(tx, ids, until, again_at).await }));
+            .transaction(|tx| Box::pin(async move { events::told(tx, ids, until, after_ms).await }));
         told.await.map(drop).map_err(|error: StoreError| Error::from(error))
     }
 

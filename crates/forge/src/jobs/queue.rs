@@ -149,6 +149,7 @@ impl Queue {
                     after.map_or_else(|| rules.pause(attempt), |after| after.min(rules.longest_pause));
                 let retry = Retry {
                     run_at: now.saturating_add(millis(pause)),
+                    pause_ms: millis(pause),
                     hold_until: now.saturating_add(millis(rules.hold)),
                     error: cut(why),
                 };

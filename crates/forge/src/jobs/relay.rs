@@ -68,10 +68,11 @@ impl Queue {
     /// # Errors
     /// When the database does not answer.
     pub async fn take_unrelayed(&self, most: usize, lasting: Duration) -> Result<Unconfirmed, Error> {
-        let now = self.now();
-        let (until, most) = (now.saturating_add(millis(lasting)), i64::try_from(most).unwrap_or(i64::MAX));
-        let taken = self.forge.db().transaction(|tx| Box::pin(jobs::take_unrelayed(tx, now, until, most)));
-        let taken: Vec<Unrelayed> = taken.await.map_err(|error: StoreError| Error::from(error))?;
+        let (now, lasting_ms) = (self.now(), millis(lasting));
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let taken =
+            self.forge.db().transaction(|tx| Box::pin(jobs::take_unrelayed(tx, now, lasting_ms, most)));
+        let (taken, until) = taken.await.map_err(|error: StoreError| Error::from(error))?;
         let named = |job: Unrelayed| Some(Named { id: job.id, kind: Kind::parse(&job.kind)? });
         Ok(Unconfirmed { jobs: taken.into_iter().filter_map(named).collect(), until })
     }
@@ -81,12 +82,11 @@ impl Queue {
     /// # Errors
     /// When the database does not answer; then they are named again sooner.
     pub async fn name_again(&self, taken: &Unconfirmed, ids: &[JobId], after: Duration) -> Result<(), Error> {
-        let again_at = self.now().saturating_add(millis(after));
-        let until = taken.until;
+        let (until, after_ms) = (taken.until, millis(after));
         let deferred = self
             .forge
             .db()
-            .transaction(|tx| Box::pin(async move { jobs::defer_relay(tx, ids, until, again_at).await }));
+            .transaction(|tx| Box::pin(async move { jobs::defer_relay(tx, ids, until, after_ms).await }));
         deferred.await.map(drop).map_err(|error: StoreError| Error::from(error))
     }
 
@@ -104,9 +104,7 @@ impl Queue {
     /// # Errors
     /// When the database does not answer.
     pub async fn relay_lag(&self) -> Result<Duration, Error> {
-        let now = self.now();
-        let since = jobs::relay_due(&mut self.forge.db().read().await?, now).await?;
-        Ok(since
-            .map_or(Duration::ZERO, |since| Duration::from_millis(u64::try_from(now - since).unwrap_or(0))))
+        let lag_ms = jobs::relay_lag(&mut self.forge.db().read().await?, self.now()).await?;
+        Ok(lag_ms.map_or(Duration::ZERO, |lag_ms| Duration::from_millis(u64::try_from(lag_ms).unwrap_or(0))))
     }
 }

@@ -37,6 +37,8 @@ pub async fn finish(conn: &mut Conn, held: Held<'_>, now: i64) -> Result<bool, S
 pub struct Retry<'a> {
     /// Not before, in ms.
     pub run_at: i64,
+    /// How long that is from now, in ms.
+    pub pause_ms: i64,
     /// Until when those behind it in its lane wait for it; the first failure's word counts. In ms.
     pub hold_until: i64,
     /// Why.
@@ -48,13 +50,13 @@ pub struct Retry<'a> {
 /// # Errors
 /// Any [`StoreError`].
 pub async fn retry(conn: &mut Conn, held: Held<'_>, retry: Retry<'_>) -> Result<bool, StoreError> {
-    const RETRY: Sql = sql!(
-        "UPDATE job SET state = 'waiting', run_at = ?, held_until = COALESCE(held_until, ?), last_error = ?, \
-         relay_at = ?, claimed_by = NULL, claimed_until = NULL \
+    const RETRY: Sql = clocked!(
+        "UPDATE job SET state = 'waiting', run_at = ?, held_until = COALESCE(held_until, ?), last_error = ?, relay_at = ",
+        " + ?, claimed_by = NULL, claimed_until = NULL \
          WHERE id = ? AND state = 'claimed' AND claimed_by = ? AND attempts = ?"
     );
-    let Retry { run_at, hold_until, error } = retry;
-    let values = values![run_at, hold_until, error, run_at, held.id, held.by, held.attempt];
+    let Retry { run_at, pause_ms, hold_until, error } = retry;
+    let values = values![run_at, hold_until, error, pause_ms, held.id, held.by, held.attempt];
     conn.execute_one(&RETRY, values).await
 }
 
@@ -75,9 +77,9 @@ pub async fn bury(conn: &mut Conn, held: Held<'_>, now: i64, error: &str) -> Res
 /// # Errors
 /// Any [`StoreError`].
 pub async fn give_back(conn: &mut Conn, by: &str) -> Result<u64, StoreError> {
-    const GIVE_BACK: Sql = sql!(
-        "UPDATE job SET state = 'waiting', attempts = attempts - 1, relay_at = run_at, claimed_by = NULL, \
-         claimed_until = NULL WHERE state = 'claimed' AND claimed_by = ?"
+    const GIVE_BACK: Sql = clocked!(
+        "UPDATE job SET state = 'waiting', attempts = attempts - 1, relay_at = ",
+        ", claimed_by = NULL, claimed_until = NULL WHERE state = 'claimed' AND claimed_by = ?"
     );
     conn.execute(&GIVE_BACK, values![by]).await
 }
@@ -140,7 +142,7 @@ pub async fn release_lapsed(
     );
     const RELEASE: Sql = clocked!(
         "UPDATE job SET state = 'waiting', held_until = COALESCE(held_until, ?), last_error = 'its worker went away', \
-         relay_at = run_at, claimed_by = NULL, claimed_until = NULL \
+         relay_at = claimed_until, claimed_by = NULL, claimed_until = NULL \
          WHERE state = 'claimed' AND claimed_until < ",
         " AND kind = ?"
     );

@@ -4,6 +4,7 @@ use hakata_names::{JobId, RepositoryId};
 
 use super::{Job, columns, read};
 use crate::StoreError;
+use crate::clock::clocked;
 use crate::conn::Conn;
 use crate::page::{Page, PageSize};
 use crate::sql::{Sql, sql};
@@ -93,11 +94,11 @@ pub async fn prune(conn: &mut Conn, before_ms: i64) -> Result<u64, StoreError> {
 /// # Errors
 /// Any [`StoreError`].
 pub async fn wait_anew(conn: &mut Conn, job: &Job, now: i64) -> Result<bool, StoreError> {
-    const WAIT: Sql = sql!(
-        "UPDATE job SET state = 'waiting', attempts = 0, run_at = ?, finished_at = NULL, held_until = NULL, \
-         relay_at = ? WHERE id = ? AND state IN ('buried', 'waiting')"
+    const WAIT: Sql = clocked!(
+        "UPDATE job SET state = 'waiting', attempts = 0, run_at = ?, finished_at = NULL, held_until = NULL, relay_at = ",
+        " WHERE id = ? AND state IN ('buried', 'waiting')"
     );
-    let is_waiting = conn.execute_one(&WAIT, values![now, now, job.id]).await?;
+    let is_waiting = conn.execute_one(&WAIT, values![now, job.id]).await?;
     if is_waiting {
         conn.signal_job(&job.kind);
     }

@@ -3,6 +3,7 @@
 
 use hakata_names::JobId;
 
+use crate::clock::{self, clocked_many};
 use crate::conn::Conn;
 use crate::sql::{ManySql, Sql, chunks, sql};
 use crate::value::{Value, values};
@@ -17,16 +18,17 @@ pub struct Unrelayed {
     pub kind: String,
 }
 
-/// Takes jobs to name to the broker, those first that wait the longest; until `until`, in ms, no other relay takes them.
+/// Takes jobs to name to the broker, those first that wait the longest. No other relay takes them for so long, in ms; the
+/// answer is until when that is, by which [`defer_relay`] knows them.
 ///
 /// # Errors
 /// Any [`StoreError`].
 pub async fn take_unrelayed(
     tx: &mut Tx<'_>,
     now: i64,
-    until: i64,
+    lasting_ms: i64,
     most: i64,
-) -> Result<Vec<Unrelayed>, StoreError> {
+) -> Result<(Vec<Unrelayed>, i64), StoreError> {
     macro_rules! next {
         ($lock:literal) => {
             concat!(
@@ -41,16 +43,18 @@ pub async fn take_unrelayed(
         postgres: next!(" FOR UPDATE SKIP LOCKED"),
         mysql: next!(" FOR UPDATE SKIP LOCKED")
     );
+    let at = clock::read(tx).await?;
+    let until = at.saturating_add(lasting_ms);
     let read = |row: &crate::row::Row| Ok(Unrelayed { id: row.id(0)?, kind: row.text(1)? });
-    let taken = tx.list(&NEXT, values![now, now, most], read).await?;
+    let taken = tx.list(&NEXT, values![at, now, most], read).await?;
     let ids: Vec<JobId> = taken.iter().map(|job| job.id).collect();
     const TAKE: ManySql = among("UPDATE job SET relay_at = ? WHERE id IN (");
     update(tx, &TAKE, &[Value::from(until)], &ids).await?;
-    Ok(taken)
+    Ok((taken, until))
 }
 
-/// Says when jobs are to be named again that a relay took until `until`; those that were claimed since, or named when
-/// they could not be claimed, are left as they are.
+/// Says that jobs which a relay took until `until` are to be named again after so long, in ms; those that were claimed
+/// since, or named when they could not be claimed, are left as they are.
 ///
 /// # Errors
 /// Any [`StoreError`].
@@ -58,11 +62,15 @@ pub async fn defer_relay(
     conn: &mut Conn,
     ids: &[JobId],
     until: i64,
-    again_at: i64,
+    after_ms: i64,
 ) -> Result<u64, StoreError> {
-    const DEFER: ManySql =
-        among("UPDATE job SET relay_at = ? WHERE state = 'waiting' AND relay_at = ? AND id IN (");
-    update(conn, &DEFER, values![again_at, until], ids).await
+    let defer = clocked_many!(
+        conn.engine(),
+        "UPDATE job SET relay_at = ",
+        " + ? WHERE state = 'waiting' AND relay_at = ? AND id IN (",
+        ")"
+    );
+    update(conn, &defer, values![after_ms, until], ids).await
 }
 
 /// Notes that jobs were named in vain, those that wait and whose time has come; no relay names them again.
@@ -84,16 +92,18 @@ pub async fn passed_kinds(conn: &mut Conn, now: i64) -> Result<Vec<String>, Stor
     conn.list(&PASSED, values![now], |row| row.text(0)).await
 }
 
-/// Finds since when a job is to be named and is not, in ms.
+/// Finds how long a job has been to be named and is not, in ms.
 ///
 /// # Errors
 /// Any [`StoreError`].
-pub async fn relay_due(conn: &mut Conn, now: i64) -> Result<Option<i64>, StoreError> {
+pub async fn relay_lag(conn: &mut Conn, now: i64) -> Result<Option<i64>, StoreError> {
     const DUE: Sql = sql!(
         "SELECT MIN(CASE WHEN relay_at > run_at THEN relay_at ELSE run_at END) FROM job \
          WHERE state = 'waiting' AND relay_at <= ? AND run_at <= ?"
     );
-    Ok(conn.find(&DUE, values![now, now], |row| row.opt_int(0)).await?.flatten())
+    let at = clock::read(conn).await?;
+    let since = conn.find(&DUE, values![at, now], |row| row.opt_int(0)).await?.flatten();
+    Ok(since.map(|since| at.saturating_sub(since).max(0)))
 }
 
 const fn among(head: &'static str) -> ManySql {

@@ -7,6 +7,9 @@ use hakata_store::page::PageSize;
 
 use crate::fixture::Fixture;
 
+/// Longer than a test lasts, in ms.
+const LONG: i64 = 3_600_000;
+
 on_every_engine! {
     /// Events come back newest first, with their payload as it was.
     async fn events_are_kept_in_order(database: TestDatabase) {
@@ -42,27 +45,31 @@ on_every_engine! {
                 version: id,
                 kind: "push".to_owned(),
                 actor: None,
-                at: id * 100,
+                at: id * 10 * LONG,
                 payload: "{}".to_owned(),
             };
             events::append(&mut db.write().await.unwrap(), &event).await.unwrap();
         }
-        let take = async |now, until, most| {
-            let taken = db.transaction(|tx| Box::pin(events::take_untold(tx, 150, now, until, most))).await;
-            taken.unwrap().into_iter().map(|event| event.id.get()).collect::<Vec<i64>>()
+        let take = async |lasting_ms, most| {
+            let taken = db.transaction(|tx| Box::pin(events::take_untold(tx, 100 * LONG, 85 * LONG, lasting_ms, most))).await;
+            let (taken, until) = taken.unwrap();
+            (taken.into_iter().map(|event| event.id.get()).collect::<Vec<i64>>(), until)
         };
-        let told = async |id, until, again_at| {
+        let told = async |id, until, again_after_ms| {
             let ids = [EventId::new(id)];
-            events::told(&mut db.write().await.unwrap(), &ids, until, again_at).await.unwrap()
+            events::told(&mut db.write().await.unwrap(), &ids, until, again_after_ms).await.unwrap()
         };
-        assert_eq!(take(300, 1_000, 9).await, [2, 3], "the first is too old, the last is to come");
-        assert_eq!(take(400, 1_100, 9).await, [4], "the others are taken");
-        assert_eq!(told(2, 1_000, None).await, 1);
-        assert_eq!(told(3, 1_000, Some(500)).await, 1);
-        assert_eq!(told(4, 1_000, None).await, 0, "somebody else has it");
-        assert_eq!(take(600, 1_200, 9).await, [3], "refused before");
-        assert_eq!(take(2_000, 3_000, 1).await, [4], "never confirmed, the first of two");
-        assert_eq!(take(2_000, 3_000, 9).await, [3]);
-        assert_eq!(take(2_000, 3_000, 9).await, Vec::<i64>::new());
+        let (first, until) = take(LONG, 2).await;
+        assert_eq!(first, [2, 3], "the first is too old");
+        let (last, until_of_last) = take(-1, 9).await;
+        assert_eq!(last, [4], "the others are taken");
+        assert_eq!(told(2, until, None).await, 1);
+        assert_eq!(told(3, until, Some(0)).await, 1);
+        assert_eq!(told(4, until + LONG, None).await, 0, "somebody else has it");
+        let (again, until) = take(LONG, 9).await;
+        assert_eq!(again, [4, 3], "its time was over, and one that was refused");
+        assert_eq!(told(4, until_of_last, None).await, 0, "and is another's now");
+        assert_eq!(told(4, until, None).await, 1);
+        assert_eq!(take(LONG, 9).await.0, Vec::<i64>::new());
     }
 }

@@ -43,7 +43,7 @@ fn held<'a>(id: i64, by: &'a str, attempt: i64) -> Held<'a> {
 }
 
 fn at<'a>(run_at: i64, error: &'a str) -> Retry<'a> {
-    Retry { run_at, hold_until: run_at, error }
+    Retry { run_at, pause_ms: 0, hold_until: run_at, error }
 }
 
 async fn state(conn: &mut Conn, id: i64) -> JobState {
@@ -166,11 +166,11 @@ on_every_engine! {
         enqueue(&db, NewJob { lane: Some(Lane { name: "hook:2:main", sequence: 9 }), ..new_job(1) }).await;
         assert_eq!(ids(&claim(&db, "one", 300, 10).await), [1, 5], "the first of each lane");
         assert_eq!(claim(&db, "one", 300, 10).await, [], "the first runs");
-        let failing = Retry { run_at: 400, hold_until: 900, error: "500" };
+        let failing = Retry { hold_until: 900, ..at(400, "500") };
         assert!(jobs::retry(&mut db.write().await.unwrap(), held(5, "one", 1), failing).await.unwrap());
         assert_eq!(claim(&db, "one", 399, 10).await, [], "the first will be tried again");
         assert_eq!(ids(&claim(&db, "one", 400, 10).await), [5]);
-        let failing = Retry { run_at: 5_000, hold_until: 9_999, error: "500" };
+        let failing = Retry { hold_until: 9_999, ..at(5_000, "500") };
         assert!(jobs::retry(&mut db.write().await.unwrap(), held(5, "one", 2), failing).await.unwrap());
         assert_eq!(claim(&db, "one", 899, 10).await, [], "it holds from its first failure on");
         assert_eq!(ids(&claim(&db, "one", 900, 10).await), [4], "and no longer");
@@ -257,48 +257,68 @@ on_every_engine! {
         assert_eq!(told(&[1]).await, (vec![], 1), "the kind is paused");
     }
 
-    /// A relay takes what is to be named, one relay each, and again what was not claimed in time.
+    /// A relay takes what is to be named, one relay each, and again what was not claimed in time. How long that is, the
+    /// database's clock says: the times of those who enqueue and relay are all over the place here.
     async fn relays_share_what_is_to_be_named(database: TestDatabase) {
         let db = database.migrated().await;
+        let due = |id| NewJob { created_at: 100, ..new_job(id) };
         for id in 1..=40 {
-            enqueue(&db, new_job(id)).await;
+            enqueue(&db, due(id)).await;
         }
-        enqueue(&db, NewJob { run_at: 900, ..new_job(41) }).await;
-        let take = async |now, until, most| {
-            let taken = db.transaction(|tx| Box::pin(jobs::take_unrelayed(tx, now, until, most))).await.unwrap();
-            taken.into_iter().inspect(|job| assert_eq!(job.kind, KIND)).map(|job| job.id).collect::<Vec<_>>()
+        enqueue(&db, NewJob { run_at: 900, created_at: 900, ..new_job(41) }).await;
+        let take = async |now, lasting_ms, most| {
+            let taken = db.transaction(|tx| Box::pin(jobs::take_unrelayed(tx, now, lasting_ms, most)));
+            let (taken, until) = taken.await.unwrap();
+            let ids = taken.into_iter().inspect(|job| assert_eq!(job.kind, KIND)).map(|job| job.id);
+            (ids.collect::<Vec<_>>(), until)
         };
-        assert_eq!(jobs::relay_due(&mut db.read().await.unwrap(), 300).await.unwrap(), Some(100));
+        let lag = async || jobs::relay_lag(&mut db.read().await.unwrap(), 300).await.unwrap();
+        assert!(lag().await.is_some_and(|lag_ms| lag_ms < LONG), "by the clock of the rows");
         let relays = join_all((0..4).map(|_| async {
             let mut mine = Vec::new();
             loop {
-                let taken = take(300, 400, 7).await;
-                mine.extend(taken);
+                let (taken, until) = take(300, LONG, 7).await;
+                mine.extend(taken.into_iter().map(|id| (id, until)));
                 // Another may hold the rest for a moment.
-                if jobs::relay_due(&mut db.read().await.unwrap(), 300).await.unwrap().is_none() {
+                if lag().await.is_none() {
                     return mine;
                 }
             }
         }));
-        let taken: Vec<JobId> = relays.await.concat();
-        assert_eq!((taken.len(), taken.iter().collect::<HashSet<_>>().len()), (40, 40), "each once");
-        let (confirmed, lost) = taken.split_at(30);
+        let taken: Vec<(JobId, i64)> = relays.await.concat();
+        let each: HashSet<JobId> = taken.iter().map(|(id, _)| *id).collect();
+        assert_eq!((taken.len(), each.len()), (40, 40), "each once");
+        assert_eq!(take(i64::MAX / 2, LONG, 99).await.0, [JobId::new(41)], "a clock that is ahead ends nobody's time");
         let write = async || db.write().await.unwrap();
+        let defer = async |(id, until): (JobId, i64), after_ms| {
+            jobs::defer_relay(&mut write().await, &[id], until, after_ms).await.unwrap()
+        };
         // One is claimed and fails before its message is confirmed.
         let by_id = claim(&db, "one", 300, 1).await.remove(0);
         assert!(jobs::retry(&mut write().await, held(by_id.id.get(), "one", 1), at(350, "503")).await.unwrap());
-        let deferred = jobs::defer_relay(&mut write().await, &taken, 399, 5_000).await.unwrap();
-        assert_eq!(deferred, 0, "a relay that came too late moves nothing");
-        let n_deferred = u64::try_from(confirmed.iter().filter(|id| **id != by_id.id).count()).unwrap();
-        assert_eq!(jobs::defer_relay(&mut write().await, confirmed, 400, 5_000).await.unwrap(), n_deferred);
-        assert_eq!(take(360, 460, 99).await, [by_id.id], "the next attempt, at its time");
-        let mut again = take(420, 520, 99).await;
-        let mut unconfirmed: Vec<JobId> = lost.iter().filter(|id| **id != by_id.id).copied().collect();
+        let (confirmed, lost) = taken.split_at(30);
+        for (id, until) in confirmed {
+            assert_eq!(defer((*id, until - 1), LONG).await, 0, "a relay that came too late moves nothing");
+            assert_eq!(defer((*id, *until), LONG).await, u64::from(*id != by_id.id));
+        }
+        assert_eq!(take(360, LONG, 99).await.0, [by_id.id], "the next attempt, at its time");
+        // The time of those that were never confirmed is over.
+        let mut unconfirmed = Vec::new();
+        for (id, until) in lost {
+            if defer((*id, *until), OVER).await > 0 {
+                unconfirmed.push(*id);
+            }
+        }
+        let mut again = take(420, LONG, 99).await.0;
         again.sort();
         unconfirmed.sort();
-        assert_eq!(again, unconfirmed, "what was never confirmed");
-        assert_eq!(take(6_000, 7_000, 99).await.len(), 41, "what nobody claimed, and what was not due before");
-        assert_eq!(take(6_000, 7_000, 99).await, []);
+        assert_eq!(again, unconfirmed);
+        assert_eq!(take(420, LONG, 99).await.0, []);
+        // Those that are given back, dug up, or whose worker died are named at once.
+        let back = claim(&db, "one", 420, 3).await;
+        assert_eq!(jobs::give_back(&mut write().await, "one").await.unwrap(), 3);
+        assert!(jobs::wait_anew(&mut write().await, &back[0], 430).await.unwrap());
+        assert_eq!(take(430, LONG, 99).await.0.len(), 3);
     }
 
     /// A paused kind rests on every node; what is buried can be dug up, what nobody has can be purged.

@@ -183,10 +183,7 @@ async fn a_lost_queue_comes_back(database: hakata_store::testing::TestDatabase) 
     world.enqueue(5).await;
     let (_connection, channel) = names.connect().await;
     let queue = names.queue(KIND);
-    let named = async || {
-        let due = jobs::relay_due(&mut world.db.read().await.unwrap(), 2).await.unwrap();
-        due.is_none()
-    };
+    let named = async || jobs::relay_lag(&mut world.db.read().await.unwrap(), 2).await.unwrap().is_none();
     until(named, "all are named").await;
     channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
     let _node = node(&world, &names, "one", 4, &ledger).await;
