@@ -16,10 +16,16 @@ use hakata_store::{RepositoryState, StoreError};
 use crate::cache;
 use crate::engine::Engine;
 use crate::repository::millis;
+use crate::verify::chain;
 
 static ERASED: Counter = Counter::new(
     "hakata_repositories_erased_total",
     "Deleted repositories whose time to be restored was over, erased",
+);
+
+static FAILED: Counter = Counter::new(
+    "hakata_repository_erase_failures_total",
+    "Deleted repositories that a sweep could not erase; the next one tries again",
 );
 
 /// Rows of one table that one transaction erases.
@@ -36,11 +42,22 @@ pub(crate) async fn sweep(engine: &Arc<Engine>) -> Result<usize, StoreError> {
         drop(conn);
         for row in &page.rows {
             cache::remove(engine, row.id).await;
-            if row.deleted_at.is_some_and(|at| at <= before) {
-                erase(engine, row.id, before).await?;
-                ERASED.inc();
-                n_erased += 1;
-                tracing::info!(repository.id = row.id.get(), "erased a deleted repository");
+            if row.deleted_at.is_none_or(|at| at > before) {
+                continue;
+            }
+            match erase(engine, row.id, before).await {
+                Ok(()) => {
+                    ERASED.inc();
+                    n_erased += 1;
+                    tracing::info!(repository.id = row.id.get(), "erased a deleted repository");
+                }
+                Err(error) if error.is_transient() => return Err(error),
+                // One that cannot be erased holds up no other; the next sweep tries it again.
+                Err(error) => {
+                    FAILED.inc();
+                    let error = chain(&error);
+                    tracing::warn!(repository.id = row.id.get(), error, "erasing a deleted repository");
+                }
             }
         }
         after = page.next;
@@ -67,5 +84,5 @@ async fn erase(engine: &Engine, id: RepositoryId, before: i64) -> Result<(), Sto
 }
 
 pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&ERASED]
+    vec![&ERASED, &FAILED]
 }

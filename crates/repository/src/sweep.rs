@@ -1,7 +1,8 @@
 //! Cleaning up after what died half-way.
 //!
 //! A staged pack that no commit took is first declared dead, then its bytes are deleted, then its row: at every moment a
-//! row names the bytes that are left.
+//! row names the bytes that are left. Bytes that cannot be deleted keep their row for the next sweep, and hold up none
+//! but themselves.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +18,19 @@ use crate::cache::{self, evict};
 use crate::engine::{Engine, Repositories};
 use crate::erase;
 use crate::repository::millis;
+use crate::verify::chain;
 
 static SWEPT: Counter = Counter::new("hakata_packs_swept_total", "Packs that no commit took, deleted");
+static FAILED: Counter = Counter::new(
+    "hakata_pack_sweep_failures_total",
+    "Packs whose bytes a sweep could not delete; the next one tries again",
+);
 
 /// How long answers under a caller's key are kept.
 const IDEMPOTENCY_MS: i64 = 7 * 24 * 3_600 * 1_000;
+
+/// Packs in a row that cannot be deleted, after which a sweep takes the store for away.
+const MOST_FAILURES: usize = 100;
 
 /// Time from the start to the first sweep, unless sweeps are closer: a process that never lives for long sweeps too.
 const FIRST_AFTER: Duration = Duration::from_secs(60);
@@ -39,6 +48,17 @@ pub struct Swept {
     pub n_uploads: usize,
     /// Cache directories that nobody used.
     pub n_caches: usize,
+    /// Packs whose bytes could not be deleted: their rows stay for the next sweep.
+    pub n_failed: usize,
+}
+
+/// What could not be deleted so far; said once at the end, however much it is.
+#[derive(Debug, Default)]
+struct Failures {
+    n: usize,
+    n_in_a_row: usize,
+    /// The first, and why.
+    first: Option<(PackId, BlobError)>,
 }
 
 /// Why a sweep stopped; the next one goes on.
@@ -89,13 +109,16 @@ async fn run(engine: &Arc<Engine>, age_ms: i64) -> Result<Swept, SweepError> {
     let n_repositories = unfinished(engine, before).await?;
     let n_erased = erase::sweep(engine).await?;
     unlinked(engine).await?;
-    let n_packs = staged(engine, before).await? + dead(engine).await?;
+    let mut failures = Failures::default();
+    let swept = packs(engine, before, &mut failures).await;
+    failures.log();
+    let n_packs = swept?;
     idempotency::prune(&mut engine.db.write().await?, engine.clock.now_ms() - IDEMPOTENCY_MS).await?;
     // Last of what the bucket is asked: it may be away while the rows are there.
     let age = Duration::from_millis(u64::try_from(engine.clock.now_ms() - before).unwrap_or_default());
     let n_caches = evict(engine).await;
     let n_uploads = engine.blobs.sweep_uploads(Family::Packs, age).await?;
-    Ok(Swept { n_packs, n_repositories, n_erased, n_uploads, n_caches })
+    Ok(Swept { n_packs, n_repositories, n_erased, n_uploads, n_caches, n_failed: failures.n })
 }
 
 /// Deletes repositories whose import or creation never came to its end.
@@ -133,17 +156,22 @@ async fn unfinished(engine: &Arc<Engine>, before: i64) -> Result<usize, SweepErr
     }
 }
 
-async fn staged(engine: &Engine, before: i64) -> Result<usize, SweepError> {
-    let mut n = 0;
+/// Deletes packs that were staged too long ago, and those that are dead.
+async fn packs(engine: &Engine, before: i64, failures: &mut Failures) -> Result<usize, SweepError> {
+    give_up_staged(engine, before).await?;
+    dead(engine, failures).await
+}
+
+/// Declares packs dead that no commit took.
+async fn give_up_staged(engine: &Engine, before: i64) -> Result<(), StoreError> {
     loop {
         let rows =
             packs::staged_older_than(&mut engine.db.read().await?, before, PageSize::default()).await?;
         if rows.is_empty() {
-            return Ok(n);
+            return Ok(());
         }
         for row in rows {
-            discard(engine, row.id).await?;
-            n += 1;
+            give_up(engine, row.id, engine.clock.now_ms()).await?;
         }
     }
 }
@@ -168,30 +196,67 @@ async fn unlinked(engine: &Engine) -> Result<(), SweepError> {
 }
 
 /// Deletes the bytes of dead packs whose time has come, then their rows.
-async fn dead(engine: &Engine) -> Result<usize, SweepError> {
-    let mut n = 0;
+async fn dead(engine: &Engine, failures: &mut Failures) -> Result<usize, SweepError> {
+    let (mut n, mut after) = (0, None);
     loop {
         let now = engine.clock.now_ms();
-        let rows = packs::dead_before(&mut engine.db.read().await?, now, PageSize::default()).await?;
-        if rows.is_empty() {
-            return Ok(n);
-        }
+        let rows = packs::dead_before(&mut engine.db.read().await?, now, after, PageSize::default()).await?;
+        let Some(last) = rows.last() else { return Ok(n) };
+        after = Some(last.id);
         for row in rows {
-            delete_dead(engine, row.id, now).await?;
-            n += 1;
+            match delete_dead(engine, row.id, now).await {
+                Ok(()) => {
+                    n += 1;
+                    failures.n_in_a_row = 0;
+                }
+                Err(SweepError::Blob(error)) => failures.note(row.id, error)?,
+                Err(error) => return Err(error),
+            }
         }
+    }
+}
+
+impl Failures {
+    /// Notes a failure; one too many is the end of the sweep.
+    fn note(&mut self, id: PackId, error: BlobError) -> Result<(), BlobError> {
+        FAILED.inc();
+        self.n += 1;
+        self.n_in_a_row += 1;
+        if self.n_in_a_row >= MOST_FAILURES || matches!(error, BlobError::Stopped { .. }) {
+            return Err(error);
+        }
+        self.first.get_or_insert((id, error));
+        Ok(())
+    }
+
+    fn log(&self) {
+        let Some((id, error)) = &self.first else { return };
+        tracing::warn!(
+            n_packs = self.n,
+            pack.id = id.get(),
+            error = chain(error),
+            "packs could not be deleted"
+        );
     }
 }
 
 /// Deletes a staged pack, unless a commit or another sweeper takes it first; false then.
 pub(crate) async fn discard(engine: &Engine, id: PackId) -> Result<bool, SweepError> {
     let now = engine.clock.now_ms();
+    if !give_up(engine, id, now).await? {
+        return Ok(false);
+    }
+    delete_dead(engine, id, now).await?;
+    Ok(true)
+}
+
+/// Declares a staged pack dead, unless a commit or another sweeper takes it first; false then.
+async fn give_up(engine: &Engine, id: PackId, now: i64) -> Result<bool, StoreError> {
     if !packs::give_up_staged(&mut engine.db.write().await?, id, now).await? {
         return Ok(false);
     }
     SWEPT.inc();
     fault::point("sweep.row");
-    delete_dead(engine, id, now).await?;
     Ok(true)
 }
 
@@ -212,5 +277,5 @@ async fn delete_dead(engine: &Engine, id: PackId, now: i64) -> Result<(), SweepE
 }
 
 pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&SWEPT]
+    vec![&SWEPT, &FAILED]
 }

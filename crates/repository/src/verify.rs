@@ -173,7 +173,7 @@ fn differences(rows: &RefSnapshot, directory: &[Ref]) -> Vec<Finding> {
 }
 
 /// Writes an error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -265,13 +265,20 @@ pub async fn kill_unlinked(conn: &mut Conn, id: PackId, delete_after: i64) -> Re
         && conn.execute_one(&KILL, values![delete_after, id]).await?)
 }
 
-/// Lists dead packs whose time has come.
+/// Lists dead packs whose time has come, by id.
 ///
 /// # Errors
 /// Any [`StoreError`].
-pub async fn dead_before(conn: &mut Conn, now: i64, size: PageSize) -> Result<Vec<Pack>, StoreError> {
-    const LIST: Sql = pack!("WHERE p.state = 'dead' AND p.delete_after <= ? ORDER BY p.id LIMIT ?");
-    conn.list(&LIST, values![now, size.limit()], read).await
+pub async fn dead_before(
+    conn: &mut Conn,
+    now: i64,
+    after: Option<PackId>,
+    size: PageSize,
+) -> Result<Vec<Pack>, StoreError> {
+    const LIST: Sql =
+        pack!("WHERE p.state = 'dead' AND p.delete_after <= ? AND p.id > ? ORDER BY p.id LIMIT ?");
+    let after = after.map_or(0, PackId::get);
+    conn.list(&LIST, values![now, after, size.limit()], read).await
 }
 
 /// Deletes the row of a dead pack whose time has come; only then may its bytes go.

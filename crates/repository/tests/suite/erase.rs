@@ -57,6 +57,51 @@ on_every_engine! {
         let fork_bytes = world.row(forked.id).await.size_bytes;
         assert_eq!(of_owner.unwrap().unwrap().size_bytes, fork_bytes, "the owner has its room again");
     }
+
+    /// Bytes that cannot be deleted keep their row for the next sweep, and hold up no others.
+    async fn one_pack_that_stays_holds_up_no_other(database: TestDatabase) {
+        let world = World::with(database, |settings| settings.restore_for = Duration::ZERO).await;
+        let mut packs = Vec::new();
+        for name in ["a", "b"] {
+            let id = world.create(name).await;
+            let tip = world.client.commit(&noise(100_000), &[]);
+            world.push_ok(id, vec![make("refs/heads/main", tip)]).await;
+            packs.push(world.pack_of(id).await);
+            world.node.repositories.delete(id, RepositoryState::Active, no_rows, None).await.unwrap();
+        }
+        assert_eq!(world.node.repositories.sweep(0).await.unwrap().n_erased, 2);
+        // A directory in the place of a file cannot be deleted as one.
+        let path = world.data.path().join("blobs").join(BlobKey::pack(packs[0], PackPart::Pack).to_string());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        world.clock.advance(2 * DAY);
+        let swept = world.node.repositories.sweep(0).await.unwrap();
+        assert_eq!((swept.n_failed, swept.n_packs), (1, 1), "{swept:?}");
+        assert_eq!(world.state_of(packs[0]).await, Some(PackState::Dead), "its row still names the bytes");
+        assert_eq!(world.state_of(packs[1]).await, None);
+        std::fs::remove_dir(&path).unwrap();
+        let swept = world.node.repositories.sweep(0).await.unwrap();
+        assert_eq!((swept.n_failed, swept.n_packs), (0, 1), "{swept:?}");
+        assert_eq!(world.state_of(packs[0]).await, None);
+    }
+
+    /// A repository that the database does not let go holds up no other.
+    async fn one_repository_that_stays_holds_up_no_other(database: TestDatabase) {
+        let world = World::with(database, |settings| settings.restore_for = Duration::ZERO).await;
+        let (stays, goes) = (world.create("stays").await, world.create("goes").await);
+        for id in [stays, goes] {
+            world.node.repositories.delete(id, RepositoryState::Active, no_rows, None).await.unwrap();
+        }
+        // A row of a table that we do not know leans on it.
+        world
+            .execute("CREATE TABLE other (repository_id BIGINT NOT NULL, FOREIGN KEY (repository_id) REFERENCES repository (id))")
+            .await;
+        world.execute(&format!("INSERT INTO other VALUES ({stays})")).await;
+        assert_eq!(world.node.repositories.sweep(0).await.unwrap().n_erased, 1);
+        assert!(world.find(stays).await.is_some() && world.find(goes).await.is_none());
+        world.execute("DROP TABLE other").await;
+        assert_eq!(world.node.repositories.sweep(0).await.unwrap().n_erased, 1);
+    }
 }
 
 impl World {

@@ -65,6 +65,11 @@ impl World {
         self.database.execute(&refuse).await;
     }
 
+    /// Runs a statement that is not ours.
+    pub(crate) async fn execute(&self, text: &str) {
+        self.database.execute(text).await;
+    }
+
     /// Starts another engine on the same rows and directory, after the present one was cut off.
     pub(crate) async fn restart(&mut self) {
         self.node.tasks.cut().await;

@@ -78,9 +78,9 @@ on_every_engine! {
         assert_eq!(packs::list_unlinked(conn, None, PageSize::default()).await.unwrap().len(), 1);
         assert!(packs::kill_unlinked(conn, pack, 100).await.unwrap());
         assert!(!packs::share(conn, pack, fork, 2).await.unwrap(), "dead packs are not shared");
-        assert_eq!(packs::dead_before(conn, 99, PageSize::default()).await.unwrap(), []);
+        assert_eq!(packs::dead_before(conn, 99, None, PageSize::default()).await.unwrap(), []);
         assert!(!packs::delete_dead(conn, pack, 99).await.unwrap());
-        assert_eq!(packs::dead_before(conn, 100, PageSize::default()).await.unwrap().len(), 1);
+        assert_eq!(packs::dead_before(conn, 100, None, PageSize::default()).await.unwrap().len(), 1);
         assert!(packs::delete_dead(conn, pack, 100).await.unwrap());
         assert_eq!(packs::find(conn, pack).await.unwrap(), None);
     }

@@ -68,7 +68,7 @@ impl Leftovers {
         // What compaction replaced stays for a day, since a clone may still read it.
         let soon = i64::try_from((now + SOON).as_millis())?;
         let mut rows = packs::staged_older_than(conn, i64::MAX, PageSize::MAX).await?;
-        rows.extend(packs::dead_before(conn, soon, PageSize::MAX).await?);
+        rows.extend(packs::dead_before(conn, soon, None, PageSize::MAX).await?);
         left.extend(rows.iter().map(|row| format!("row of pack {}: {:?}", row.id, row.state)));
         for path in files(&self.data.join("blobs/packs"))? {
             let id = path.file_stem().and_then(|stem| i64::from_str_radix(stem.to_str()?, 16).ok());
