@@ -123,6 +123,20 @@ pub async fn since(
     conn.list(&SINCE, values![repository, version, limit], read).await
 }
 
+/// Lists the moves of the commit that made a version, up to `limit`, by name.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn of_version(
+    conn: &mut Conn,
+    repository: RepositoryId,
+    version: i64,
+    limit: i64,
+) -> Result<Vec<LoggedMove>, StoreError> {
+    const LIST: Sql = logged!("WHERE repository_id = ? AND version = ? ORDER BY name LIMIT ?");
+    conn.list(&LIST, values![repository, version, limit], read).await
+}
+
 /// Lists the oids that refs pointed to until a move at or after `since_ms`, newest first: a fetch may still want them.
 ///
 /// # Errors

@@ -68,10 +68,8 @@ impl Forge {
     async fn branch_moves(&self, id: RepositoryId, event: EventId) -> Result<Option<Vec<LoggedMove>>, Error> {
         let mut conn = self.db().read().await?;
         let Some(event) = events::find(&mut conn, event).await? else { return Ok(None) };
-        let mut moves = ref_log::since(&mut conn, id, event.version - 1, MAX_MOVES).await?;
-        moves.retain(|moved| {
-            moved.version == event.version && moved.name.as_bytes().starts_with(b"refs/heads/")
-        });
+        let mut moves = ref_log::of_version(&mut conn, id, event.version, MAX_MOVES).await?;
+        moves.retain(|moved| moved.name.branch().is_some());
         Ok(Some(moves))
     }
 

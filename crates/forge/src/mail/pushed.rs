@@ -45,9 +45,9 @@ impl Postman {
         let settings = &self.forge.settings().mail;
         let mut conn = self.forge.db().read().await?;
         // Far more than are shown, so that the rest can be counted.
-        let mut logged = ref_log::since(&mut conn, row.id, version - 1, 10_000).await?;
+        let mut logged = ref_log::of_version(&mut conn, row.id, version, 10_000).await?;
         drop(conn);
-        logged.retain(|moved| moved.version == version && is_shown(moved));
+        logged.retain(is_shown);
         if logged.is_empty() {
             return Ok(None);
         }

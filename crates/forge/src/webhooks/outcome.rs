@@ -26,7 +26,9 @@ pub(super) fn meaning(sent: &Sent, now_ms: i64) -> Meaning {
         Err(error) if error.is_temporary() => return Meaning::Later(None),
         Err(_) => return Meaning::Never,
     };
-    let after = || retry_after_s(&answer.headers, now_ms).map(Duration::from_secs);
+    // One that says "at once" each time would be asked without a pause: that is no time.
+    let after =
+        || retry_after_s(&answer.headers, now_ms).filter(|after_s| *after_s > 0).map(Duration::from_secs);
     match answer.status.as_u16() {
         200..=299 => Meaning::Taken,
         408 | 500..=599 => Meaning::Later(after()),
@@ -100,6 +102,7 @@ mod tests {
         ] {
             assert_eq!(meaning(&sent(status, None), 0), expected, "{status}");
         }
+        assert_eq!(meaning(&sent(503, Some("0")), 0), Meaning::Later(None), "the pauses of the rules hold");
         let minute = Some(Duration::from_secs(60));
         assert_eq!(meaning(&sent(429, Some("60")), 0), Meaning::Later(minute));
         assert!(complaint(&sent(302, None)).unwrap().contains("redirect"));

@@ -130,6 +130,11 @@ on_every_engine! {
         assert_eq!(above.iter().map(|logged| logged.version).collect::<Vec<_>>(), [2, 2, 3, 3]);
         assert_eq!((above[0].old, above[0].new, above[0].actor), (Some(oid(2)), Some(oid(3)), Some(alice)));
         assert_eq!((above[1].name.as_bytes(), above[1].old), (&b"refs/heads/\xff"[..], None));
+        for version in [1, 2] {
+            let of_one = ref_log::of_version(conn, tools, version, 100).await.unwrap();
+            assert!(!of_one.is_empty() && of_one.iter().all(|logged| logged.version == version), "{of_one:?}");
+        }
+        assert_eq!(ref_log::of_version(conn, tools, 1, 1).await.unwrap().len(), 1);
         assert_eq!(ref_log::recent_old(conn, tools, 2000, 100).await.unwrap(), [oid(3), oid(2)]);
         let first = ref_log::list(conn, tools, None, PageSize::new(3)).await.unwrap();
         assert_eq!(first.rows.iter().map(|logged| logged.version).collect::<Vec<_>>(), [3, 3, 2]);
