@@ -165,7 +165,7 @@ CREATE TABLE event (
     actor_id BIGINT NULL,
     at BIGINT NOT NULL,
     payload TEXT NOT NULL,                           -- JSON
-    relay_at BIGINT NULL                             -- when a relay tells the broker of it; none does
+    relay_at BIGINT NULL                             -- when a relay tells the broker of it, by the database's clock; none does
 );
 
 CREATE INDEX event_by_repository ON event (repository_id, version, id);
@@ -462,7 +462,8 @@ CREATE TABLE mirror (
     synced_at BIGINT NULL,                           -- the last that worked
     failing_since BIGINT NULL,                       -- the first failure behind it
     last_error TEXT NULL,                            -- what the last try said
-    created_at BIGINT NOT NULL
+    created_at BIGINT NOT NULL,
+    may_overwrite SMALLINT NOT NULL DEFAULT 1        -- push: 0 until the other side was found empty
 );
 
 CREATE INDEX mirror_by_repository ON mirror (repository_id, id);

@@ -55,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) pushes: Keyed<RepositoryId>,
     pub(crate) turns: Keyed<Client>,
     pub(crate) lfs: crate::lfs::State,
+    pub(crate) unscheduled: crate::mirrors::Unscheduled,
     /// `None`: mail is off.
     pub(crate) mailer: Option<Mailer>,
 }
@@ -69,6 +70,7 @@ impl Forge {
             pushes: Keyed::new("pushes", bounds, settings.pushes_per_repository),
             turns: Keyed::new("client_transfers", TURNS, settings.transfers_per_client),
             lfs: crate::lfs::State::new(&settings.lfs),
+            unscheduled: crate::mirrors::Unscheduled::default(),
             mailer: settings.mail.mailer(),
             parts,
             settings,

@@ -22,6 +22,7 @@ pub use settings::MirrorSettings;
 
 pub(crate) use filter::Filter;
 pub(crate) use manage::{Shown, Wish};
+pub(crate) use schedule::Unscheduled;
 pub(crate) use sync::metrics;
 
 #[cfg(test)]

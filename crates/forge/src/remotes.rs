@@ -19,7 +19,7 @@ use hakata_git::quarantine::Fsck;
 use hakata_git::remote::{Login, Remote};
 
 pub(crate) use login::LoginWish;
-pub(crate) use trouble::Trouble;
+pub(crate) use trouble::{Trouble, told};
 
 use crate::{Error, Forge, Kind};
 

@@ -19,7 +19,7 @@ pub(crate) struct World {
     pub(crate) forge: Forge,
     pub(crate) clock: Clock,
     directory: tempfile::TempDir,
-    _database: TestDatabase,
+    pub(crate) database: TestDatabase,
 }
 
 impl World {
@@ -43,7 +43,7 @@ impl World {
         };
         let repositories = Repositories::open_engine(parts).await.unwrap();
         let parts = Parts { db, repositories, git, blocking, clock: clock.clone(), tasks };
-        Self { forge: Forge::new(parts, settings), clock, directory, _database: database }
+        Self { forge: Forge::new(parts, settings), clock, directory, database }
     }
 
     /// Starts a forge on SQLite with the defaults.

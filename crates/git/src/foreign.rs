@@ -107,11 +107,6 @@ pub enum ForeignError {
     },
 }
 
-/// Reads the refs of a directory as [`Foreign::open`] does. Blocks.
-pub(crate) fn read_refs(path: &Path, format: ObjectFormat) -> Result<Vec<Ref>, ForeignError> {
-    refs::read(path, format).map(|(_, refs, _)| refs)
-}
-
 /// A foreign bare repository whose refs have been read.
 #[derive(Clone, Debug)]
 pub struct Foreign {

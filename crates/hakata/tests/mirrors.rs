@@ -294,6 +294,52 @@ fn other_hosts_follow_each_push() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn what_another_host_has_is_overwritten_only_on_purpose() -> Result<()> {
+    let there = Place::start("alice", &[])?;
+    there.furnish("alice/precious")?;
+    let here = Place::start("bob", &[])?;
+    here.furnish("bob/tools")?;
+    here.commit("two")?;
+    here.git(&["-C", "t", "push", "-q", &here.url("bob/tools"), "main"])?;
+    let (url, before) = (there.url("alice/precious"), there.refs("alice/precious")?);
+    let add = [
+        "repo",
+        "mirror",
+        "add",
+        "bob/tools",
+        &url,
+        "--push",
+        "--every",
+        "0s",
+        "--user",
+        "alice",
+        "--password-stdin",
+    ];
+    for more in [&[][..], &["--no-force"]] {
+        let id = here.with_password(&[&add, more].concat(), there.token())?;
+        let failing = here.until(&id, "failing")?;
+        ensure!(failing["error"].as_str().is_some_and(|it| it.contains("--overwrite")), "{failing}");
+        assert_eq!(there.refs("alice/precious")?, before, "nothing was pushed");
+        here.sync(&id, "failing")?;
+        assert_eq!(there.refs("alice/precious")?, before, "also not when somebody asks again");
+        here.hakata(&["repo", "mirror", "remove", &id])?;
+    }
+    let id = here.with_password(&[&add[..], &["--overwrite"]].concat(), there.token())?;
+    here.until(&id, "synced")?;
+    assert_eq!(there.refs("alice/precious")?, here.refs("bob/tools")?);
+
+    // What is the same already is in nobody's way, and what we pushed ourselves is ours to move.
+    here.hakata(&["repo", "mirror", "remove", &id])?;
+    let id = here.with_password(&add, there.token())?;
+    here.until(&id, "synced")?;
+    here.git(&["-C", "t", "commit", "-q", "--amend", "--allow-empty", "-m", "uno"])?;
+    here.git(&["-C", "t", "push", "-q", "--force", &here.url("bob/tools"), "main"])?;
+    let same = || Ok::<_, anyhow::Error>(here.refs("bob/tools")? == there.refs("alice/precious")?);
+    wait_until("the push to be passed on", LIMIT, || same().unwrap_or(false))?;
+    Ok(())
+}
+
 /// Answers every request in one way and counts them.
 fn answering(answer: String) -> Result<(String, Arc<AtomicUsize>)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -370,6 +416,54 @@ fn a_worker_that_dies_loses_nothing() -> Result<()> {
         let quarantine = here.sandbox.data().join("quarantine");
         let is_empty = || std::fs::read_dir(&quarantine).is_ok_and(|entries| entries.count() == 0);
         wait_until("an empty quarantine", LIMIT, is_empty).with_context(|| fault.to_owned())?;
+    }
+    Ok(())
+}
+
+/// Until the commit of an import is durable, its repository is being made, whenever its worker dies; then it is there, and
+/// what is pushed to it stays.
+#[test]
+fn an_import_whose_worker_dies_is_taken_up_where_it_was() -> Result<()> {
+    let (there, mut here) = pair(&[])?;
+    let url = there.url("alice/tools");
+    let faults =
+        ["import.pack", "commit.version", "commit.refs", "commit.before_commit", "commit.after_commit"];
+    for (n, fault) in faults.into_iter().enumerate() {
+        let path = format!("bob/copy{n}");
+        here.server.stop()?;
+        let add = ["repo", "import", &url, &path, "--user", "alice", "--password-stdin"];
+        let id = here.with_password(&add, there.token())?;
+        let faulty = ServerOptions { fault: Some(format!("{fault}:1")), ..here.options.clone() };
+        here.server = here.server.start_again(&here.sandbox, &faulty)?;
+        assert_eq!(here.server.wait()?, None, "{fault}: the server was killed");
+        let is_durable = fault == "commit.after_commit";
+        let listed = here.rows(&["repo", "list"])?;
+        let row = listed.iter().find(|row| row["path"] == path).context("it is listed")?;
+        assert_eq!(row["state"], if is_durable { "active" } else { "creating" }, "{fault}");
+        let import = |here: &Place| {
+            here.rows(&["repo", "imports"]).unwrap_or_default().into_iter().find(|row| row["id"] == id)
+        };
+        let state = import(&here).context("it is listed")?["state"].clone();
+        assert_eq!(state, if is_durable { "done" } else { "running" }, "{fault}");
+        here.server = here.server.start_again(&here.sandbox, &here.options)?;
+        if is_durable {
+            here.git(&["clone", "-q", &here.url(&path), "c"])?;
+            here.git(&["-C", "c", "push", "-q", &here.url(&path), "HEAD:refs/heads/mine"])?;
+        }
+        let is_over = || {
+            here.rows(&["queue", "list", "--state", "done", "--kind", "import"])
+                .is_ok_and(|rows| rows.len() == n + 1)
+        };
+        wait_until("the job to be done", LIMIT, is_over).with_context(|| here.sandbox.log())?;
+        let is_done = || import(&here).is_some_and(|row| row["state"] == "done");
+        ensure!(is_done(), "{fault}: {:?}", import(&here));
+        let refs = here.refs(&path)?;
+        let expected = there.refs("alice/tools")?;
+        match is_durable {
+            true => ensure!(refs.contains("refs/heads/mine"), "what was pushed since stays: {refs}"),
+            false => assert_eq!(refs, expected, "{fault}"),
+        }
+        here.hakata(&["repo", "verify", &path])?;
     }
     Ok(())
 }

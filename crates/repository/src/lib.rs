@@ -64,7 +64,7 @@ pub use flight::Stopped;
 pub use fork::{Fork, ForkError, Forked};
 pub use import::{Import, ImportError, ImportQuota, Imported, Progress};
 pub use make::{LongContents, Scratch};
-pub use mirror::{Arrived, Follow, IsFollowed, PushTo};
+pub use mirror::{Arrived, Follow, IsFollowed, PushPlan, PushTo};
 pub use outcome::{Atomicity, Committed, Reason, RefRefusal};
 pub use prepared::{Intent, Prepared};
 pub use receive::{ConnectError, Push, ReceiveError, ReceiveLimits, Received, TooLarge};

@@ -26,6 +26,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { id: 6, name: "broker", text: include_str!("../migrations/0006_broker.sql") },
     Migration { id: 7, name: "mirrors", text: include_str!("../migrations/0007_mirrors.sql") },
     Migration { id: 8, name: "lfs", text: include_str!("../migrations/0008_lfs.sql") },
+    Migration {
+        id: 9,
+        name: "mirror_overwrite",
+        text: include_str!("../migrations/0009_mirror_overwrite.sql"),
+    },
 ];
 
 /// What the runner remembers. `applied_at` is NULL while a migration runs where DDL commits at once (MySQL).

@@ -47,6 +47,8 @@ pub struct Mirror {
     pub last_error: Option<String>,
     /// When it was made, in ms.
     pub created_at: i64,
+    /// Whether what was there before us may go: somebody said so, or nothing was.
+    pub may_overwrite: bool,
 }
 
 /// The columns of [`read`].
@@ -54,7 +56,8 @@ macro_rules! mirror {
     ($tail:literal) => {
         sql!(concat!(
             "SELECT id, repository_id, direction, url, login, branches, has_tags, is_forced, accepts_warnings, ",
-            "interval_ms, next_at, paused_at, tried_at, synced_at, failing_since, last_error, created_at FROM mirror ",
+            "interval_ms, next_at, paused_at, tried_at, synced_at, failing_since, last_error, created_at, ",
+            "may_overwrite FROM mirror ",
             $tail
         ))
     };
@@ -79,6 +82,7 @@ fn read(row: &Row) -> Result<Mirror, StoreError> {
         failing_since: row.opt_int(14)?,
         last_error: row.opt_text(15)?,
         created_at: row.int(16)?,
+        may_overwrite: row.flag(17)?,
     })
 }
 
@@ -89,7 +93,8 @@ fn read(row: &Row) -> Result<Mirror, StoreError> {
 pub async fn insert(conn: &mut Conn, new: &Mirror) -> Result<(), StoreError> {
     const INSERT: Sql = sql!(
         "INSERT INTO mirror (id, repository_id, direction, url, login, branches, has_tags, is_forced, \
-         accepts_warnings, interval_ms, next_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+         accepts_warnings, interval_ms, next_at, created_at, may_overwrite) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     );
     let values = values![
         new.id,
@@ -104,6 +109,7 @@ pub async fn insert(conn: &mut Conn, new: &Mirror) -> Result<(), StoreError> {
         new.interval_ms,
         new.next_at,
         new.created_at,
+        new.may_overwrite,
     ];
     conn.execute(&INSERT, values).await.map(drop)
 }
@@ -141,13 +147,23 @@ pub async fn list_of(conn: &mut Conn, repository: RepositoryId) -> Result<Vec<Mi
     conn.list(&LIST, values![repository], read).await
 }
 
-/// Lists mirrors whose time has come, the longest due first.
+/// Names mirrors whose time has come behind one of these, the longest due first: when it came, and the id. The rest of a
+/// row is read alone, so that one that cannot be read is in nobody's way.
 ///
 /// # Errors
 /// Any [`StoreError`].
-pub async fn due(conn: &mut Conn, now: i64, size: PageSize) -> Result<Vec<Mirror>, StoreError> {
-    const DUE: Sql = mirror!("WHERE next_at <= ? AND paused_at IS NULL ORDER BY next_at, id LIMIT ?");
-    conn.list(&DUE, values![now, size.limit()], read).await
+pub async fn due(
+    conn: &mut Conn,
+    now: i64,
+    after: Option<(i64, MirrorId)>,
+    size: PageSize,
+) -> Result<Vec<(i64, MirrorId)>, StoreError> {
+    const DUE: Sql = sql!(
+        "SELECT next_at, id FROM mirror WHERE next_at <= ? AND paused_at IS NULL \
+         AND (next_at > ? OR (next_at = ? AND id > ?)) ORDER BY next_at, id LIMIT ?"
+    );
+    let (at, id) = after.map_or((i64::MIN, 0), |(at, id)| (at, id.get()));
+    conn.list(&DUE, values![now, at, at, id, size.limit()], |row| Ok((row.int(0)?, row.id(1)?))).await
 }
 
 /// Sets the next time; false when somebody else has, and then the caller must enqueue nothing.
@@ -162,6 +178,15 @@ pub async fn reschedule(
 ) -> Result<bool, StoreError> {
     const SET: Sql = sql!("UPDATE mirror SET next_at = ? WHERE id = ? AND next_at = ? AND paused_at IS NULL");
     conn.execute_one(&SET, values![to, id, from]).await
+}
+
+/// Notes that nothing was there before us.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn allow_overwrite(conn: &mut Conn, id: MirrorId) -> Result<(), StoreError> {
+    const ALLOW: Sql = sql!("UPDATE mirror SET may_overwrite = 1 WHERE id = ?");
+    conn.execute(&ALLOW, values![id]).await.map(drop)
 }
 
 /// Pauses a mirror; false when it is paused already, or gone.

@@ -74,7 +74,7 @@ pub struct MirrorAdd {
     /// Seconds between two syncs; 0: only when there is reason to; without it, the configured time.
     #[serde(default)]
     pub every_s: Option<u64>,
-    /// Whether what is in the repository may go.
+    /// Whether what is in the repository that follows may go.
     #[serde(default)]
     pub overwrite: bool,
 }

@@ -31,7 +31,7 @@ pub(crate) struct Wish {
     pub(crate) accepts_warnings: bool,
     /// `Some(0)`: only when there is reason to.
     pub(crate) every: Option<Duration>,
-    /// Whether what is in the repository may go, since the other's is to be there.
+    /// Whether what is in the repository that follows may go, since the other's is to be there.
     pub(crate) overwrites: bool,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Shown {
 
 impl Forge {
     /// Makes a mirror and begins to sync it. A repository that is to follow another is made if it is absent; one that
-    /// has something in it must be given up for that.
+    /// has something in it must be given up for that. What the other side has is looked at by the first sync.
     pub(crate) async fn add_mirror(&self, actor: &Actor, wish: Wish) -> Result<MirrorId, Error> {
         let target = parse_url(&wish.url)?;
         let filter = Filter::new(wish.branches.iter().map(String::as_str), wish.has_tags)?;
@@ -76,6 +76,7 @@ impl Forge {
             failing_since: None,
             last_error: None,
             created_at: now,
+            may_overwrite: wish.overwrites,
         };
         let detail = json!({ "direction": wish.direction.as_str(), "host": target.authority() });
         let audit = self.audit(actor, "mirror.add", grant.path(), detail).await?;

@@ -3,7 +3,7 @@
 use hakata_git::quarantine::Fsck;
 use hakata_names::RefName;
 use hakata_repository::PushTo;
-use hakata_store::mirrors::Mirror;
+use hakata_store::mirrors::{self as rows, Mirror};
 
 use super::Filter;
 use super::sync::remark;
@@ -20,7 +20,15 @@ pub(super) async fn run(remotes: &Remotes, mirror: &Mirror) -> Result<Option<Str
     let is_followed = |name: &RefName| filter.has(name);
     let max_refs = forge.settings().max_refs_per_repository;
     let to = PushTo { is_followed: &is_followed, is_forced: mirror.is_forced, max_refs };
-    let results = opened.push_to(&remote, &to).await?;
+    let plan = opened.plan_push(&remote, &to).await?;
+    if !mirror.may_overwrite {
+        if let Some(text) = not_empty(&plan.other) {
+            return Err(Trouble::Never(text));
+        }
+        // Before the first push: what the next sync finds there is ours, also if this one ends half-way.
+        rows::allow_overwrite(&mut forge.db().write().await?, mirror.id).await?;
+    }
+    let results = opened.push_planned(&remote, &plan).await?;
     let refused = results
         .iter()
         .filter_map(|(name, result)| result.as_ref().err().map(|why| (name.to_string(), why.as_str())));
@@ -38,5 +46,37 @@ pub(super) async fn run(remotes: &Remotes, mirror: &Mirror) -> Result<Option<Str
             }
             Ok(None)
         }
+    }
+}
+
+/// Says that the other side has something that is not ours.
+fn not_empty(other: &[RefName]) -> Option<String> {
+    let first = other.first()?;
+    let n = other.len();
+    let refs = if n == 1 { "1 ref that is".to_owned() } else { format!("{n} refs that are") };
+    Some(format!(
+        "the other side is not empty: it has {refs} not as here, such as {first}. Nothing was pushed. Remove this mirror, \
+         and add it with --overwrite if what is there may go"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use hakata_names::RefName;
+
+    use super::not_empty;
+
+    #[test]
+    fn what_is_in_the_way_is_said() {
+        let name = |text: &str| RefName::parse(text.as_bytes()).unwrap();
+        assert_eq!(not_empty(&[]), None);
+        let one = not_empty(&[name("refs/heads/a")]).unwrap();
+        assert!(
+            one.contains("1 ref that is not as here, such as refs/heads/a") && one.contains("--overwrite"),
+            "{one}"
+        );
+        assert!(
+            not_empty(&[name("refs/heads/a"), name("refs/heads/b")]).unwrap().contains("2 refs that are")
+        );
     }
 }

@@ -1,13 +1,17 @@
 //! When mirrors are synced: by the clock, after pushes, when somebody asks.
 
-use hakata_names::{JobId, RepositoryId};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use hakata_names::{JobId, MirrorId, RepositoryId};
+use hakata_runtime::metrics::{Counter, Metric};
 use hakata_runtime::secret::random_bytes;
 use hakata_store::jobs::{self, NewJob};
 use hakata_store::mirrors::{self as rows, Mirror};
 use hakata_store::page::PageSize;
 use hakata_store::{Conn, Direction, JobState, StoreError};
 
-use crate::remotes::parse_url;
+use crate::remotes::{parse_url, told};
 use crate::{Error, Forge};
 
 /// The kind of jobs that sync one mirror.
@@ -15,6 +19,15 @@ const KIND: &str = "mirror";
 
 /// The longest pause between two tries of a mirror that fails, unless its own is longer, in ms.
 const LONGEST_MS: i64 = 24 * 60 * 60 * 1_000;
+
+static FAILED: Counter = Counter::new(
+    "hakata_mirror_schedule_failures_total",
+    "Syncs of mirrors whose time had come and that could not be enqueued; they are tried again soon",
+);
+
+/// Mirrors that could not be enqueued when their time came: each is told of once, until it works again.
+#[derive(Debug, Default)]
+pub(crate) struct Unscheduled(Mutex<BTreeSet<MirrorId>>);
 
 /// How soon a sync is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,26 +73,51 @@ pub(super) async fn enqueue(
     jobs::enqueue(conn, &job).await.map(drop)
 }
 
+impl Unscheduled {
+    fn note(&self, id: MirrorId, error: &StoreError) {
+        FAILED.inc();
+        if self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
+            let error = told(error);
+            tracing::warn!(mirror.id = id.get(), error, "a mirror cannot be enqueued");
+        }
+    }
+
+    fn mended(&self, id: MirrorId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+}
+
 impl Forge {
-    /// Enqueues the syncs whose time has come; each is enqueued once, whoever else does the same.
+    /// Enqueues the syncs whose time has come; each is enqueued once, whoever else does the same. One that cannot be
+    /// enqueued is tried again the next time, and holds up no other.
     ///
     /// # Errors
     /// When the database does not answer; what was enqueued until then stays so.
     pub(crate) async fn schedule_mirrors(&self) -> Result<usize, Error> {
         let now = self.clock().now_ms();
-        let mut n_enqueued = 0;
+        let (mut n_enqueued, mut after) = (0, None);
         loop {
-            let due = rows::due(&mut self.db().read().await?, now, PageSize::default()).await?;
+            let due = rows::due(&mut self.db().read().await?, now, after, PageSize::default()).await?;
             if due.is_empty() {
                 return Ok(n_enqueued);
             }
-            for mirror in due {
-                n_enqueued += usize::from(self.schedule(&mirror, now).await?);
+            after = due.last().copied();
+            for (_, id) in due {
+                match self.schedule(id, now).await {
+                    Ok(is_enqueued) => {
+                        n_enqueued += usize::from(is_enqueued);
+                        self.inner.unscheduled.mended(id);
+                    }
+                    Err(error) if error.is_transient() => return Err(error.into()),
+                    Err(error) => self.inner.unscheduled.note(id, &error),
+                }
             }
         }
     }
 
-    async fn schedule(&self, mirror: &Mirror, now: i64) -> Result<bool, Error> {
+    async fn schedule(&self, id: MirrorId, now: i64) -> Result<bool, StoreError> {
+        let found = rows::find(&mut self.db().read().await?, id).await?;
+        let Some(mirror) = &found else { return Ok(false) };
         let job: JobId = self.ids().next().await?;
         let next = self.next_sync(now, mirror.interval_ms, mirror.failing_since);
         let scheduled = self.db().transaction(|tx| {
@@ -91,7 +129,7 @@ impl Forge {
                 Ok(true)
             })
         });
-        Ok(scheduled.await?)
+        scheduled.await
     }
 
     /// Tells when a mirror is synced next by itself: after its period, give or take a tenth, so that those that were
@@ -129,4 +167,8 @@ impl Forge {
         });
         Ok(enqueued.await?)
     }
+}
+
+pub(super) fn metrics() -> Vec<&'static dyn Metric> {
+    vec![&FAILED]
 }

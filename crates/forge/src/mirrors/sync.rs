@@ -1,5 +1,7 @@
 //! One try of one mirror, and what is written down about it.
 
+use std::time::Duration;
+
 use hakata_names::MirrorId;
 use hakata_runtime::metrics::{CounterFamily, Gauge, HistogramFamily, Label, Metric, SECONDS};
 use hakata_store::jobs::Job;
@@ -7,7 +9,7 @@ use hakata_store::mirrors::{self as rows, Mirror};
 use hakata_store::{Direction, RepositoryState, repositories};
 use tokio::time::Instant;
 
-use super::{pull, push};
+use super::{pull, push, schedule};
 use crate::jobs::Outcome;
 use crate::remotes::{Remotes, Trouble, within};
 use crate::{Error, Forge};
@@ -20,6 +22,9 @@ static MIRRORS: Gauge = Gauge::new("hakata_mirrors", "Mirrors, over all nodes, c
 static PAUSED: Gauge = Gauge::new("hakata_mirrors_paused", "Mirrors that somebody paused, over all nodes");
 static FAILING: Gauge =
     Gauge::new("hakata_mirrors_failing", "Mirrors whose last sync did not work, over all nodes");
+
+/// Time between two looks whether a mirror that is being synced is still wanted.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Who follows whom, as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,15 +93,22 @@ impl Remotes {
         let (id, way) = (mirror.id, Way::from(mirror.direction));
         let began = Instant::now();
         let limit = self.forge.settings().mirrors.time;
-        let tried = match mirror.direction {
-            Direction::Pull => within(limit, pull::run(self, mirror)).await,
-            Direction::Push => within(limit, push::run(self, mirror)).await,
+        let trying = async {
+            match mirror.direction {
+                Direction::Pull => within(limit, pull::run(self, mirror)).await,
+                Direction::Push => within(limit, push::run(self, mirror)).await,
+            }
+        };
+        let tried = tokio::select! {
+            tried = trying => Some(tried),
+            () = self.forge.mirror_unwanted(id) => None,
         };
         TOOK.get(way).observe_duration(began.elapsed());
-        if self.forge.mirror_to_sync(id).await?.is_none() {
+        let still_wanted = self.forge.mirror_to_sync(id).await?.is_some();
+        let Some(tried) = tried.filter(|_| still_wanted) else {
             // It was taken away or paused meanwhile: what came of it is nobody's trouble.
             return Ok(Outcome::Finish);
-        }
+        };
         let now = self.forge.clock().now_ms();
         let mut conn = self.forge.db().write().await?;
         let (end, outcome) = match tried {
@@ -129,6 +141,19 @@ impl Forge {
         Ok(repository.filter(|row| row.state != RepositoryState::Deleted).map(|_| mirror))
     }
 
+    /// Waits until there is no reason any more to sync a mirror: whoever takes it away or pauses it, on whatever node,
+    /// means what is under way too.
+    async fn mirror_unwanted(&self, id: MirrorId) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            match self.mirror_to_sync(id).await {
+                Ok(None) => return,
+                Ok(Some(_)) => {}
+                Err(error) => tracing::debug!(mirror.id = id.get(), error = %error, "looking after a mirror"),
+            }
+        }
+    }
+
     /// Counts mirrors for the gauges.
     pub(crate) async fn count_mirrors(&self) -> Result<(), Error> {
         let (n_mirrors, n_paused, n_failing) = rows::count(&mut self.db().read().await?).await?;
@@ -157,7 +182,9 @@ fn mirror_of(payload: &str) -> Option<MirrorId> {
 }
 
 pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&SYNCS, &TOOK, &MIRRORS, &PAUSED, &FAILING]
+    let mut all: Vec<&'static dyn Metric> = vec![&SYNCS, &TOOK, &MIRRORS, &PAUSED, &FAILING];
+    all.extend(schedule::metrics());
+    all
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use hakata_store::jobs::{self as job_rows, Job};
 use hakata_store::mirrors::{self as rows, Mirror};
 use hakata_store::page::PageSize;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 
 use crate::admin::Outcome;
 use crate::jobs::{Kind as JobKind, Outcome as JobOutcome};
@@ -129,6 +130,48 @@ hakata_store::on_every_engine! {
         assert_eq!(world.forge.schedule_mirrors().await.unwrap(), 0, "a paused one rests");
         world.mirror("resume", id).await.unwrap();
         assert_eq!(world.end_syncs(&JobOutcome::Finish).await, 1);
+    }
+
+    /// Who takes a mirror away means what is under way too: the connection to the other host ends soon.
+    async fn a_mirror_that_is_taken_away_stops(database: TestDatabase) {
+        let (world, _) = world(database).await;
+        let there = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/x", there.local_addr().unwrap());
+        let id = world.add_mirror("pull", &url, json!({})).await.unwrap();
+        let settings = hakata_egress::Settings { allow: Allow::parse(&["127.0.0.0/8"]).unwrap(), ..Default::default() };
+        let guard = Guard::new(settings).unwrap();
+        let remotes = Remotes::new(world.forge.clone(), guard, world.path("authorities.pem")).unwrap();
+        let job = world.syncs(JobState::Waiting).await.remove(0);
+        let syncing = tokio::spawn(async move { remotes.sync(&job).await });
+        let (mut asked, _) = there.accept().await.unwrap();
+        world.mirror("remove", id).await.unwrap();
+        // Never answered: the other end closes, or this waits for as long as a sync may take.
+        let mut request = Vec::new();
+        asked.read_to_end(&mut request).await.unwrap();
+        assert!(request.starts_with(b"GET /x/info/refs"));
+        assert_eq!(syncing.await.unwrap(), JobOutcome::Finish);
+    }
+
+    /// A row that cannot be read, of a newer release perhaps, holds up no other mirror, and is told of once.
+    async fn one_odd_mirror_holds_up_no_other(database: TestDatabase) {
+        let (world, _) = world(database).await;
+        let add = async |url: &str| world.add_mirror("push", url, json!({ "every_s": 3_600 })).await.unwrap();
+        world.admin(json!({ "command": "repo", "action": "create", "path": "alice/tools", "visibility": "private" }))
+            .await.unwrap();
+        let (odd, fine) = (add("https://git.example.org/x").await, add("https://git.example.org/y").await);
+        assert_eq!(world.end_syncs(&JobOutcome::Finish).await, 1, "one at once");
+        assert_eq!(world.end_syncs(&JobOutcome::Finish).await, 1);
+        world.database.execute(&format!("UPDATE mirror SET direction = 'around', next_at = 1 WHERE id = {odd}")).await;
+        let round = async || {
+            world.clock.advance(Duration::from_secs(3_600 * 11 / 10 + 1));
+            world.forge.schedule_mirrors().await.unwrap()
+        };
+        assert_eq!(round().await, 1);
+        assert_eq!(world.syncs(JobState::Waiting).await[0].payload, format!("{{\"mirror\":{fine}}}"));
+        assert_eq!(world.end_syncs(&JobOutcome::Finish).await, 1);
+        assert_eq!(round().await, 1, "and so the next time");
+        world.database.execute(&format!("UPDATE mirror SET direction = 'push' WHERE id = {odd}")).await;
+        assert_eq!(world.forge.schedule_mirrors().await.unwrap(), 1, "mended, it is tried again");
     }
 
     /// After a push, mirrors that follow us are synced, and not those that we follow.

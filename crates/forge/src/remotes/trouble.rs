@@ -91,7 +91,7 @@ impl From<OpenError> for Trouble {
 }
 
 /// Says what went wrong with all that is behind it.
-fn told(error: &dyn std::error::Error) -> String {
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -1,10 +1,11 @@
 //! Fetching into a quarantine.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use hakata_names::{Oid, RefName};
+use hakata_names::Oid;
 use tokio::io::AsyncWriteExt;
 
 use super::{FetchError, Remote};
@@ -14,9 +15,8 @@ use crate::quarantine::{IndexPackError, IndexedPack, PackLimits, Quarantine};
 use crate::refs::Head;
 use crate::{Git, init};
 
-/// What an import takes.
-const REFSPECS: [&str; 3] =
-    ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+refs/notes/*:refs/notes/*"];
+/// Where git keeps many refs.
+const PACKED_REFS: &str = "packed-refs";
 
 /// Time between two looks at how much has come.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -37,54 +37,53 @@ impl Remote {
         progress: impl FnMut(u64) + Send,
     ) -> Result<(), FetchError> {
         let listed = self.list(git, into.dir(), into.format(), MAX_REFS).await?;
-        if let Some(name) = listed.head {
-            let dir = into.dir().clone();
-            let write = move || init::write_head(&dir, &Head::Symbolic(name));
-            blocking(git, write).await?;
-        }
-        self.run(git, into, REFSPECS.join("\n"), progress).await
+        let oids: Vec<Oid> = listed.refs.iter().map(|(_, oid)| *oid).collect();
+        self.run(git, into, oids, progress).await?;
+        let dir = into.dir().clone();
+        let write = move || {
+            if let Some(name) = listed.head {
+                init::write_head(&dir, &Head::Symbolic(name))?;
+            }
+            let refs = listed.refs.iter().map(|(name, oid)| (name.as_bytes(), oid));
+            std::fs::write(dir.path().join(PACKED_REFS), packed(refs))
+        };
+        blocking(git, write).await
     }
 
-    /// Fetches some refs into a quarantine in front of a repository that has `known`, under their own names. What the
-    /// repository has is not sent again. Answers where the refs are now: the other side may have moved them since it
-    /// was asked.
+    /// Fetches objects that refs there point to into a quarantine in front of a repository that has `known`. What the
+    /// repository has is not sent again. No ref is written, however many there are.
     ///
     /// # Errors
-    /// [`FetchError`].
-    pub async fn fetch_refs(
+    /// [`FetchError`]; that it does not serve an object is one, when a ref has moved since it was listed.
+    pub async fn fetch_objects(
         &self,
         git: &Git,
         into: &Quarantine,
-        names: &[RefName],
+        wanted: impl IntoIterator<Item = Oid>,
         known: &[Oid],
         progress: impl FnMut(u64) + Send,
-    ) -> Result<Vec<(RefName, Oid)>, FetchError> {
-        let lines = packed(known);
-        let path = into.dir().path().join("packed-refs");
+    ) -> Result<(), FetchError> {
+        let names: Vec<String> = (0..known.len()).map(|n| format!("refs/known/{n:09}")).collect();
+        let lines = packed(names.iter().map(String::as_bytes).zip(known));
+        let path = into.dir().path().join(PACKED_REFS);
         blocking(git, move || std::fs::write(path, lines)).await?;
-        let mut refspecs = Vec::new();
-        for name in names {
-            refspecs.extend_from_slice(b"+");
-            refspecs.extend_from_slice(name.as_bytes());
-            refspecs.extend_from_slice(b":");
-            refspecs.extend_from_slice(name.as_bytes());
-            refspecs.push(b'\n');
-        }
-        self.run(git, into, refspecs, progress).await?;
-        let (dir, format) = (into.dir().path().to_owned(), into.format());
-        let read = move || crate::foreign::read_refs(&dir, format).map_err(io::Error::other);
-        let wanted: std::collections::BTreeSet<&RefName> = names.iter().collect();
-        let refs = blocking(git, read).await?;
-        Ok(refs.into_iter().filter(|at| wanted.contains(&at.name)).map(|at| (at.name, at.oid)).collect())
+        self.run(git, into, wanted, progress).await
     }
 
+    /// Fetches objects by their names, which every server has that shows them, and which git looks up at once: refs it
+    /// would compare with each other, and write one file for each.
     async fn run(
         &self,
         git: &Git,
         into: &Quarantine,
-        refspecs: impl Into<Vec<u8>>,
+        wanted: impl IntoIterator<Item = Oid>,
         mut progress: impl FnMut(u64) + Send,
     ) -> Result<(), FetchError> {
+        let wanted: BTreeSet<Oid> = wanted.into_iter().collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let lines: String = wanted.iter().map(|oid| format!("{oid}\n")).collect();
         let command = self
             .command(Subcommand::Fetch, into.dir())
             // Always a pack: nothing is left loose.
@@ -99,7 +98,7 @@ impl Remote {
         let mut child = Child::spawn(git, &command).await.map_err(FetchError::Child)?;
         if let Some(mut stdin) = child.stdin() {
             // A child that does not read on has its reasons; its status tells them.
-            let _ = stdin.write_all(&refspecs.into()).await;
+            let _ = stdin.write_all(lines.as_bytes()).await;
         }
         let packs = into.dir().objects().join("pack");
         let mut ticks = tokio::time::interval(LOOK_EVERY);
@@ -171,11 +170,14 @@ impl Quarantine {
     }
 }
 
-/// Lists oids as refs, each once: what we say that we have. Source: git-pack-refs(1).
-fn packed(known: &[Oid]) -> String {
-    let mut lines = "# pack-refs with: sorted\n".to_owned();
-    for (n, oid) in known.iter().enumerate() {
-        lines.push_str(&format!("{oid} refs/known/{n:09}\n"));
+/// Lists refs, which are in the order of their names. Source: git-pack-refs(1).
+fn packed<'a>(refs: impl Iterator<Item = (&'a [u8], &'a Oid)>) -> Vec<u8> {
+    let mut lines = b"# pack-refs with: sorted\n".to_vec();
+    for (name, oid) in refs {
+        lines.extend_from_slice(oid.to_string().as_bytes());
+        lines.push(b' ');
+        lines.extend_from_slice(name);
+        lines.push(b'\n');
     }
     lines
 }

@@ -1,5 +1,8 @@
 //! Pushing to another host.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
+
 use hakata_names::{Oid, RefName, escape_controls};
 
 use super::{FetchError, Remote};
@@ -7,11 +10,17 @@ use crate::command::{Command, Subcommand};
 use crate::process::ask;
 use crate::{Git, GitDir};
 
-/// Refs of one git process: their names fit into a command line.
-const AT_ONCE: usize = 200;
+/// Most refs of one git process, and of one request to the other side. git compares each of them with each that is there
+/// already: all into an empty repository at once cost it least.
+const AT_ONCE: usize = 8_000;
 
-/// Most output of one push that is read, in bytes: a line for each ref, with what the other side says.
-const MAX_OUTPUT: u64 = 1 << 20;
+/// Most bytes of their names and targets, which go by the command line: half of what Linux takes of a process with the
+/// usual stack. Source: execve(2), "Limits on size of arguments and environment".
+const MAX_COMMAND: usize = 1 << 20;
+
+/// Most bytes that are read of what is said about one ref, its names not counted, and about a push as a whole.
+const MAX_SAID: u64 = 2_048;
+const MAX_SAID_BEFORE: u64 = 64 << 10;
 
 /// Where a ref shall be at the other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +49,10 @@ impl Remote {
         refs: &[RefPush],
     ) -> Result<Vec<PushResult>, FetchError> {
         let mut results = Vec::with_capacity(refs.len());
-        for part in refs.chunks(AT_ONCE) {
+        for part in parts(refs) {
+            let specs: Vec<OsString> = part.iter().map(refspec).collect();
+            let names: u64 = specs.iter().map(|spec| spec.len() as u64).sum();
+            let max_output = MAX_SAID_BEFORE + MAX_SAID * part.len() as u64 + 2 * names;
             let command = self
                 .command(Subcommand::Push, dir)
                 .flag("--porcelain")
@@ -48,25 +60,45 @@ impl Remote {
                 .flag("--no-follow-tags")
                 .flag("--no-recurse-submodules")
                 .operand(&self.url);
-            let command = part.iter().map(refspec).fold(command, Command::operand);
+            let command = specs.into_iter().fold(command, Command::operand);
             let (finished, said) =
-                ask(git, &command, Vec::new(), MAX_OUTPUT).await.map_err(FetchError::Child)?;
-            let answers = parse(&said);
+                ask(git, &command, Vec::new(), max_output).await.map_err(FetchError::Child)?;
+            let mut answers: HashMap<RefName, _> = parse(&said).into_iter().collect();
             if answers.is_empty() && !finished.status.success() {
                 return Err(FetchError::refused(finished.message()));
             }
             let unanswered = || Err("the other side did not say what became of it".to_owned());
-            for RefPush { name, .. } in part {
-                let answer = answers.iter().find(|(answered, _)| answered == name);
-                results.push((name.clone(), answer.map_or_else(unanswered, |(_, result)| result.clone())));
-            }
+            results.extend(
+                part.iter().map(|RefPush { name, .. }| {
+                    (name.clone(), answers.remove(name).unwrap_or_else(unanswered))
+                }),
+            );
         }
         Ok(results)
     }
 }
 
+/// Cuts refs into what one git process takes. Those that go do not share one with others: `a` must be gone before `a/b`
+/// can come.
+fn parts(refs: &[RefPush]) -> impl Iterator<Item = &[RefPush]> {
+    let mut rest = refs;
+    std::iter::from_fn(move || {
+        let goes = rest.first()?.new.is_none();
+        let mut n_bytes = 0;
+        let fits = |push: &&RefPush| {
+            // The target, the signs beside it, and what the kernel keeps of each argument.
+            n_bytes += push.name.as_bytes().len() + 64 + 3 + size_of::<usize>();
+            push.new.is_none() == goes && n_bytes <= MAX_COMMAND
+        };
+        let n = rest.iter().take(AT_ONCE).take_while(fits).count().max(1);
+        let (part, tail) = rest.split_at(n);
+        rest = tail;
+        Some(part)
+    })
+}
+
 /// Renders what git is asked for. Source: git-push(1), `<refspec>`.
-fn refspec(push: &RefPush) -> std::ffi::OsString {
+fn refspec(push: &RefPush) -> OsString {
     use std::os::unix::ffi::OsStringExt;
     let mut words = Vec::new();
     if let Some(new) = push.new {
@@ -77,7 +109,7 @@ fn refspec(push: &RefPush) -> std::ffi::OsString {
     }
     words.push(b':');
     words.extend_from_slice(push.name.as_bytes());
-    std::ffi::OsString::from_vec(words)
+    OsString::from_vec(words)
 }
 
 /// Reads `FLAG TAB FROM:TO TAB SUMMARY` lines. Source: git-push(1), `--porcelain`.
@@ -95,7 +127,37 @@ fn parse(said: &[u8]) -> Vec<PushResult> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use hakata_names::{Oid, RefName};
+
+    use super::{AT_ONCE, MAX_COMMAND, RefPush, parse, parts};
+
+    fn push(name: &str, new: Option<u8>) -> RefPush {
+        let new = new.map(|byte| Oid::from_bytes(&[byte; 20]).unwrap());
+        RefPush { name: RefName::parse(name.as_bytes()).unwrap(), new, is_forced: true }
+    }
+
+    /// 20,000 refs are a few processes, none with more than a command line holds, and what goes comes first.
+    #[test]
+    fn many_refs_are_few_processes() {
+        let gone = (0..10).map(|n| push(&format!("refs/heads/gone/{n}"), None));
+        let set = (0..20_000).map(|n| push(&format!("refs/heads/{n:05}"), Some(7)));
+        let refs: Vec<RefPush> = gone.chain(set).collect();
+        let cut: Vec<&[RefPush]> = parts(&refs).collect();
+        assert_eq!(cut.concat(), refs, "each once, in their order");
+        assert_eq!(cut.iter().map(|part| part.len()).collect::<Vec<_>>(), [10, AT_ONCE, AT_ONCE, 4_000]);
+        let long: Vec<RefPush> = (0..2_000)
+            .map(|n| {
+                push(
+                    &format!("refs/heads/{}/{}/{}/{n}", "a".repeat(250), "b".repeat(250), "c".repeat(250)),
+                    Some(7),
+                )
+            })
+            .collect();
+        let bytes = |part: &&[RefPush]| part.iter().map(|push| push.name.as_bytes().len()).sum::<usize>();
+        assert_eq!(parts(&long).collect::<Vec<_>>().concat(), long);
+        assert!(parts(&long).all(|part| bytes(&part) < MAX_COMMAND));
+        assert!(parts(&[]).next().is_none());
+    }
 
     #[test]
     fn answers_are_read_ref_by_ref() {

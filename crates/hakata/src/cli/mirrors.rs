@@ -68,8 +68,8 @@ pub(crate) struct Add {
     /// Time between two syncs; 0s only when there is reason to [default: mirrors.every]
     #[arg(long, value_name = "TIME")]
     every: Option<Span>,
-    /// With --pull: gives up what is in OWNER/NAME
-    #[arg(long, conflicts_with = "push")]
+    /// Gives up what is in OWNER/NAME with --pull, at URL with --push; without it such a mirror is refused
+    #[arg(long)]
     overwrite: bool,
 }
 
@@ -158,13 +158,14 @@ mod tests {
         assert_eq!((pull.direction, pull.every_s), (Direction::Pull, Some(7_200)));
         assert_eq!(pull.branches, ["main", "release/*"]);
         assert!(pull.tags && pull.force && !pull.overwrite);
-        let push = read("hakata repo mirror add a/b https://x/y --push --no-force --no-tags").unwrap();
+        let push =
+            read("hakata repo mirror add a/b https://x/y --push --no-force --no-tags --overwrite").unwrap();
+        assert!(push.overwrite);
         assert!(push.direction == Direction::Push && !push.force && !push.tags);
         for line in [
             "hakata repo mirror add a/b https://x/y",
             "hakata repo mirror add a/b https://x/y --pull --push",
             "hakata repo mirror add a/b https://x/y --pull --no-force",
-            "hakata repo mirror add a/b https://x/y --push --overwrite",
             "hakata repo mirror add a/b https://x/y --push --user bot",
             "hakata repo mirror add a/b --push",
         ] {

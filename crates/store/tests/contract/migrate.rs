@@ -7,7 +7,7 @@ use hakata_store::testing::TestDatabase;
 use hakata_store::{Engine, MigrateError, Migrated, on_every_engine, settings};
 
 /// The newest migration.
-const NEWEST: i64 = 8;
+const NEWEST: i64 = 9;
 
 on_every_engine! {
     /// The second run finds nothing to do and keeps what is there.

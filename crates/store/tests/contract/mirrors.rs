@@ -29,6 +29,7 @@ fn mirror(id: i64, repository: RepositoryId, direction: Direction) -> Mirror {
         failing_since: None,
         last_error: None,
         created_at: 5,
+        may_overwrite: false,
     }
 }
 
@@ -65,6 +66,9 @@ on_every_engine! {
         assert_eq!(mirrors::find(conn, one.id).await.unwrap(), Some(one.clone()));
         assert_eq!(mirrors::list_of(conn, tools).await.unwrap(), std::slice::from_ref(&one));
         assert_eq!(mirrors::list(conn, None, PageSize::MAX).await.unwrap().rows, [one.clone(), two]);
+        mirrors::allow_overwrite(conn, one.id).await.unwrap();
+        let allowed = mirrors::find(conn, one.id).await.unwrap();
+        assert_eq!(allowed, Some(Mirror { may_overwrite: true, ..one.clone() }));
         assert!(mirrors::delete(conn, one.id).await.unwrap() && !mirrors::delete(conn, one.id).await.unwrap());
         assert_eq!(mirrors::find(conn, one.id).await.unwrap(), None);
     }
@@ -76,15 +80,16 @@ on_every_engine! {
         let one = mirror(1, tools, Direction::Pull);
         mirrors::insert(conn, &one).await.unwrap();
         mirrors::insert(conn, &Mirror { next_at: None, ..mirror(2, tools, Direction::Push) }).await.unwrap();
-        assert!(mirrors::due(conn, 49, PageSize::MAX).await.unwrap().is_empty());
-        assert_eq!(mirrors::due(conn, 50, PageSize::MAX).await.unwrap(), std::slice::from_ref(&one));
+        assert!(mirrors::due(conn, 49, None, PageSize::MAX).await.unwrap().is_empty());
+        assert_eq!(mirrors::due(conn, 50, None, PageSize::MAX).await.unwrap(), [(50, one.id)]);
+        assert!(mirrors::due(conn, 50, Some((50, one.id)), PageSize::MAX).await.unwrap().is_empty());
         assert!(mirrors::reschedule(conn, one.id, Some(50), Some(90)).await.unwrap());
         assert!(!mirrors::reschedule(conn, one.id, Some(50), Some(95)).await.unwrap(), "another was faster");
         assert!(mirrors::pause(conn, one.id, 7).await.unwrap() && !mirrors::pause(conn, one.id, 8).await.unwrap());
-        assert!(mirrors::due(conn, 100, PageSize::MAX).await.unwrap().is_empty());
+        assert!(mirrors::due(conn, 100, None, PageSize::MAX).await.unwrap().is_empty());
         assert!(!mirrors::reschedule(conn, one.id, Some(90), Some(95)).await.unwrap());
         assert!(mirrors::resume(conn, one.id).await.unwrap() && !mirrors::resume(conn, one.id).await.unwrap());
-        assert_eq!(mirrors::due(conn, 90, PageSize::MAX).await.unwrap().len(), 1);
+        assert_eq!(mirrors::due(conn, 90, None, PageSize::MAX).await.unwrap().len(), 1);
     }
 
     /// The first failure is remembered until something works.
