@@ -64,6 +64,8 @@ pub struct Settings {
     pub body_grace: Duration,
     /// Bytes of a body that earn another second of waiting.
     pub body_min_rate: u64,
+    /// How long the client may keep us waiting for a body at once, whatever its bytes have earned.
+    pub body_stall: Duration,
     /// The largest head of a request in bytes; over HTTP/2 the decoded list.
     pub max_head_bytes: u32,
     /// The largest body unless the function that answers sets less with [`Body::limit`].
@@ -87,6 +89,7 @@ impl Default for Settings {
             half_closed: Duration::from_secs(1),
             body_grace: minute / 2,
             body_min_rate: 512,
+            body_stall: 2 * minute,
             max_head_bytes: 64 << 10,
             max_body_bytes: 16 << 30,
             max_streams: 64,

@@ -92,6 +92,7 @@ static KEYS: &[Key] = &[
     key("http.half_closed", Kind::Span, "1s", "After a client closed its sending side: how long its answer may move no byte before it is dropped."),
     key("http.body_grace", Kind::Span, "30s", "How long a client may keep us waiting for a body, before its bytes earn it more."),
     key("http.body_rate", Kind::Size, "512B", "Bytes of a body that earn another second of waiting."),
+    key("http.body_stall", Kind::Span, "2m", "How long a client may keep us waiting for a body at once, whatever its bytes have earned."),
     key("http.head", Kind::Size, "64KiB", "The largest head of a request."),
     key("http.body", Kind::Size, "16GiB", "The largest body of a request; limits.pack_size is usually met first."),
     key("http.streams", COUNT, "64", "Concurrent requests on one HTTP/2 connection."),

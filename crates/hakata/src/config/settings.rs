@@ -206,6 +206,7 @@ fn http(values: &Values) -> hakata_service::http::Settings {
         half_closed: values.duration("http.half_closed"),
         body_grace: values.duration("http.body_grace"),
         body_min_rate: values.bytes("http.body_rate"),
+        body_stall: values.duration("http.body_stall"),
         max_head_bytes: u32::try_from(values.bytes("http.head")).unwrap_or(u32::MAX),
         max_body_bytes: values.bytes("http.body"),
         max_streams: u32::try_from(values.count("http.streams")).unwrap_or(u32::MAX),

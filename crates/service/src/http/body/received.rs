@@ -13,11 +13,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long a client may make us wait. Only waiting counts, so a slow reader of ours costs the client nothing.
+/// How long a client may make us wait, in all and at once. Only waiting counts, so a slow reader of ours costs the client nothing.
 #[derive(Debug)]
 pub(in crate::http) struct Pace {
     grace: Duration,
     min_rate: u64,
+    stall: Duration,
     waited: Duration,
     waiting_since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -28,6 +29,7 @@ impl Pace {
         Self {
             grace: settings.body_grace,
             min_rate: settings.body_min_rate.max(1),
+            stall: settings.body_stall,
             waited: Duration::ZERO,
             waiting_since: None,
             timer: None,
@@ -47,7 +49,8 @@ impl Pace {
             let now = Instant::now();
             self.waiting_since = Some(now);
             let earned = Duration::from_secs(received / self.min_rate);
-            let deadline = now + (self.grace + earned).saturating_sub(self.waited);
+            // Whatever it has earned, a client that is gone is not waited for.
+            let deadline = now + (self.grace + earned).saturating_sub(self.waited).min(self.stall);
             match &mut self.timer {
                 Some(timer) => timer.as_mut().reset(deadline),
                 None => self.timer = Some(Box::pin(sleep_until(deadline))),
@@ -123,5 +126,17 @@ mod tests {
         poll_fn(|cx| pace.poll_over(cx, 500)).await;
         let waited = start.elapsed().as_secs() - 3_600;
         assert_eq!(waited, 15, "ten seconds of grace and five for 500 bytes; our own hour is free");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_earned_is_not_spent_at_once() {
+        let settings = Settings { body_stall: Duration::from_secs(60), ..Settings::default() };
+        let mut pace = Pace::new(&settings);
+        for _ in 0..3 {
+            let start = Instant::now();
+            poll_fn(|cx| pace.poll_over(cx, 1 << 40)).await;
+            assert_eq!(start.elapsed().as_secs(), 60, "a terabyte does not pay for a year of silence");
+            pace.came();
+        }
     }
 }
