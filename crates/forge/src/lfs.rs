@@ -37,7 +37,7 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Answer, Refusal, Wanted, batch_download, batch_upload};
+pub use batch::{Answer, Refusal, Wanted, batch_download, batch_upload, release};
 pub use download::{Content, Stored, find, read, verify};
 pub use locks::{Lock, LockPage, LockWish, OursAndTheirs, list_locks, lock, unlock, verify_locks};
 pub use open::open_upload;

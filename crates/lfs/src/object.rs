@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hakata_forge::lfs::{self, Content, Operation, Transfer};
-use hakata_forge::{Read, Write};
+use hakata_forge::{Error, Read, Write};
 use hakata_names::LfsOid;
-use hakata_service::http::Body;
+use hakata_service::http::{Body, BodyReader};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
     EXPECT, HeaderValue, X_CONTENT_TYPE_OPTIONS,
@@ -34,6 +34,12 @@ struct Uploaded {
 struct Sending {
     content: Content,
     _turn: Transfer,
+}
+
+/// Bytes on their way in, and whether they stopped coming.
+pub(crate) struct Upload {
+    pub(crate) reader: BodyReader,
+    pub(crate) is_slow: bool,
 }
 
 /// Sends an object or a range of it; `HEAD` sends what stands before it.
@@ -88,11 +94,20 @@ pub(crate) async fn receive(
     let size = length(body.size_hint().exact(), call.authority.size_bytes())?;
     let turn = forge.lfs_transfer(grant.actor(), call.facts.client).await;
     let _turn = turn.map_err(|error| call.refuse(&error))?;
-    let mut reader = std::mem::take(body).reader();
-    let received = lfs::receive(forge, &grant, oid, size, &mut reader).await;
-    *body = reader.into_rest();
-    received.map_err(|error| call.refuse(&error))?;
+    let mut upload = Upload { reader: std::mem::take(body).reader(), is_slow: false };
+    let received = lfs::receive(forge, &grant, oid, size, &mut upload).await;
+    *body = upload.reader.into_rest();
+    received.map_err(|error| upload_refusal(call, &error, upload.is_slow))?;
     Ok(Response::new(Body::empty()))
+}
+
+/// Refuses an upload: who is too slow is told so, and not that the server is away.
+pub(crate) fn upload_refusal(call: &Call<'_>, error: &Error, is_slow: bool) -> Refusal {
+    let refusal = call.refuse(error);
+    match is_slow {
+        true => Refusal::new(StatusCode::REQUEST_TIMEOUT, "the upload arrives too slowly"),
+        false => refusal,
+    }
 }
 
 /// Says whether an upload arrived.
@@ -167,6 +182,20 @@ impl AsyncRead for Sending {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.content).poll_read(cx, buf)
+    }
+}
+
+impl AsyncRead for Upload {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.reader).poll_read(cx, buf);
+        if let Poll::Ready(Err(error)) = &polled {
+            self.is_slow |= error.kind() == io::ErrorKind::TimedOut;
+        }
+        polled
     }
 }
 

@@ -92,6 +92,15 @@ pub async fn insert_staged(conn: &mut Conn, new: &NewLfsObject<'_>) -> Result<()
     conn.execute(&INSERT, values).await.map(drop)
 }
 
+/// Finds an object by its id, wherever it is in its life.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn find(conn: &mut Conn, id: LfsObjectId) -> Result<Option<LfsObject>, StoreError> {
+    const FIND: Sql = object!("WHERE o.id = ?");
+    conn.find(&FIND, values![id], read).await
+}
+
 /// Finds the live object of an oid.
 ///
 /// # Errors
@@ -111,6 +120,60 @@ pub async fn lock_live(conn: &mut Conn, oid: &LfsOid) -> Result<Option<LfsObject
         return Ok(None);
     }
     find_live(conn, oid).await
+}
+
+/// Finds the live objects of these oids and locks their rows, as [`lock_live`] does.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn lock_all_live(conn: &mut Conn, oids: &[LfsOid]) -> Result<Vec<LfsObject>, StoreError> {
+    const LOCK: ManySql = ManySql {
+        head: "UPDATE lfs_object SET state = 'live' WHERE live_oid IN (",
+        row: "?",
+        between: ", ",
+        tail: ")",
+        again: None,
+    };
+    const FIND: ManySql = ManySql {
+        head: "SELECT o.id, o.oid, o.size_bytes, o.state, o.created_at FROM lfs_object o WHERE o.live_oid IN (",
+        row: "?",
+        between: ", ",
+        tail: ")",
+        again: None,
+    };
+    let mut found = Vec::new();
+    for oids in chunks(oids) {
+        let values: Vec<Value<'_>> = oids.iter().map(Value::from).collect();
+        if conn.execute_many(&LOCK, oids.len(), &values).await? > 0 {
+            found.extend(conn.list_many(&FIND, oids.len(), &values, read).await?);
+        }
+    }
+    Ok(found)
+}
+
+/// Gives objects, whose rows and whose repository's row are locked, to a repository that has none of them.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn link_all(
+    conn: &mut Conn,
+    repository: RepositoryId,
+    objects: &[LfsObjectId],
+    now: i64,
+) -> Result<(), StoreError> {
+    const LINK: ManySql = ManySql {
+        head: "INSERT INTO repository_lfs_object (repository_id, object_id, linked_at, promised_at) VALUES ",
+        row: "(?, ?, ?, ?)",
+        between: ", ",
+        tail: "",
+        again: None,
+    };
+    for objects in chunks(objects) {
+        let row = |id: &LfsObjectId| [Value::from(repository), Value::from(*id), now.into(), now.into()];
+        let values: Vec<Value<'_>> = objects.iter().flat_map(row).collect();
+        conn.execute_many(&LINK, objects.len(), &values).await?;
+    }
+    Ok(())
 }
 
 /// Turns a staged object live; false when the sweeper was faster. When another object of this oid became live at the

@@ -5,8 +5,8 @@ use hakata_names::{LfsOid, RepositoryId};
 use crate::StoreError;
 use crate::conn::Conn;
 use crate::repositories::{Full, QuotaOf, lock};
-use crate::sql::{Sql, sql};
-use crate::value::values;
+use crate::sql::{ManySql, Sql, chunks, sql};
+use crate::value::{Value, values};
 
 /// An upload that is to come.
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +120,44 @@ async fn rooms(
 pub async fn release(conn: &mut Conn, repository: RepositoryId, oid: &LfsOid) -> Result<bool, StoreError> {
     const DELETE: Sql = sql!("DELETE FROM lfs_reservation WHERE repository_id = ? AND oid = ?");
     conn.execute_one(&DELETE, values![repository, oid]).await
+}
+
+/// Prolongs a promise while its upload lasts; false if it is not there any more.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn renew(
+    conn: &mut Conn,
+    repository: RepositoryId,
+    oid: &LfsOid,
+    expires_at: i64,
+) -> Result<bool, StoreError> {
+    const RENEW: Sql = sql!("UPDATE lfs_reservation SET expires_at = ? WHERE repository_id = ? AND oid = ?");
+    conn.execute_one(&RENEW, values![expires_at, repository, oid]).await
+}
+
+/// Takes promises back: their uploads will not come.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn release_all(
+    conn: &mut Conn,
+    repository: RepositoryId,
+    oids: &[LfsOid],
+) -> Result<(), StoreError> {
+    const DELETE: ManySql = ManySql {
+        head: "DELETE FROM lfs_reservation WHERE repository_id = ? AND oid IN (",
+        row: "?",
+        between: ", ",
+        tail: ")",
+        again: None,
+    };
+    for oids in chunks(oids) {
+        let mut values = vec![Value::from(repository)];
+        values.extend(oids.iter().map(Value::from));
+        conn.execute_many(&DELETE, oids.len(), &values).await?;
+    }
+    Ok(())
 }
 
 /// Forgets promises whose uploads did not come in time; they count no more from that time on, deleted or not.

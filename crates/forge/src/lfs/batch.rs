@@ -21,6 +21,9 @@ const PROMISE_ROUNDED_MS: i64 = 60 * 60 * 1_000;
 /// Most repositories of others that are looked at for objects of one batch.
 const MAX_SOURCES: usize = 64;
 
+/// Objects given to a repository in one transaction: it holds the repository's row, which pushes wait for.
+const LINKED_AT_ONCE: usize = 128;
+
 /// An object that a batch asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -176,19 +179,18 @@ impl Upload<'_> {
         let mut conn = forge.db().read().await?;
         let candidates = lfs_objects::list_candidates(&mut conn, user, &oids).await?;
         drop(conn);
-        let mut may_read = HashMap::new();
+        let (mut may_read, mut readable) = (HashMap::new(), Vec::new());
         for wanted in open {
             let size = |at: &&lfs_objects::Candidate| u64::try_from(at.size_bytes) == Ok(wanted.size_bytes);
             for at in candidates.iter().filter(|at| at.oid == wanted.oid).filter(size) {
-                if !self.is_readable(at.repository, user, &mut may_read).await? {
-                    continue;
+                if self.is_readable(at.repository, user, &mut may_read).await? {
+                    readable.push(wanted);
+                    break;
                 }
-                // `None`: collected a moment ago.
-                if let Some(answer) = self.link(&wanted).await? {
-                    self.answers.insert(wanted.oid, answer);
-                }
-                break;
             }
+        }
+        for wanted in readable.chunks(LINKED_AT_ONCE) {
+            self.link(wanted).await?;
         }
         Ok(())
     }
@@ -213,32 +215,52 @@ impl Upload<'_> {
         Ok(is_readable)
     }
 
-    /// Links a live object within the quotas; `None`: it is not live any more.
-    async fn link(&self, wanted: &Wanted) -> Result<Option<Answer>, Error> {
+    /// Links live objects within the quotas: all of them at once, or one after the other when there is no room for all.
+    /// One that is not live any more stays undecided.
+    async fn link(&mut self, wanted: &[Wanted]) -> Result<(), Error> {
+        match self.try_link(wanted).await {
+            Ok(linked) => {
+                SHARED.add(linked.len() as u64);
+                self.answers.extend(linked.into_iter().map(|oid| (oid, Answer::Present)));
+                Ok(())
+            }
+            Err(Unlinked::Gone) => Ok(()),
+            Err(Unlinked::Full(full)) => match wanted {
+                [one] => {
+                    let refused = Answer::Refused(no_room(full, one.size_bytes));
+                    self.answers.insert(one.oid, refused);
+                    Ok(())
+                }
+                several => {
+                    for one in several {
+                        Box::pin(self.link(std::slice::from_ref(one))).await?;
+                    }
+                    Ok(())
+                }
+            },
+            Err(Unlinked::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Links in one transaction; tells which the repository has now.
+    async fn try_link(&self, wanted: &[Wanted]) -> Result<Vec<LfsOid>, Unlinked> {
         let (forge, repository) = (self.forge, self.grant.repository());
-        let (oid, now) = (wanted.oid, forge.clock().now_ms());
-        let quota = default_quota(forge);
+        let (now, quota) = (forge.clock().now_ms(), default_quota(forge));
+        let mut oids: Vec<LfsOid> = wanted.iter().map(|wanted| wanted.oid).collect();
+        // In one order: two batches that share the same objects wait for each other and do not meet.
+        oids.sort_unstable();
+        let oids = &oids;
         let linked = forge.db().transaction(|tx| {
             Box::pin(async move {
                 if !repositories::lock(tx, repository).await? {
                     return Err(Unlinked::Gone);
                 }
-                let Some(object) = lfs_objects::lock_live(tx, &oid).await? else {
-                    return Err(Unlinked::Gone);
-                };
-                link_within(tx, repository, &object, quota, now).await?;
-                Ok(())
+                let live = lfs_objects::lock_all_live(tx, oids).await?;
+                link_all_within(tx, repository, &live, quota, now).await?;
+                Ok(live.iter().map(|object| object.oid).collect())
             })
         });
-        match linked.await {
-            Ok(()) => {
-                SHARED.inc();
-                Ok(Some(Answer::Present))
-            }
-            Err(Unlinked::Gone) => Ok(None),
-            Err(Unlinked::Full(full)) => Ok(Some(Answer::Refused(no_room(full, wanted.size_bytes)))),
-            Err(Unlinked::Store(error)) => Err(error.into()),
-        }
+        linked.await
     }
 
     async fn reserve(&mut self, wanted: &[Wanted]) -> Result<(), Error> {
@@ -301,6 +323,37 @@ pub(super) async fn link_within(
     }
     let added = repositories::add_size_within(conn, repository, object.size_bytes, default_quota).await?;
     added.map_err(Unlinked::Full)
+}
+
+/// Gives objects as [`link_within`] does, with as many questions for a hundred as for one.
+async fn link_all_within(
+    conn: &mut Conn,
+    repository: RepositoryId,
+    objects: &[LfsObject],
+    default_quota: i64,
+    now: i64,
+) -> Result<(), Unlinked> {
+    let oids: Vec<LfsOid> = objects.iter().map(|object| object.oid).collect();
+    lfs_reservations::release_all(conn, repository, &oids).await?;
+    let has = lfs_objects::find_linked(conn, repository, &oids).await?;
+    let has: HashSet<LfsObjectId> = has.iter().map(|linked| linked.id).collect();
+    let new: Vec<&LfsObject> = objects.iter().filter(|object| !has.contains(&object.id)).collect();
+    let ids: Vec<LfsObjectId> = new.iter().map(|object| object.id).collect();
+    lfs_objects::link_all(conn, repository, &ids, now).await?;
+    let size_bytes = new.iter().fold(0_i64, |sum, object| sum.saturating_add(object.size_bytes));
+    let added = repositories::add_size_within(conn, repository, size_bytes, default_quota).await?;
+    added.map_err(Unlinked::Full)
+}
+
+/// Gives back the room that a batch promised, when nothing of it will be sent. It would lapse by itself.
+pub async fn release(forge: &Forge, grant: &Grant<Write>, wanted: &[Wanted]) {
+    let oids: Vec<LfsOid> = wanted.iter().map(|wanted| wanted.oid).collect();
+    let released = async {
+        lfs_reservations::release_all(&mut forge.db().write().await?, grant.repository(), &oids).await
+    };
+    if let Err(error) = released.await {
+        tracing::debug!(%error, "reservations stay until they lapse");
+    }
 }
 
 /// From when to when room is promised, in milliseconds since 1970.

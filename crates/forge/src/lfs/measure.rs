@@ -6,6 +6,7 @@ use hakata_runtime::clock::Clock;
 use hakata_runtime::metrics::{Counter, CounterFamily, Gauge, HistogramFamily, Label, Metric, SECONDS};
 
 use super::Operation;
+use crate::{Error, Kind};
 
 /// Objects in batches, by what was answered.
 pub(super) static ASKED: CounterFamily<(Operation, AskedOutcome)> =
@@ -31,6 +32,11 @@ pub(super) static PHASES: HistogramFamily<Phase> =
 /// Locks made and taken away.
 pub(super) static LOCKS: CounterFamily<LockOutcome> =
     CounterFamily::new("hakata_lfs_locks_total", "Locks of LFS, by what happened to them");
+/// Uploads that went on behind their first byte.
+pub(super) static RESUMED: Counter = Counter::new(
+    "hakata_lfs_uploads_resumed_total",
+    "Uploads of LFS objects that went on where they were cut",
+);
 /// Objects whose bytes were deleted.
 pub(super) static SWEPT: Counter = Counter::new(
     "hakata_lfs_objects_swept_total",
@@ -38,7 +44,7 @@ pub(super) static SWEPT: Counter = Counter::new(
 );
 
 pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&ASKED, &SHARED, &ACTIVE, &TRANSFERS, &RECEIVED, &SENT, &PHASES, &LOCKS, &SWEPT]
+    vec![&ASKED, &SHARED, &ACTIVE, &TRANSFERS, &RECEIVED, &SENT, &PHASES, &LOCKS, &RESUMED, &SWEPT]
 }
 
 /// Makes a label of an enum of words.
@@ -72,6 +78,7 @@ label! {
     TransferOutcome("outcome") {
         Done = "done",
         Known = "known",
+        Part = "part",
         Wrong = "wrong",
         Full = "full",
         Broken = "broken",
@@ -99,6 +106,19 @@ impl Label for Operation {
 
     fn value(self) -> &'static str {
         self.as_str()
+    }
+}
+
+impl TransferOutcome {
+    /// How a transfer ended that met this error, or none.
+    pub(super) fn of(error: Option<&Error>) -> Self {
+        match error {
+            None => Self::Done,
+            Some(error) if error.kind() == Kind::Invalid => Self::Wrong,
+            Some(error) if error.kind() == Kind::TooLarge => Self::Full,
+            Some(error) if error.is_client_left() => Self::Broken,
+            Some(_) => Self::Failed,
+        }
     }
 }
 

@@ -81,6 +81,26 @@ impl Stage {
 
     /// Counts the files of LFS objects, finished or not.
     fn n_files(&self) -> usize {
+    /// Waits until an upload has announced its object.
+    async fn staged(&self) {
+        let conn = &mut self.world.forge.db().read().await.unwrap();
+        while lfs_objects::staged_older_than(conn, i64::MAX, PageSize::default()).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Asks alice's batch again and again until it answers so.
+    async fn until_asked(&self, bytes: &[u8], is_right: impl Fn(&Answer) -> bool) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let answers = self.ask(&self.alice, "alice/tools", &[bytes]).await;
+            if is_right(&answers[0]) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "still {answers:?}");
+        }
+    }
+
         fn count(dir: std::path::PathBuf) -> usize {
             let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
             entries.map(|entry| if entry.path().is_dir() { count(entry.path()) } else { 1 }).sum()
@@ -228,6 +248,85 @@ async fn x6_room_is_reserved_and_given_back() {
 
 #[tokio::test]
 async fn b11_the_largest_object_is_bounded() {
+/// Whoever leaves in the middle leaves the room that was promised.
+#[tokio::test]
+async fn x6_an_upload_that_is_dropped_gives_its_room_back() {
+    let stage = Stage::new().await;
+    let quota = json!({ "command": "repo", "action": "quota", "path": "alice/tools", "quota": "10B" });
+    stage.world.admin(quota).await.unwrap();
+    let (six, seven) = (wanted(b"666666"), &b"7777777"[..]);
+    assert_eq!(stage.ask(&stage.alice, "alice/tools", &[b"666666"]).await, [Answer::Transfer]);
+    let grant = stage.write(&stage.alice, "alice/tools").await;
+    let (mut source, stalled) = tokio::io::duplex(16);
+    let receiving = receive(&stage.world.forge, &grant, six.oid, six.size_bytes, stalled);
+    let begun = async {
+        tokio::io::AsyncWriteExt::write_all(&mut source, b"666").await.unwrap();
+        stage.staged().await;
+    };
+    tokio::select! {
+        received = receiving => panic!("three bytes are missing: {received:?}"),
+        () = begun => {}
+    }
+    stage.until_asked(seven, |answer| *answer == Answer::Transfer).await;
+    let conn = &mut stage.world.forge.db().read().await.unwrap();
+    let staged = lfs_objects::staged_older_than(conn, i64::MAX, PageSize::default()).await.unwrap();
+    assert_eq!((staged.len(), stage.n_files()), (0, 0), "nothing waits for the sweeper");
+}
+
+/// A promise lasts as long as its upload.
+#[tokio::test]
+async fn x6_an_upload_prolongs_its_promise() {
+    let mut settings = Settings::default();
+    settings.lfs.action_time = Duration::from_millis(20);
+    let stage = Stage::with(settings).await;
+    let quota = json!({ "command": "repo", "action": "quota", "path": "alice/tools", "quota": "10B" });
+    stage.world.admin(quota).await.unwrap();
+    let six = wanted(b"666666");
+    let grant = stage.write(&stage.alice, "alice/tools").await;
+    let (source, stalled) = tokio::io::duplex(16);
+    let receiving = receive(&stage.world.forge, &grant, six.oid, six.size_bytes, stalled);
+    let prolonged = async {
+        stage.staged().await;
+        // The promise of the beginning is over; one that is prolonged counts from now.
+        stage.world.clock.step_wall(10_000);
+        stage.until_asked(b"7777777", |answer| matches!(answer, Answer::Refused(_))).await;
+    };
+    tokio::select! {
+        received = receiving => panic!("nothing was sent: {received:?}"),
+        () = prolonged => {}
+    }
+    drop(source);
+}
+
+/// Many objects that its actor may read elsewhere are given to a repository together, as far as there is room.
+#[tokio::test]
+async fn x1_a_large_batch_is_shared_as_far_as_there_is_room() {
+    let stage = Stage::new().await;
+    stage.repository("alice/other").await;
+    let contents: Vec<String> = (100..240).map(|n| format!("{n}")).collect();
+    for bytes in &contents {
+        stage.upload(&stage.alice, "alice/tools", bytes.as_bytes()).await.unwrap();
+    }
+    let all: Vec<&[u8]> = contents.iter().map(String::as_bytes).collect();
+    let quota = json!({ "command": "repo", "action": "quota", "path": "alice/other", "quota": "393B" });
+    stage.world.admin(quota).await.unwrap();
+    let answers = stage.ask(&stage.alice, "alice/other", &all).await;
+    let n_present = answers.iter().filter(|answer| **answer == Answer::Present).count();
+    assert_eq!(n_present, 131, "128 at once, and three of the rest");
+    assert!(
+        answers.iter().all(|answer| matches!(answer, Answer::Present | Answer::Refused(Refusal::Full(_))))
+    );
+    let quota = json!({ "command": "repo", "action": "quota", "path": "alice/other", "quota": "1kB" });
+    stage.world.admin(quota).await.unwrap();
+    assert!(
+        stage.ask(&stage.alice, "alice/other", &all).await.iter().all(|answer| *answer == Answer::Present)
+    );
+    let other = stage.read(&stage.alice, "alice/other").await;
+    let conn = &mut stage.world.forge.db().read().await.unwrap();
+    let usage = lfs_objects::usage_of(conn, other.repository()).await.unwrap();
+    assert_eq!((usage.n_objects, usage.bytes, stage.n_files()), (140, 420, 140));
+}
+
     let mut settings = Settings::default();
     settings.lfs.max_object = hakata_runtime::units::ByteSize::new(4);
     let stage = Stage::with(settings).await;

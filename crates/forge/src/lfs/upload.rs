@@ -1,7 +1,10 @@
 //! Receiving objects.
 
+use std::convert::Infallible;
+
 use hakata_blob::{BlobError, BlobKey};
 use hakata_names::{LfsObjectId, LfsOid, RepositoryId};
+use hakata_runtime::fault;
 use hakata_store::lfs_objects::{self, LfsObject, NewLfsObject};
 use hakata_store::{LfsObjectState, StoreError, lfs_reservations, repositories};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -13,7 +16,7 @@ use super::measure::{Phase, RECEIVED, Step, TRANSFERS, TransferOutcome};
 use super::sweep::{SweepError, discard};
 use super::{Operation, Refusal};
 use crate::access::{Grant, Write};
-use crate::{Error, Forge, Kind};
+use crate::{Actor, Error, Forge, Kind};
 
 /// Bytes read at once of what nobody needs.
 const SCRATCH_BYTES: usize = 64 << 10;
@@ -38,12 +41,8 @@ where
     let mut ended = Ended(TransferOutcome::Broken);
     let result = take_in(forge, grant, oid, size_bytes, source).await;
     ended.0 = match &result {
-        Ok(Kept::New) => TransferOutcome::Done,
         Ok(Kept::Known) => TransferOutcome::Known,
-        Err(error) if error.kind() == Kind::Invalid => TransferOutcome::Wrong,
-        Err(error) if error.kind() == Kind::TooLarge => TransferOutcome::Full,
-        Err(error) if error.is_client_left() => TransferOutcome::Broken,
-        Err(_) => TransferOutcome::Failed,
+        result => TransferOutcome::of(result.as_ref().err()),
     };
     if result.is_ok() {
         RECEIVED.add(size_bytes);
@@ -52,13 +51,13 @@ where
 }
 
 /// What became of an upload.
-enum Kept {
+pub(super) enum Kept {
     New,
     Known,
 }
 
 /// Counts a transfer, also one whose client left.
-struct Ended(TransferOutcome);
+pub(super) struct Ended(pub(super) TransferOutcome);
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -88,22 +87,29 @@ where
             .map_err(|error| refused(incoming.fault(), Error::internal(error)));
     }
     let upload = Upload { forge, repository: grant.repository(), oid, size_bytes };
-    upload.reserve().await?;
-    let id = upload.stage().await?;
-    if let Err(error) = upload.put(id, &mut incoming).await {
-        upload.give_up(id).await;
-        return Err(refused(incoming.fault(), failed(error)));
-    }
-    // Who sends is judged here again, as the bytes may have taken hours.
-    let judged = async {
-        forge.check_not_revoked(grant.actor()).await?;
-        forge.rules(grant.actor(), grant.repository()).await
+    let mut begun = Begun::new(upload);
+    let stored = async {
+        upload.reserve(promised(forge)).await?;
+        let id = upload.stage().await?;
+        begun.id = Some(id);
+        fault::point("lfs.staged_row");
+        upload.put(id, &mut incoming).await.map_err(|error| refused(incoming.fault(), failed(error)))?;
+        fault::point("lfs.blob_put");
+        upload.judge_again(grant.actor()).await?;
+        Ok(id)
     };
-    if let Err(error) = judged.await {
-        upload.give_up(id).await;
-        return Err(error);
+    let stored = stored.await;
+    match stored {
+        Ok(id) => {
+            // From here on it may be in use: what is left of a commit that is cut is the sweeper's.
+            begun.is_over = true;
+            upload.commit(id).await
+        }
+        Err(error) => {
+            begun.give_up().await;
+            Err(error)
+        }
     }
-    upload.commit(id).await
 }
 
 async fn drop_all(source: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
@@ -121,26 +127,58 @@ fn refused(fault: Option<Fault>, otherwise: Error) -> Error {
     }
 }
 
+/// An upload that has begun to take room: whatever ends it before its time, its client's leaving too, gives that back.
+struct Begun<'a> {
+    upload: Upload<'a>,
+    id: Option<LfsObjectId>,
+    is_over: bool,
+}
+
+impl<'a> Begun<'a> {
+    fn new(upload: Upload<'a>) -> Self {
+        Self { upload, id: None, is_over: false }
+    }
+
+    async fn give_up(mut self) {
+        self.upload.give_up(self.id).await;
+        self.is_over = true;
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if self.is_over || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let Upload { forge, repository, oid, size_bytes } = self.upload;
+        let (forge, id) = (forge.clone(), self.id);
+        let tasks = forge.tasks().clone();
+        drop(tasks.spawn("lfs.give_up", async move {
+            Upload { forge: &forge, repository, oid, size_bytes }.give_up(id).await;
+        }));
+    }
+}
+
 /// One upload of an object that the repository does not have.
 #[derive(Clone, Copy)]
-struct Upload<'a> {
-    forge: &'a Forge,
-    repository: RepositoryId,
-    oid: LfsOid,
-    size_bytes: u64,
+pub(super) struct Upload<'a> {
+    pub(super) forge: &'a Forge,
+    pub(super) repository: RepositoryId,
+    pub(super) oid: LfsOid,
+    pub(super) size_bytes: u64,
 }
 
 impl Upload<'_> {
-    fn size(&self) -> i64 {
+    pub(super) fn size(&self) -> i64 {
         i64::try_from(self.size_bytes).unwrap_or(i64::MAX)
     }
 
     /// Asks for room before the first byte is stored: the promise of the batch may have lapsed, and not everybody asks
     /// for one.
-    async fn reserve(&self) -> Result<(), Error> {
+    pub(super) async fn reserve(&self, times: (i64, i64)) -> Result<(), Error> {
         let Self { forge, repository, oid, .. } = *self;
         let wanted = [lfs_reservations::Wanted { oid, size_bytes: self.size() }];
-        let (times, quota) = (promised(forge), default_quota(forge));
+        let quota = default_quota(forge);
         let reserved = forge.db().transaction(|tx| {
             Box::pin(async move { lfs_reservations::reserve(tx, repository, &wanted, quota, times).await })
         });
@@ -151,7 +189,7 @@ impl Upload<'_> {
     }
 
     /// Announces the bytes before the first of them is written.
-    async fn stage(&self) -> Result<LfsObjectId, Error> {
+    pub(super) async fn stage(&self) -> Result<LfsObjectId, Error> {
         let id: LfsObjectId = self.forge.ids().next().await?;
         let new = NewLfsObject {
             id,
@@ -169,11 +207,36 @@ impl Upload<'_> {
         R: AsyncRead + Send + Unpin,
     {
         let _step = Step::begin(Phase::Store, self.forge.clock());
-        self.forge.repositories().blobs().put(BlobKey::lfs(id), incoming).await.map(drop)
+        let put = self.forge.repositories().blobs().put(BlobKey::lfs(id), incoming);
+        tokio::select! {
+            put = put => put.map(drop),
+            never = self.keep_promise() => match never {},
+        }
+    }
+
+    /// Prolongs the promise of room for as long as the bytes come.
+    async fn keep_promise(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(self.forge.settings().lfs.action_time / 2).await;
+            let (_, until) = promised(self.forge);
+            let renewed = async {
+                let mut conn = self.forge.db().write().await?;
+                lfs_reservations::renew(&mut conn, self.repository, &self.oid, until).await
+            };
+            if let Err(error) = renewed.await {
+                tracing::debug!(%error, "a reservation was not prolonged");
+            }
+        }
+    }
+
+    /// Judges again who sends, as the bytes may have taken hours.
+    pub(super) async fn judge_again(&self, actor: &Actor) -> Result<(), Error> {
+        self.forge.check_not_revoked(actor).await?;
+        self.forge.rules(actor, self.repository).await.map(drop)
     }
 
     /// Takes the object into use, or the one of the same bytes that is there: row and usage in one transaction.
-    async fn commit(&self, id: LfsObjectId) -> Result<Kept, Error> {
+    pub(super) async fn commit(&self, id: LfsObjectId) -> Result<Kept, Error> {
         let _step = Step::begin(Phase::Commit, self.forge.clock());
         let Self { forge, repository, oid, .. } = *self;
         let (now, quota) = (forge.clock().now_ms(), default_quota(forge));
@@ -190,10 +253,15 @@ impl Upload<'_> {
                     None => return Err(Unlinked::Gone),
                 };
                 link_within(tx, repository, &object, quota, now).await?;
+                fault::point("lfs.before_commit");
                 Ok(object.id)
             })
         });
-        match committed.await {
+        let committed = committed.await;
+        if committed.is_ok() {
+            fault::point("lfs.after_commit");
+        }
+        match committed {
             Ok(used) if used == id => Ok(Kept::New),
             Ok(_) => {
                 self.discard(id).await;
@@ -202,7 +270,7 @@ impl Upload<'_> {
             // It may be in use: whoever asks again learns that, and otherwise the sweeper takes it.
             Err(Unlinked::Store(error @ StoreError::CommitUnknown(_))) => Err(Error::unknown_outcome(error)),
             Err(unlinked) => {
-                self.give_up(id).await;
+                self.give_up(Some(id)).await;
                 Err(match unlinked {
                     Unlinked::Store(error) => error.into(),
                     Unlinked::Gone => Error::new(
@@ -218,7 +286,7 @@ impl Upload<'_> {
     }
 
     /// Takes back what an upload that came to nothing has left.
-    async fn give_up(&self, id: LfsObjectId) {
+    pub(super) async fn give_up(&self, id: Option<LfsObjectId>) {
         let released = async {
             let mut conn = self.forge.db().write().await?;
             lfs_reservations::release(&mut conn, self.repository, &self.oid).await
@@ -226,13 +294,19 @@ impl Upload<'_> {
         if let Err(error) = released.await {
             tracing::debug!(%error, "a reservation stays until it lapses");
         }
-        self.discard(id).await;
+        if let Some(id) = id {
+            self.discard(id).await;
+        }
     }
 
     /// Deletes bytes that nobody uses; what cannot be deleted now is the sweeper's.
     async fn discard(&self, id: LfsObjectId) {
         let discarded = async {
-            if !discard(self.forge, id).await? {
+            if discard(self.forge, id).await? {
+                return Ok(());
+            }
+            let row = lfs_objects::find(&mut self.forge.db().read().await?, id).await?;
+            if row.is_none_or(|row| row.state == LfsObjectState::Dead) {
                 // The sweeper was faster, perhaps faster than the bytes: no row names them any more.
                 self.forge.repositories().blobs().delete(BlobKey::lfs(id)).await?;
             }
