@@ -530,6 +530,27 @@ CREATE TABLE lfs_reservation (
 
 CREATE INDEX lfs_reservation_by_end ON lfs_reservation (expires_at);
 
+-- An LFS upload that goes over several requests. Its bytes are parts of the blob of object_id, which is staged.
+CREATE TABLE lfs_upload (
+    repository_id BIGINT NOT NULL,
+    oid BLOB NOT NULL,
+    uploader TEXT NOT NULL,                          -- 'user:ID' or 'key:ID': nobody goes on with another's
+    object_id BIGINT NOT NULL,
+    upload TEXT NOT NULL,                            -- what the store of blobs calls it
+    size_bytes BIGINT NOT NULL,
+    part_bytes BIGINT NOT NULL,                      -- length of each part but the last
+    offset_bytes BIGINT NOT NULL,                    -- bytes that are synced
+    digest BLOB NOT NULL,                            -- state of SHA-256 over them
+    writer TEXT NULL,                                -- the request that writes now
+    node TEXT NOT NULL,                              -- and its node
+    writer_until BIGINT NOT NULL,                    -- until when no other node may
+    is_contested SMALLINT NOT NULL,                  -- 1: a writer was replaced that may have written since
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (repository_id, oid, uploader)
+) WITHOUT ROWID;
+
+CREATE INDEX lfs_upload_by_age ON lfs_upload (created_at);
+
 -- Locks on paths: who has one is the only one to change the file. They hold on every branch.
 CREATE TABLE lfs_lock (
     id INTEGER NOT NULL PRIMARY KEY,

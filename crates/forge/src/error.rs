@@ -122,6 +122,11 @@ impl Error {
         self.public == CLIENT_LEFT
     }
 
+    /// Tells whether it is not known whether something was stored.
+    pub(crate) fn is_unknown_outcome(&self) -> bool {
+        self.public == UNKNOWN_OUTCOME
+    }
+
     /// Tells whether a person should read this at once, where a program would only come again.
     pub(crate) fn is_for_a_person(&self) -> bool {
         self.is_disk_full() || self.public == UNKNOWN_OUTCOME

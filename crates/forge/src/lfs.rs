@@ -5,6 +5,7 @@
 //! | batch, `download` | [`Forge::grant`](crate::Forge::grant)`::<Read>`, [`batch_download`] |
 //! | batch, `upload` | [`open_upload`], [`batch_upload`] |
 //! | GET and HEAD of an object | `Grant<Read>`, [`find`], [`read`] |
+//! | resumable upload | `Grant<Write>`, [`offset`], [`append`] |
 //! | PUT of an object | `Grant<Write>`, [`receive`] |
 //! | verify | `Grant<Write>`, [`verify`] |
 //! | locks | [`lock`], [`list_locks`], [`verify_locks`], [`unlock`] |
@@ -28,6 +29,7 @@ mod incoming;
 mod locks;
 mod measure;
 mod open;
+mod resumable;
 mod settings;
 mod state;
 mod sweep;
@@ -41,6 +43,7 @@ pub use batch::{Answer, Refusal, Wanted, batch_download, batch_upload, release};
 pub use download::{Content, Stored, find, read, verify};
 pub use locks::{Lock, LockPage, LockWish, OursAndTheirs, list_locks, lock, unlock, verify_locks};
 pub use open::open_upload;
+pub use resumable::{Progress, append, offset};
 pub use settings::LfsSettings;
 pub use state::Transfer;
 pub use token::{Bearer, LFS_TOKEN_PREFIX, Operation, Right, Signer};

@@ -13,8 +13,32 @@ use crate::face::Call;
 use crate::json;
 use crate::refusal::Refusal;
 
-/// The one transfer that this server speaks.
-const BASIC: &str = "basic";
+/// How an object is moved: the protocol's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transfer {
+    /// In one request.
+    Basic,
+    /// In as many as it takes; of uploads only, and of those who offer it.
+    Tus,
+}
+
+impl Transfer {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Tus => "tus",
+        }
+    }
+
+    /// Chooses among what a client offers, which is basic if it says nothing.
+    fn choose(offered: &[String], operation: Operation, is_resumable: bool) -> Option<Self> {
+        let has = |transfer: Self| offered.iter().any(|name| name == transfer.as_str());
+        if operation == Operation::Upload && is_resumable && has(Self::Tus) {
+            return Some(Self::Tus);
+        }
+        (offered.is_empty() || has(Self::Basic)).then_some(Self::Basic)
+    }
+}
 
 /// The one hash that names objects.
 const SHA256: &str = "sha256";
@@ -128,30 +152,34 @@ pub(crate) async fn answer(call: &Call<'_>, body: &mut Body) -> Result<Response<
         let words = format!("a batch may have {limit} objects, and this one has {}", objects.len());
         return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, words));
     }
-    let offered = request.transfers.unwrap_or_default();
-    if !offered.is_empty() && !offered.iter().any(|transfer| transfer == BASIC) {
-        return Err(unprocessable("this server speaks the transfer basic, which was not offered"));
-    }
     let ref_name = RefSpec::ref_name(request.ref_spec.as_ref());
     let algorithm = request.hash_algo.as_deref().filter(|name| !name.is_empty()).unwrap_or(SHA256);
     let decided = Decided::new(&objects, algorithm == SHA256);
     let forge = &call.face.forge;
+    let offered = request.transfers.unwrap_or_default();
+    let is_resumable = decided.wanted.iter().all(|wanted| wanted.size_bytes <= forge.lfs_resumable_bytes());
+    let transfer = Transfer::choose(&offered, operation, is_resumable).ok_or_else(|| {
+        unprocessable("this server speaks the transfers basic and, for uploads, tus; none was offered")
+    })?;
     let answered = match operation {
         Operation::Download => {
             let grant = call.grant::<Read>(operation, None).await?;
             let answers = lfs::batch_download(forge, &grant, &decided.wanted).await;
             let answers = answers.map_err(|error| call.refuse(&error))?;
-            decided.objects(call, &grant, operation, answers).await?
+            decided.objects(call, &grant, (operation, transfer), answers).await?
         }
         Operation::Upload => {
             let grant = call.authority.open_upload(forge, call.path).await;
             let grant = grant.map_err(|error| call.refuse(&error))?;
             let answers = lfs::batch_upload(forge, &grant, ref_name.as_ref(), &decided.wanted).await;
             let answers = answers.map_err(|error| call.refuse(&error))?;
-            decided.objects(call, &grant, operation, answers).await?
+            decided.objects(call, &grant, (operation, transfer), answers).await?
         }
     };
-    Ok(json::answer(StatusCode::OK, &Batch { transfer: BASIC, objects: answered, hash_algo: SHA256 }))
+    Ok(json::answer(
+        StatusCode::OK,
+        &Batch { transfer: transfer.as_str(), objects: answered, hash_algo: SHA256 },
+    ))
 }
 
 /// The objects of a batch, and those of them that make sense.
@@ -190,7 +218,7 @@ impl<'a> Decided<'a> {
         self,
         call: &Call<'_>,
         grant: &Grant<A>,
-        operation: Operation,
+        (operation, transfer): (Operation, Transfer),
         answers: Vec<Answer>,
     ) -> Result<Vec<Object<'a>>, Refusal> {
         let base = call.base_url(grant.path())?;
@@ -213,8 +241,9 @@ impl<'a> Decided<'a> {
                     Answer::Refused(refusal) => object.error = Some(refusal.into()),
                     Answer::Transfer => {
                         let action = Action::new(signer.as_ref(), operation, &wanted, &base);
+                        let actions = Actions::new(operation, transfer, &action);
                         object.authenticated = action.header.is_some().then_some(true);
-                        object.actions = Some(Actions::new(operation, action));
+                        object.actions = Some(actions);
                     }
                 }
             }
@@ -240,17 +269,18 @@ impl Action {
 }
 
 /// Whole seconds, within what the protocol allows.
-fn seconds(duration: Duration) -> u64 {
+pub(crate) fn seconds(duration: Duration) -> u64 {
     duration.as_secs().min(i32::MAX.unsigned_abs().into())
 }
 
 impl Actions {
-    fn new(operation: Operation, action: Action) -> Self {
+    fn new(operation: Operation, transfer: Transfer, action: &Action) -> Self {
+        let at = |tail: &str| Action { href: format!("{}{tail}", action.href), ..action.clone() };
         match operation {
-            Operation::Download => Self { download: Some(action), upload: None, verify: None },
+            Operation::Download => Self { download: Some(action.clone()), upload: None, verify: None },
             Operation::Upload => {
-                let verify = Action { href: format!("{}/verify", action.href), ..action.clone() };
-                Self { download: None, upload: Some(action), verify: Some(verify) }
+                let upload = if transfer == Transfer::Tus { at("/tus") } else { at("") };
+                Self { download: None, upload: Some(upload), verify: Some(at("/verify")) }
             }
         }
     }
@@ -269,20 +299,22 @@ impl Asked {
 
 impl From<ObjectRefusal> for ObjectError {
     fn from(refusal: ObjectRefusal) -> Self {
-        let code = match refusal {
-            ObjectRefusal::Missing => StatusCode::NOT_FOUND,
-            ObjectRefusal::OtherSize { .. } | ObjectRefusal::TooLarge { .. } => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
-            ObjectRefusal::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
-        };
-        Self { code: code.as_u16(), message: refusal.to_string() }
+        Self { code: status_of(&refusal).as_u16(), message: refusal.to_string() }
+    }
+}
+
+/// The code of an object that is not served.
+pub(crate) fn status_of(refusal: &ObjectRefusal) -> StatusCode {
+    match refusal {
+        ObjectRefusal::Missing => StatusCode::NOT_FOUND,
+        ObjectRefusal::OtherSize { .. } | ObjectRefusal::TooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        ObjectRefusal::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Decided, RefSpec, Request};
+    use super::{Decided, Operation, RefSpec, Request, Transfer};
 
     fn request(text: &str) -> Request {
         serde_json::from_str(text).unwrap()
@@ -308,6 +340,24 @@ mod tests {
             request(r#"{"operation":"upload","ref":{"name":"refs/heads/main","more":1},"transfers":null}"#);
         let name = RefSpec::ref_name(named.ref_spec.as_ref()).unwrap();
         assert_eq!(name.as_bytes(), b"refs/heads/main");
+    }
+
+    #[test]
+    fn b5_t10_a_transfer_is_chosen_among_those_offered() {
+        use Transfer::{Basic, Tus};
+        for (offered, upload, too_large, download) in [
+            (&[][..], Some(Basic), Some(Basic), Some(Basic)),
+            (&["basic"], Some(Basic), Some(Basic), Some(Basic)),
+            (&["tus", "lfs-standalone-file", "basic", "ssh"], Some(Tus), Some(Basic), Some(Basic)),
+            (&["basic", "tus"], Some(Tus), Some(Basic), Some(Basic)),
+            (&["tus"], Some(Tus), None, None),
+            (&["ssh"], None, None, None),
+        ] {
+            let offered: Vec<String> = offered.iter().map(|&name| name.to_owned()).collect();
+            assert_eq!(Transfer::choose(&offered, Operation::Upload, true), upload, "{offered:?}");
+            assert_eq!(Transfer::choose(&offered, Operation::Upload, false), too_large, "{offered:?}");
+            assert_eq!(Transfer::choose(&offered, Operation::Download, true), download, "{offered:?}");
+        }
     }
 
     /// The edge cases of git-lfs-test-server-api, and worse.

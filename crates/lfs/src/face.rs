@@ -13,7 +13,7 @@ use crate::metrics::REQUESTS;
 use crate::refusal::Refusal;
 use crate::route::{Route, RouteError, What};
 use crate::settings::Settings;
-use crate::{batch, json, locks, object};
+use crate::{batch, json, locks, object, tus};
 
 /// Git LFS over HTTP. Cheap to share behind one reference; keeps no state between requests.
 pub struct LfsHttp {
@@ -92,13 +92,14 @@ impl LfsHttp {
 impl Call<'_> {
     async fn answer(&self, what: What, body: &mut Body) -> Result<Response<Body>, Refusal> {
         // Those who move bytes say what sort of bytes they take, not what sort of refusal.
-        if !matches!(what, What::Get(_) | What::Head(_) | What::Put(_)) {
+        if !matches!(what, What::Get(_) | What::Head(_) | What::Put(_) | What::Tus(_)) {
             json::check_accept(&self.head.headers)?;
         }
         match what {
             What::Batch => batch::answer(self, body).await,
             What::Get(oid) | What::Head(oid) => object::send(self, oid).await,
             What::Put(oid) => object::receive(self, oid, body).await,
+            What::Tus(oid) => tus::answer(self, oid, body).await,
             What::Verify(oid) => object::verify(self, oid, body).await,
             What::Lock => locks::lock(self, body).await,
             What::ListLocks(query) => locks::list(self, &query).await,

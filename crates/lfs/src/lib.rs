@@ -42,6 +42,7 @@ mod batch;
 mod locks;
 mod object;
 mod range;
+mod tus;
 
 mod json;
 mod refusal;

@@ -31,7 +31,7 @@ impl From<Option<&What>> for Request {
             None => Self::None,
             Some(What::Batch) => Self::Batch,
             Some(What::Get(_) | What::Head(_)) => Self::Download,
-            Some(What::Put(_)) => Self::Upload,
+            Some(What::Put(_) | What::Tus(_)) => Self::Upload,
             Some(What::Verify(_)) => Self::Verify,
             Some(What::Lock | What::ListLocks(_) | What::VerifyLocks | What::Unlock(_)) => Self::Locks,
         }

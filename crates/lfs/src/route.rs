@@ -24,6 +24,8 @@ pub(crate) enum What {
     Head(LfsOid),
     /// `PUT objects/OID`
     Put(LfsOid),
+    /// `HEAD`, `PATCH` and `OPTIONS` of `objects/OID/tus`
+    Tus(LfsOid),
     /// `POST objects/OID/verify`
     Verify(LfsOid),
     /// `POST locks`
@@ -72,6 +74,7 @@ impl Route {
     /// ```text
     ///   /OWNER/NAME[.git]/info/lfs/objects/batch          POST
     ///   /OWNER/NAME[.git]/info/lfs/objects/OID            GET, HEAD, PUT
+    ///   /OWNER/NAME[.git]/info/lfs/objects/OID/tus        HEAD, PATCH, OPTIONS
     ///   /OWNER/NAME[.git]/info/lfs/objects/OID/verify     POST
     ///   /OWNER/NAME[.git]/info/lfs/locks                  GET, POST
     ///   /OWNER/NAME[.git]/info/lfs/locks/verify           POST
@@ -112,6 +115,13 @@ impl What {
                     Method::HEAD => Ok(Self::Head(oid)),
                     Method::PUT => Ok(Self::Put(oid)),
                     _ => Err(RouteError::Method { allow: "GET, HEAD, PUT" }),
+                }
+            }
+            ["objects", oid, "tus"] => {
+                let oid = oid_of(oid)?;
+                match *method {
+                    Method::HEAD | Method::PATCH | Method::OPTIONS => Ok(Self::Tus(oid)),
+                    _ => Err(RouteError::Method { allow: "HEAD, PATCH, OPTIONS" }),
                 }
             }
             ["objects", oid, "verify"] => post(Self::Verify(oid_of(oid)?)),
@@ -173,6 +183,9 @@ mod tests {
                 (Method::GET, format!("objects/{OID}"), What::Get(oid)),
                 (Method::HEAD, format!("objects/{OID}"), What::Head(oid)),
                 (Method::PUT, format!("objects/{OID}"), What::Put(oid)),
+                (Method::HEAD, format!("objects/{OID}/tus"), What::Tus(oid)),
+                (Method::PATCH, format!("objects/{OID}/tus"), What::Tus(oid)),
+                (Method::OPTIONS, format!("objects/{OID}/tus"), What::Tus(oid)),
                 (Method::POST, format!("objects/{OID}/verify"), What::Verify(oid)),
                 (Method::POST, "locks".to_owned(), What::Lock),
                 (Method::GET, "locks".to_owned(), What::ListLocks("path=a".to_owned())),

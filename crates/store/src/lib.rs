@@ -57,6 +57,7 @@ pub mod jobs;
 pub mod lfs_locks;
 pub mod lfs_objects;
 pub mod lfs_reservations;
+pub mod lfs_uploads;
 
 pub mod keys;
 pub mod protections;

@@ -31,6 +31,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "mirror_overwrite",
         text: include_str!("../migrations/0009_mirror_overwrite.sql"),
     },
+    Migration { id: 11, name: "lfs_upload", text: include_str!("../migrations/0011_lfs_upload.sql") },
 ];
 
 /// What the runner remembers. `applied_at` is NULL while a migration runs where DDL commits at once (MySQL).

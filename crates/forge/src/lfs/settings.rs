@@ -15,6 +15,8 @@ pub struct LfsSettings {
     pub transfers: usize,
     /// Objects sent or fetched at once by one user, or one address without an account.
     pub transfers_per_client: usize,
+    /// Resumable uploads written at once, in all: a part of each is in memory.
+    pub resumable: usize,
     /// How long a transfer waits for its turn before its client is told to come again.
     pub transfer_wait: Duration,
     /// Most locks of one repository.
@@ -34,6 +36,7 @@ impl Default for LfsSettings {
             action_time: Duration::from_secs(60 * 60),
             transfers: 256,
             transfers_per_client: 16,
+            resumable: 16,
             transfer_wait: Duration::from_secs(10),
             max_locks: 10_000,
             staged_age: Duration::from_secs(24 * 60 * 60),

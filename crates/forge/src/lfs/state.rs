@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use hakata_runtime::limit::{Bounds, Keyed, KeyedPermit};
+use hakata_runtime::limit::{Bounds, Keyed, KeyedPermit, Limit};
 use tokio::sync::OnceCell;
 
 use super::LfsSettings;
 use super::measure::ACTIVE;
+use super::resumable::Writers;
 use super::token::SigningKey;
 use crate::hosting::Client;
 use crate::{Actor, Error, Forge};
@@ -18,6 +19,9 @@ const MAX_WAITING: usize = 4_096;
 #[derive(Debug)]
 pub(crate) struct State {
     transfers: Keyed<Client>,
+    /// Uploads written part by part, each of which is in memory.
+    pub(super) resumable: Limit,
+    pub(super) writers: Writers,
     pub(super) signing_key: OnceCell<SigningKey>,
 }
 
@@ -26,6 +30,8 @@ impl State {
         let bounds = Bounds { permits: settings.transfers, queue: MAX_WAITING, wait: settings.transfer_wait };
         Self {
             transfers: Keyed::new("lfs_transfers", bounds, settings.transfers_per_client),
+            resumable: Limit::new("lfs_resumable", Bounds { permits: settings.resumable, ..bounds }),
+            writers: Writers::default(),
             signing_key: OnceCell::new(),
         }
     }

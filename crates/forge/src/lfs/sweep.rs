@@ -11,6 +11,7 @@ use hakata_store::page::PageSize;
 use hakata_store::{StoreError, lfs_objects, lfs_reservations};
 
 use super::measure::SWEPT;
+use super::resumable;
 use crate::Forge;
 
 /// Time from the start to the first sweep, unless sweeps are closer.
@@ -55,7 +56,8 @@ pub(crate) async fn sweep(forge: &Forge) -> Result<usize, SweepError> {
     let now = forge.clock().now_ms();
     let settings = &forge.settings().lfs;
     lfs_reservations::prune(&mut forge.db().write().await?, now).await?;
-    let mut n = staged(forge, now - millis(settings.staged_age)).await?;
+    let mut n = resumable::sweep(forge, now - millis(settings.staged_age)).await?;
+    n += staged(forge, now - millis(settings.staged_age)).await?;
     unlinked(forge, now + millis(settings.dead_age)).await?;
     n += dead(forge, now).await?;
     // Last of what the bucket is asked: it may be away while the rows are there.

@@ -200,6 +200,7 @@ static KEYS: &[Key] = &[
     key("lfs.action_time", Kind::Span, "1h", "How long after its batch a transfer may begin, and how long room is kept for it."),
     key("lfs.transfers", COUNT, "256", "LFS objects moved at once."),
     key("lfs.client_transfers", COUNT, "16", "LFS objects moved at once for one person or, without an account, for one address."),
+    key("lfs.resumable", COUNT, "16", "Resumable uploads of LFS written at once; each takes the memory of one part: 8 MiB, or storage.s3.part_size."),
     key("lfs.transfer_wait", Kind::Span, "10s", "How long a transfer waits for its turn before its client is told to come again; clients give up after 30s of silence."),
     key("lfs.locks", COUNT, "10000", "Locks that one repository may have."),
     key("lfs.batch_objects", COUNT, "1000", "Objects that one batch may ask for."),

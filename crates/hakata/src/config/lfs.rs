@@ -19,6 +19,7 @@ pub(super) fn policy(values: &Values) -> LfsSettings {
         action_time: values.duration("lfs.action_time"),
         transfers: values.count("lfs.transfers"),
         transfers_per_client: values.count("lfs.client_transfers"),
+        resumable: values.count("lfs.resumable"),
         transfer_wait: values.duration("lfs.transfer_wait"),
         max_locks: values.count("lfs.locks"),
         staged_age: values.duration("lfs.staged_age"),

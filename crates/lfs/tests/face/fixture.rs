@@ -18,6 +18,7 @@ use http::{HeaderMap, Request, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use std::path::Path;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -28,7 +29,7 @@ pub(crate) const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
 pub(crate) struct Fixture {
     face: LfsHttp,
     forge: Forge,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// What came back.
@@ -66,7 +67,7 @@ impl Fixture {
         let directory = tempfile::Builder::new().prefix("hakata_test_").tempdir().unwrap();
         let forge = forge(&directory, policy).await;
         let face = LfsHttp::new(forge.clone(), settings);
-        let fixture = Self { face, forge, _directory: directory };
+        let fixture = Self { face, forge, directory };
         for name in ["alice", "bob"] {
             fixture
                 .run(json!({ "command": "user", "action": "add", "name": name, "password": "secret-word" }))
@@ -80,6 +81,20 @@ impl Fixture {
             fixture.run(create).await;
         }
         fixture
+    }
+
+    pub(crate) fn forge(&self) -> &Forge {
+        &self.forge
+    }
+
+    /// Counts the files of LFS objects, finished or not.
+    pub(crate) fn n_files(&self) -> usize {
+        count(&self.directory.path().join("data/blobs/lfs"))
+    }
+
+    /// Counts the files of uploads that go on.
+    pub(crate) fn n_uploads(&self) -> usize {
+        count(&self.directory.path().join("data/blobs/uploads"))
     }
 
     pub(crate) async fn run(&self, command: Value) {
@@ -169,6 +184,13 @@ impl Ask<'_> {
         let response = self.fixture.face.respond(request, &facts).await;
         read(response.unwrap_or_else(|request| panic!("{} is of LFS", request.uri()))).await
     }
+}
+
+/// Counts the files below a directory; one that does not exist has none.
+fn count(dir: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
 }
 
 async fn read(response: Response<Body>) -> Reply {

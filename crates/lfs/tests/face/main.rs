@@ -8,3 +8,4 @@ mod batch;
 mod hostile;
 mod locks;
 mod transfer;
+mod tus;

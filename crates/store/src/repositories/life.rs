@@ -192,7 +192,9 @@ async fn erase_rows(conn: &mut Conn, id: RepositoryId, limit: i64) -> Result<Era
         some_of!("lfs_lock", "id"),
         some_of!("lfs_reservation", "oid"),
     ];
-    const SHORT: [Sql; 9] = [
+    const SHORT: [Sql; 10] = [
+        // Their bytes are named by nothing else: the sweeper takes them next.
+        sql!("UPDATE lfs_upload SET created_at = 0 WHERE repository_id = ?"),
         sql!("DELETE FROM job WHERE repository_id = ? AND state <> 'claimed'"),
         sql!("DELETE FROM protection WHERE repository_id = ?"),
         sql!("DELETE FROM repository_collaborator WHERE repository_id = ?"),
