@@ -1,6 +1,6 @@
-//! The HTTP face of Git LFS: batches, basic transfers and locks.
+//! The faces of Git LFS, over HTTP and over SSH: batches, transfers and locks.
 //!
-//! A request is read once into a route, signed in, granted by the forge, and answered in the protocol's media type,
+//! Over HTTP a request is read once into a route, signed in, granted by the forge, and answered in the protocol's media type,
 //! refusals too. Objects are streams in both directions: memory is the same for a megabyte and for many gigabytes.
 //! Nothing here decides who may do what or knows where bytes lie.
 //!
@@ -44,6 +44,8 @@ mod object;
 mod range;
 mod tus;
 
+mod ssh;
+
 mod json;
 mod refusal;
 
@@ -53,3 +55,4 @@ mod settings;
 pub use face::LfsHttp;
 pub use metrics::metrics;
 pub use settings::Settings;
+pub use ssh::{Duplex, LfsSsh, Opened};

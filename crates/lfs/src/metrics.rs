@@ -1,6 +1,6 @@
 //! What this face counts; what becomes of objects and locks is counted by the forge above.
 
-use hakata_runtime::metrics::{CounterFamily, Label, Metric};
+use hakata_runtime::metrics::{CounterFamily, Gauge, Label, Metric};
 use http::StatusCode;
 
 use crate::route::What;
@@ -9,9 +9,18 @@ use crate::route::What;
 pub(crate) static REQUESTS: CounterFamily<(Request, Outcome)> =
     CounterFamily::new("hakata_lfs_requests_total", "LFS requests, by what they asked for and outcome");
 
+/// Sessions over SSH under way.
+pub(crate) static SESSIONS: Gauge =
+    Gauge::new("hakata_lfs_ssh_sessions", "Sessions of LFS over SSH under way");
+/// Requests over SSH, by what they asked for and how that ended.
+pub(crate) static SSH_REQUESTS: CounterFamily<(Request, Outcome)> = CounterFamily::new(
+    "hakata_lfs_ssh_requests_total",
+    "LFS requests over SSH, by what they asked for and outcome",
+);
+
 /// Lists the metrics that this crate keeps, for `hakata_runtime::metrics::register`.
 pub fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&REQUESTS]
+    vec![&REQUESTS, &SESSIONS, &SSH_REQUESTS]
 }
 
 /// What a request asked for.

@@ -38,6 +38,18 @@ pub fn encode_parts(parts: &[&[u8]], out: &mut Vec<u8>) {
     }
 }
 
+/// Returns the four bytes that go before a payload of `len` bytes, for callers that send the payload itself without
+/// copying it.
+///
+/// # Panics
+/// If `len` is larger than [`MAX_PAYLOAD`].
+pub fn encode_header(len: usize) -> [u8; 4] {
+    assert!(len <= MAX_PAYLOAD, "a payload of {len} bytes does not fit a pkt-line");
+    let mut out = Vec::with_capacity(4);
+    write_length(len + 4, &mut out);
+    [out[0], out[1], out[2], out[3]]
+}
+
 /// Appends the four digits of a length.
 pub(crate) fn write_length(len: usize, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

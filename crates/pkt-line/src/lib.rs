@@ -27,7 +27,7 @@ mod encode;
 mod side_band;
 
 pub use decode::{DecodeError, Packet, decode};
-pub use encode::{DELIM, FLUSH, RESPONSE_END, encode, encode_parts, encode_text};
+pub use encode::{DELIM, FLUSH, RESPONSE_END, encode, encode_header, encode_parts, encode_text};
 pub use side_band::{Band, MAX_BAND_PAYLOAD, encode_band, encode_band_header};
 
 /// Longest pkt-line in bytes, its 4-byte length included. Source: gitprotocol-common(5).

@@ -4,6 +4,7 @@ mod activity;
 mod input;
 mod output;
 
+pub(crate) use activity::Activity;
 pub(crate) use input::Input;
 pub(crate) use output::Output;
 
@@ -11,7 +12,6 @@ use crate::live::Live;
 use crate::metrics::{CHANNELS, COMMANDS, CommandLabel, ExitLabel};
 use crate::run::{self, Job};
 use crate::server::Shared;
-use activity::Activity;
 use hakata_forge::Actor;
 use hakata_service::stream::Patience;
 use input::{Feed, NotRead};
@@ -63,7 +63,12 @@ pub(crate) async fn serve(
     let _counted = (CHANNELS.track(), live.run_command());
     let settings = &shared.settings;
     let label = job.label();
-    let activity = Arc::new(Activity::new());
+    // A client has several sessions of LFS, and the others wait for the one that moves a large object.
+    let activity = match label {
+        CommandLabel::LfsTransfer => Activity::beside(&live.transfers),
+        _ => Activity::new(),
+    };
+    let activity = Arc::new(activity);
     let (read, write) = channel.split();
     let (feed, input) = Input::new();
     let stall = settings.patience.stall * WINDOW_STALLS;

@@ -36,8 +36,13 @@ pub(crate) enum Command {
         /// What for.
         operation: Operation,
     },
-    /// `git-lfs-transfer`: LFS over SSH itself, which this server does not speak; clients fall back to HTTP then.
-    LfsTransfer,
+    /// `git-lfs-transfer PATH OPERATION`: LFS over SSH itself.
+    LfsTransfer {
+        /// Which repository.
+        path: RepositoryPath,
+        /// What for.
+        operation: Operation,
+    },
     /// A command for people.
     People(PeopleCommand),
 }
@@ -99,8 +104,12 @@ impl Command {
                 let service = GitService::from_short_verb(verb).ok_or(ParseCommandError::Unknown)?;
                 Ok(Self::Git { service, path: parse_path_argument(rest)? })
             }
-            "git-lfs-authenticate" => parse_lfs(rest),
-            "git-lfs-transfer" => Ok(Self::LfsTransfer),
+            "git-lfs-authenticate" => {
+                parse_lfs(rest).map(|(path, operation)| Self::LfsAuthenticate { path, operation })
+            }
+            "git-lfs-transfer" => {
+                parse_lfs(rest).map(|(path, operation)| Self::LfsTransfer { path, operation })
+            }
             _ => PeopleCommand::parse(verb, rest).map(Self::People),
         }
     }
@@ -136,14 +145,14 @@ fn parse_path_argument(rest: &str) -> Result<RepositoryPath, ParseCommandError> 
 
 /// Parses the path, quoted or, as old clients write it, plain, and the operation. The oid that very old ones add says
 /// nothing.
-fn parse_lfs(rest: &str) -> Result<Command, ParseCommandError> {
+fn parse_lfs(rest: &str) -> Result<(RepositoryPath, Operation), ParseCommandError> {
     let words = people::words(rest)?;
     let (path, operation) = match &words[..] {
         [path, operation] | [path, operation, _] => (path, operation),
         _ => return Err(ParseCommandError::Arguments),
     };
     let operation = Operation::parse(operation).ok_or(ParseCommandError::Arguments)?;
-    Ok(Command::LfsAuthenticate { path: RepositoryPath::parse_url(path)?, operation })
+    Ok((RepositoryPath::parse_url(path)?, operation))
 }
 
 #[cfg(test)]

@@ -45,13 +45,16 @@ mod environment;
 
 mod run;
 
+mod carried;
+
 mod realm;
 
 mod metrics;
 
+pub use carried::{LfsSession, LfsTransfer};
 pub use host_keys::{HostKeys, OpenHostKeysError};
 pub use server::Server;
-pub use settings::Settings;
+pub use settings::{LfsUrl, Settings};
 
 /// Lists the metrics that this crate keeps, for `hakata_runtime::metrics::register`.
 pub fn metrics() -> Vec<&'static dyn hakata_runtime::metrics::Metric> {

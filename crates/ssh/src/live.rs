@@ -1,5 +1,6 @@
 //! What the parts of one connection share: the server's side, the SSH session and the running commands.
 
+use crate::channel::Activity;
 use hakata_runtime::tasks::Tasks;
 use hakata_service::stream::Peer;
 use russh::Disconnect;
@@ -26,6 +27,8 @@ pub(crate) struct Live {
     pub(crate) ended: CancellationToken,
     /// The owner of the running commands.
     pub(crate) tasks: Tasks,
+    /// When the sessions of LFS last exchanged a byte.
+    pub(crate) transfers: Activity,
     handle: OnceLock<Handle>,
     is_draining: AtomicBool,
     is_refused: AtomicBool,
@@ -46,6 +49,7 @@ impl Live {
             logged_in: CancellationToken::new(),
             ended: CancellationToken::new(),
             tasks,
+            transfers: Activity::new(),
             handle: OnceLock::new(),
             is_draining: AtomicBool::new(false),
             is_refused: AtomicBool::new(false),

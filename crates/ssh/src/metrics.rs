@@ -85,6 +85,8 @@ label! {
         UploadArchive = "upload_archive",
         /// Signing in to LFS over HTTP.
         LfsAuthenticate = "lfs_authenticate",
+        /// LFS itself.
+        LfsTransfer = "lfs_transfer",
         /// A command for people.
         People = "people",
         /// No command: the greeting.

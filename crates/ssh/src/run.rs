@@ -46,7 +46,8 @@ impl Job {
             Self::Command(Command::People(_), _) => CommandLabel::People,
             Self::Greeting => CommandLabel::Greeting,
             Self::Command(Command::LfsAuthenticate { .. }, _) => CommandLabel::LfsAuthenticate,
-            Self::Command(Command::LfsTransfer, _) | Self::Refused(_) => CommandLabel::Refused,
+            Self::Command(Command::LfsTransfer { .. }, _) => CommandLabel::LfsTransfer,
+            Self::Refused(_) => CommandLabel::Refused,
         }
     }
 }
@@ -62,8 +63,8 @@ pub(crate) async fn run(shared: &Shared, live: &Live, actor: &Actor, job: Job, m
         Job::Command(Command::LfsAuthenticate { path, operation }, _) => {
             lfs::authenticate(shared, live, actor, &path, operation, streams).await
         }
-        Job::Command(Command::LfsTransfer, _) => {
-            lfs::not_found("git-lfs-transfer", &mut streams.errors).await
+        Job::Command(Command::LfsTransfer { path, operation }, _) => {
+            lfs::transfer(shared, live, actor, path, operation, streams).await
         }
         Job::Command(Command::People(command), _) => people::run(shared, live, actor, command, streams).await,
         Job::Command(Command::Git { service, path }, version) => {

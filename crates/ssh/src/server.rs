@@ -1,6 +1,7 @@
 //! From an accepted connection to its end: deadlines, login, idleness, drain.
 
 use crate::algorithms;
+use crate::carried::LfsTransfer;
 use crate::host_keys::HostKeys;
 use crate::live::Live;
 use crate::metrics::{CONNECTIONS, ENDS, End};
@@ -51,19 +52,31 @@ pub(crate) struct Shared {
     pub(crate) realm: Realm,
     /// The limits.
     pub(crate) settings: Settings,
+    /// Who speaks LFS over SSH, if anybody does.
+    pub(crate) lfs_transfer: Option<LfsTransfer>,
     config: Arc<Config>,
 }
 
 impl Server {
     /// Puts a server together.
     pub fn new(forge: Forge, host_keys: &HostKeys, settings: Settings) -> Self {
-        Self::with_realm(Realm::Forge(forge), host_keys, settings)
+        Self::with_realm(Realm::Forge(forge), host_keys, settings, None)
+    }
+
+    /// Puts a server together that hands `git-lfs-transfer` to another face.
+    pub fn with_lfs(forge: Forge, host_keys: &HostKeys, settings: Settings, lfs: LfsTransfer) -> Self {
+        Self::with_realm(Realm::Forge(forge), host_keys, settings, Some(lfs))
     }
 
     /// Puts a server together over whatever decides.
-    pub(crate) fn with_realm(realm: Realm, host_keys: &HostKeys, settings: Settings) -> Self {
+    pub(crate) fn with_realm(
+        realm: Realm,
+        host_keys: &HostKeys,
+        settings: Settings,
+        lfs_transfer: Option<LfsTransfer>,
+    ) -> Self {
         let config = Arc::new(config(host_keys, &settings));
-        Self { shared: Arc::new(Shared { realm, settings, config }) }
+        Self { shared: Arc::new(Shared { realm, settings, lfs_transfer, config }) }
     }
 
     #[cfg(test)]

@@ -20,10 +20,21 @@ pub struct Settings {
     pub login_attempts: usize,
     /// Channels open at once on one connection.
     pub channels: usize,
-    /// What URLs of LFS over HTTP begin with, without a slash at the end; `None`: there is none here.
-    pub lfs_url: Option<String>,
+    /// What URLs of LFS over HTTP begin with.
+    pub lfs_url: LfsUrl,
     /// How people add a key, shown to those whose keys are all unknown.
     pub key_hint: String,
+}
+
+/// What URLs of LFS over HTTP begin with, without a slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LfsUrl {
+    /// There is none here.
+    Nowhere,
+    /// Everybody reaches it by this.
+    Everywhere(String),
+    /// Only this machine does, and nobody said how others do.
+    Loopback(String),
 }
 
 impl Default for Settings {
@@ -36,7 +47,7 @@ impl Default for Settings {
             keepalive_max: 3,
             login_attempts: 6,
             channels: 10,
-            lfs_url: None,
+            lfs_url: LfsUrl::Nowhere,
             key_hint: "ask an administrator of this server to add it: hakata key add NAME FILE.pub"
                 .to_owned(),
         }

@@ -61,7 +61,7 @@ impl Forge {
     ///
     /// # Errors
     /// [`Kind::Unauthenticated`](crate::Kind).
-    pub(crate) async fn check_not_revoked(&self, actor: &Actor) -> Result<(), Error> {
+    pub async fn check_not_revoked(&self, actor: &Actor) -> Result<(), Error> {
         match actor {
             Actor::User { id, via: Via::Token { id: token, .. }, .. } => {
                 self.check_account(actor).await?;

@@ -7,7 +7,7 @@ use crate::output::Failure;
 use crate::serve::handed_over::HandedOver;
 use crate::serve::ids::Running;
 use crate::serve::reload;
-use hakata_lfs::LfsHttp;
+use hakata_lfs::{Duplex, LfsHttp, LfsSsh, Opened};
 use hakata_runtime::tasks::{TaskName, Tasks};
 use hakata_service::health::Health;
 use hakata_service::http::{Body, RequestFacts, Server};
@@ -15,7 +15,7 @@ use hakata_service::listener::{self, Address, BindError, Connections, Inherited,
 use hakata_service::shutdown::Shutdown;
 use hakata_service::tls::Tls;
 use hakata_smart_http::{MutePage, SmartHttp};
-use hakata_ssh::HostKeys;
+use hakata_ssh::{HostKeys, LfsSession, LfsTransfer, LfsUrl};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use std::future::Future;
@@ -106,13 +106,15 @@ impl Listeners {
     }
 
     /// Tells where those who come by SSH find LFS over HTTP, as far as that is known: listening everywhere is no address.
-    fn lfs_url(&self, settings: &Settings) -> Option<String> {
-        let bound = || {
-            let (listener, tls) = self.http.as_ref()?;
-            let address = listener.local_address().tcp().filter(|address| !address.ip().is_unspecified())?;
-            Some(format!("{}://{address}", if tls.is_some() { "https" } else { "http" }))
-        };
-        settings.public.http.clone().or_else(bound)
+    fn lfs_url(&self, settings: &Settings) -> LfsUrl {
+        if let Some(url) = &settings.public.http {
+            return LfsUrl::Everywhere(url.clone());
+        }
+        let Some((listener, tls)) = &self.http else { return LfsUrl::Nowhere };
+        let address = listener.local_address().tcp().filter(|address| !address.ip().is_unspecified());
+        let Some(address) = address else { return LfsUrl::Nowhere };
+        let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
+        if address.ip().is_loopback() { LfsUrl::Loopback(url) } else { LfsUrl::Everywhere(url) }
     }
 
     /// Begins to answer: `faces` owns Git's connections, `engines_tasks` those of metrics and health, which are still
@@ -143,8 +145,10 @@ impl Listeners {
             accept("http_accept", listener, server, faces);
         }
         if let Some((listener, keys)) = self.ssh {
+            let lfs = LfsSsh::new(engines.forge.clone(), settings.lfs.clone());
             let settings = hakata_ssh::Settings { lfs_url, ..settings.ssh.clone() };
-            let server = hakata_ssh::Server::new(engines.forge.clone(), &keys, settings);
+            let server =
+                hakata_ssh::Server::with_lfs(engines.forge.clone(), &keys, settings, lfs_over_ssh(lfs));
             let tasks = faces.clone();
             faces.spawn("ssh_accept", async move {
                 let group = tasks.clone();
@@ -231,6 +235,17 @@ pub(super) fn bind_admin(
 pub(super) fn cannot_listen(name: &str, key: &str, error: &BindError) -> Failure {
     Failure::failed(format!("listening for {name}"), error)
         .with_hint(format!("choose another address: {key}"))
+}
+
+/// Carries LFS over SSH.
+fn lfs_over_ssh(lfs: LfsSsh) -> LfsTransfer {
+    let lfs = Arc::new(lfs);
+    Arc::new(move |session: LfsSession| {
+        let lfs = Arc::clone(&lfs);
+        let LfsSession { actor, address, path, operation, input, output, errors } = session;
+        let opened = Opened { actor, address, path, operation };
+        Box::pin(async move { lfs.serve(&opened, Duplex { input, output, errors }).await })
+    })
 }
 
 /// Opens the host keys; the first start makes them, which takes seconds of computing.

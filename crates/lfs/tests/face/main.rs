@@ -7,5 +7,8 @@ mod fixture;
 mod batch;
 mod hostile;
 mod locks;
+mod ssh;
+mod ssh_hostile;
+mod talk;
 mod transfer;
 mod tus;

@@ -1,26 +1,30 @@
 //! When a command last exchanged a byte with its client.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// The last exchange of bytes of one command, in either direction.
-pub(super) struct Activity {
+pub(crate) struct Activity {
     started: Instant,
-    last_ms: AtomicU64,
+    last_ms: Arc<AtomicU64>,
     has_sent: AtomicBool,
     has_stalled: AtomicBool,
 }
 
 impl Activity {
     /// Starts now.
-    pub(super) fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            last_ms: AtomicU64::new(0),
-            has_sent: AtomicBool::new(false),
-            has_stalled: AtomicBool::new(false),
-        }
+    pub(crate) fn new() -> Self {
+        let (has_sent, has_stalled) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { started: Instant::now(), last_ms: Arc::default(), has_sent, has_stalled }
+    }
+
+    /// Starts for one of several commands that are idle only together.
+    pub(super) fn beside(others: &Self) -> Self {
+        let activity = Self { started: others.started, last_ms: others.last_ms.clone(), ..Self::new() };
+        activity.touch();
+        activity
     }
 
     /// Notes an exchange.
@@ -83,5 +87,24 @@ mod tests {
         tokio::join!(activity.quiet_for(Duration::from_secs(60)), exchange);
         assert_eq!(start.elapsed().as_secs(), 100);
         assert!(activity.has_stalled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn commands_that_wait_for_each_other_are_idle_together() {
+        let all = Activity::new();
+        let start = Instant::now();
+        sleep(Duration::from_secs(600)).await;
+        let (waiting, busy) = (Activity::beside(&all), Activity::beside(&all));
+        let exchange = async {
+            sleep(Duration::from_secs(40)).await;
+            busy.touch();
+        };
+        tokio::join!(waiting.quiet_for(Duration::from_secs(60)), exchange);
+        assert_eq!(
+            start.elapsed().as_secs(),
+            700,
+            "begun behind ten minutes, and quiet since the fortieth second"
+        );
+        assert!(waiting.has_stalled() && !busy.has_stalled());
     }
 }

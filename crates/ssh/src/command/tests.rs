@@ -14,6 +14,10 @@ fn lfs(operation: Operation) -> Command {
     Command::LfsAuthenticate { path: "alice/tools".parse().unwrap(), operation }
 }
 
+fn lfs_transfer(operation: Operation) -> Command {
+    Command::LfsTransfer { path: "alice/tools".parse().unwrap(), operation }
+}
+
 fn people(command: PeopleCommand) -> Command {
     Command::People(command)
 }
@@ -68,7 +72,8 @@ fn the_lines_that_people_write_parse() {
         ("git-lfs-authenticate '/alice/tools.git' download", lfs(Operation::Download)),
         ("git-lfs-authenticate /alice/tools.git upload", lfs(Operation::Upload)),
         ("git-lfs-authenticate alice/tools upload 4d7a2146", lfs(Operation::Upload)),
-        ("git-lfs-transfer '/alice/tools.git' upload", Command::LfsTransfer),
+        ("git-lfs-transfer '/alice/tools.git' upload", lfs_transfer(Operation::Upload)),
+        ("git-lfs-transfer alice/tools download", lfs_transfer(Operation::Download)),
     ] {
         assert_eq!(Command::parse(line.as_bytes()), Ok(command), "{line}");
     }
@@ -100,6 +105,11 @@ const REFUSED: &[(&str, ParseCommandError)] = {
         ("git-lfs-authenticatex '/a/b' download", Unknown),
         ("git-lfs", Unknown),
         ("git-lfs-authenticate '/a/b'", Arguments),
+        ("git-lfs-transfer", Arguments),
+        ("git-lfs-transfer '/a/b'", Arguments),
+        ("git-lfs-transfer '/a/b' erase", Arguments),
+        ("git-lfs-transfer '/a/b' upload; id", Quoting),
+        ("git-lfs-transfer '/a/b' upload x y", Arguments),
         ("git-lfs-authenticate '/a/b' delete", Arguments),
         ("git-lfs-authenticate '/a/b' 'up load'", Arguments),
         ("git-lfs-authenticate '/a/b' upload x y", Arguments),

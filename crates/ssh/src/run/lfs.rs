@@ -1,9 +1,13 @@
-//! Signing in to LFS over HTTP by the key of an SSH connection. Source: git-lfs, docs/api/server-discovery.md.
+//! LFS: over SSH itself, which another face speaks, and signing in to LFS over HTTP by the key of an SSH connection.
+//!
+//! Clients try the first before the second. Source: git-lfs, docs/proposals/ssh_adapter.md, docs/api/server-discovery.md.
 
 use super::{REFUSED, log_error, refuse};
+use crate::carried::LfsSession;
 use crate::channel::{Output, Streams};
 use crate::live::Live;
 use crate::server::Shared;
+use crate::settings::LfsUrl;
 use hakata_forge::Actor;
 use hakata_forge::lfs::Operation;
 use hakata_names::RepositoryPath;
@@ -12,6 +16,10 @@ use tokio::io::AsyncWriteExt;
 
 /// What a shell ends with that does not find a program: clients take it for a server without the command.
 const NOT_FOUND: u32 = 127;
+
+/// What a client from elsewhere hears that would be sent to itself.
+const NO_PUBLIC_URL: &str = "this server does not know by which URL you reach it over HTTP \
+    (hint: its operator sets http.public_url; transfers over SSH need git-lfs 3.0 or newer and no such URL)";
 
 /// Answers where the LFS of a repository is, and with what to come there.
 pub(super) async fn authenticate(
@@ -22,8 +30,12 @@ pub(super) async fn authenticate(
     operation: Operation,
     mut streams: Streams,
 ) -> u32 {
-    let Some(root) = &shared.settings.lfs_url else {
-        return not_found("git-lfs-authenticate", &mut streams.errors).await;
+    let root = match &shared.settings.lfs_url {
+        LfsUrl::Nowhere => return not_found("git-lfs-authenticate", &mut streams.errors).await,
+        LfsUrl::Loopback(_) if live.peer.ip().is_some_and(|ip| !ip.to_canonical().is_loopback()) => {
+            return refuse(&mut streams.errors, NO_PUBLIC_URL).await;
+        }
+        LfsUrl::Everywhere(root) | LfsUrl::Loopback(root) => root,
     };
     let signed_in = match shared.realm.sign_in_to_lfs(actor, path, operation).await {
         Ok(signed_in) => signed_in,
@@ -41,6 +53,31 @@ pub(super) async fn authenticate(
         Ok(()) => 0,
         Err(_) => REFUSED,
     }
+}
+
+/// Hands a channel over to whoever speaks LFS.
+pub(super) async fn transfer(
+    shared: &Shared,
+    live: &Live,
+    actor: &Actor,
+    path: RepositoryPath,
+    operation: Operation,
+    mut streams: Streams,
+) -> u32 {
+    let Some(carry) = &shared.lfs_transfer else {
+        return not_found("git-lfs-transfer", &mut streams.errors).await;
+    };
+    let Streams { input, output, errors } = streams;
+    let session = LfsSession {
+        actor: actor.clone(),
+        address: live.peer.ip(),
+        path,
+        operation,
+        input: Box::new(input),
+        output: Box::new(output),
+        errors: Box::new(errors),
+    };
+    carry(session).await
 }
 
 /// Says what a shell would say, so that clients go another way.

@@ -49,7 +49,7 @@ impl Harness {
 
     fn serve(directory: TempDir, realm: Realm, seen: Arc<Seen>, settings: Settings) -> Self {
         let host_keys = HostKeys::ephemeral().unwrap();
-        let server = Server::with_realm(realm, &host_keys, settings);
+        let server = Server::with_realm(realm, &host_keys, settings, None);
         let tasks = Tasks::new();
         let limits = ConnectionLimits { strangers_per_address: 1000, ..ConnectionLimits::default() };
         let connections = Connections::new(limits);
