@@ -12,8 +12,8 @@ use crate::json;
 use crate::route::lock_of;
 
 /// What a maintainer hears who meant it: clients say nothing of force in a session.
-const BY_FORCE: &str =
-    "a maintainer can take it away by force over HTTP: git -c lfs.sshtransfer=never lfs unlock --force";
+const BY_FORCE: &str = "clients do not say --force over SSH; a maintainer does it over HTTP: \
+    git -c lfs.url=https://HOST/OWNER/NAME.git/info/lfs lfs unlock --force FILE";
 
 /// `lock`
 pub(super) async fn lock(session: &Session<'_>, arguments: &Arguments) -> Result<Reply, Reply> {

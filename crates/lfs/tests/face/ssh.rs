@@ -115,9 +115,8 @@ async fn b3_b11_objects_are_refused_with_words() {
     fixture.run(quota).await;
     let mut talk = fixture.session("alice", "alice/tools", Upload).await;
     put(&mut talk, b"hello").await;
-    let ask = |lines: Vec<String>| ("batch", lines);
-    let (command, lines) = ask(vec![line(b"ok"), line(b"too long for it")]);
-    let heard = talk.ask(command, &[], Section::Lines(&lines)).await;
+    let lines = [line(b"ok"), line(b"too long for it")];
+    let heard = talk.ask("batch", &[], Section::Lines(&lines)).await;
     assert_eq!(heard.status, 507, "x6");
     assert!(
         heard.lines()[0].contains(&oid(b"too long for it")) && heard.lines()[0].contains("are left"),

@@ -109,7 +109,8 @@ async fn one_request_writes_and_the_next_ends_it() {
     let (mut writer, put) = slow(&fixture, &actions, 0);
     let first = async {
         let (reply, ()) = tokio::join!(put, async {
-            writer.write_all(&bytes[..PART + 7]).await.unwrap();
+            // It may be ended before it took all of that.
+            let _ = writer.write_all(&bytes[..PART + 7]).await;
             writer.gone().await;
         });
         reply

@@ -12,6 +12,7 @@ use hakata_forge::Actor;
 use hakata_forge::lfs::Operation;
 use hakata_names::RepositoryPath;
 use serde_json::json;
+use std::net::IpAddr;
 use tokio::io::AsyncWriteExt;
 
 /// What a shell ends with that does not find a program: clients take it for a server without the command.
@@ -30,12 +31,10 @@ pub(super) async fn authenticate(
     operation: Operation,
     mut streams: Streams,
 ) -> u32 {
-    let root = match &shared.settings.lfs_url {
-        LfsUrl::Nowhere => return not_found("git-lfs-authenticate", &mut streams.errors).await,
-        LfsUrl::Loopback(_) if live.peer.ip().is_some_and(|ip| !ip.to_canonical().is_loopback()) => {
-            return refuse(&mut streams.errors, NO_PUBLIC_URL).await;
-        }
-        LfsUrl::Everywhere(root) | LfsUrl::Loopback(root) => root,
+    let root = match root_for(&shared.settings.lfs_url, live.peer.ip()) {
+        Ok(Some(root)) => root,
+        Ok(None) => return not_found("git-lfs-authenticate", &mut streams.errors).await,
+        Err(sentence) => return refuse(&mut streams.errors, sentence).await,
     };
     let signed_in = match shared.realm.sign_in_to_lfs(actor, path, operation).await {
         Ok(signed_in) => signed_in,
@@ -85,4 +84,39 @@ pub(super) async fn not_found(command: &str, errors: &mut Output) -> u32 {
     // The client may be gone; the exit status says the same.
     let _ = errors.write_all(format!("{command}: not found\n").as_bytes()).await;
     NOT_FOUND
+}
+
+/// Finds where a client goes; one from elsewhere is not sent to its own loopback address.
+fn root_for(url: &LfsUrl, peer: Option<IpAddr>) -> Result<Option<&str>, &'static str> {
+    match url {
+        LfsUrl::Nowhere => Ok(None),
+        LfsUrl::Loopback(_) if peer.is_some_and(|ip| !ip.to_canonical().is_loopback()) => Err(NO_PUBLIC_URL),
+        LfsUrl::Everywhere(root) | LfsUrl::Loopback(root) => Ok(Some(root)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LfsUrl, root_for};
+
+    #[test]
+    fn nobody_is_sent_to_its_own_machine() {
+        let url = "http://127.0.0.1:3000".to_owned();
+        for (peer, is_sent) in [
+            (Some("127.0.0.1"), true),
+            (Some("::1"), true),
+            (Some("::ffff:127.0.0.1"), true),
+            (None, true),
+            (Some("192.0.2.7"), false),
+            (Some("2001:db8::7"), false),
+            (Some("::ffff:192.0.2.7"), false),
+        ] {
+            let peer = peer.map(|peer| peer.parse().unwrap());
+            let root = root_for(&LfsUrl::Loopback(url.clone()), peer).map(|root| root.map(str::to_owned));
+            assert_eq!(root.is_ok(), is_sent, "{peer:?}: {root:?}");
+            let root = root_for(&LfsUrl::Everywhere(url.clone()), peer).map(|root| root.map(str::to_owned));
+            assert_eq!(root, Ok(Some(url.clone())), "what was configured is told to everybody");
+        }
+        assert_eq!(root_for(&LfsUrl::Nowhere, None), Ok(None));
+    }
 }
