@@ -6,6 +6,7 @@
 //!   <last two digits>/<id>.git/    an ordinary bare repository
 //!     hakata-version               what it shows: "<version> <prune epoch> <boot>"
 //!     hakata-deriving              there while files that make reading fast are written (derived.rs)
+//!     hakata-removing              there while packs go (step.rs)
 //!     hooks/pre-receive            refuses pushes that come this way
 //!     objects/pack/pack-<id>.*     links to blobs, or small packs out of their rows
 //! ```

@@ -22,6 +22,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("commit.after_commit", "the transaction is committed and nobody was told"),
     ("push.before_report", "the cache may follow; the client has no report yet"),
     ("cache.packs", "new packs are in the cache directory, the refs are old"),
+    ("cache.removed", "old packs are gone from the cache directory, what names them may be there"),
     ("cache.refs", "the refs of the cache directory are new, its version is old"),
     ("cache.version", "the cache directory has its new version"),
     ("create.row", "the row of a new repository is committed, nothing else of it exists"),

@@ -42,7 +42,7 @@ impl Service {
                 let serve = hyper::service::service_fn(move |request: Request<Incoming>| {
                     // With the query: what is in it, everybody on the way may write down.
                     log.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
-                    async move { Ok::<_, hyper::Error>(answer(request, ends).await?) }
+                    async move { answer(request, ends).await }
                 });
                 let builder = auto::Builder::new(TokioExecutor::new());
                 let _ = builder.serve_connection(TokioIo::new(stream), serve).await;

@@ -204,7 +204,7 @@ hakata_store::on_every_engine! {
         let import = world.begin(&format!("http://{}/x", there.local_addr().unwrap())).await.unwrap();
         let mut job = world.import_job().await;
         job.attempts = 1;
-        let settings = hakata_egress::Settings { allow: Allow::parse(&["127.0.0.0/8"]).unwrap(), ..Default::default() };
+        let settings = hakata_egress::Settings { allow: Allow::parse(["127.0.0.0/8"]).unwrap(), ..Default::default() };
         let guard = Guard::new(settings).unwrap();
         let remotes = Remotes::new(world.forge.clone(), guard, world.path("authorities.pem")).unwrap();
         let importing = tokio::spawn(async move { remotes.import(&job).await });

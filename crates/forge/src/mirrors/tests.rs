@@ -138,7 +138,7 @@ hakata_store::on_every_engine! {
         let there = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/x", there.local_addr().unwrap());
         let id = world.add_mirror("pull", &url, json!({})).await.unwrap();
-        let settings = hakata_egress::Settings { allow: Allow::parse(&["127.0.0.0/8"]).unwrap(), ..Default::default() };
+        let settings = hakata_egress::Settings { allow: Allow::parse(["127.0.0.0/8"]).unwrap(), ..Default::default() };
         let guard = Guard::new(settings).unwrap();
         let remotes = Remotes::new(world.forge.clone(), guard, world.path("authorities.pem")).unwrap();
         let job = world.syncs(JobState::Waiting).await.remove(0);

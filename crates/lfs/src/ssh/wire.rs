@@ -182,7 +182,7 @@ mod tests {
         let mut read = Vec::new();
         let whole = [&data(9)[..], FLUSH, b"0009after"].concat();
         let mut wire_ = wire(&whole);
-        assert_eq!(wire_.packet().await.unwrap().is_some(), true);
+        assert!(wire_.packet().await.unwrap().is_some());
         wire_.section().read_to_end(&mut read).await.unwrap();
         assert_eq!(read.len(), 80_000);
         assert!(wire_.packet().await.unwrap().is_some(), "the next message is whole");

@@ -16,6 +16,9 @@ const RECORD: &str = "hakata-version";
 /// The file that is there while derived files are being written.
 const DERIVING: &str = "hakata-deriving";
 
+/// The file that is there while packs go.
+const REMOVING: &str = "hakata-removing";
+
 /// Returns where the directory of a repository is: by id, spread over a hundred directories.
 pub(super) fn dir_of(root: &Path, id: RepositoryId) -> GitDir {
     let id = id.get();
@@ -53,6 +56,23 @@ pub(super) fn remove_unfinished(dir: &GitDir) -> io::Result<()> {
         fs::remove_file(note)?;
     }
     Ok(())
+}
+
+/// Notes that packs go. Derived files that are written meanwhile may name them: if this process dies, or fails, the next
+/// step removes those. Blocks.
+pub(super) fn begin_removing(dir: &GitDir) -> io::Result<()> {
+    fs::write(dir.path().join(REMOVING), "")
+}
+
+/// Says whether packs go, or went by a step that did not come to its end. Blocks.
+pub(super) fn is_removing(dir: &GitDir) -> io::Result<bool> {
+    dir.path().join(REMOVING).try_exists()
+}
+
+/// Removes what was derived while packs went, and the note. Blocks.
+pub(super) fn end_removing(dir: &GitDir) -> io::Result<()> {
+    maintain::remove_derived(dir)?;
+    fs::remove_file(dir.path().join(REMOVING))
 }
 
 /// What a directory says about itself.

@@ -157,8 +157,14 @@ async fn rebuild(engine: &Arc<Engine>, entry: &Arc<Entry>, state: &Arc<State>) -
         record(&engine_, &entry_, state_.needed())?;
         if !compared.foreign.is_empty() {
             entry_.generation.fetch_add(1, Ordering::AcqRel);
+            layout::begin_removing(&entry_.dir)?;
             maintain::remove_derived(&entry_.dir)?;
             packs::remove_foreign(&compared.foreign)?;
+            fault::point("cache.removed");
+            // Whoever lists packs from now on finds none of those that went; what was listed before is found out by the
+            // generation at its end, or is there by now and goes.
+            entry_.generation.fetch_add(1, Ordering::AcqRel);
+            layout::end_removing(&entry_.dir)?;
             engine_.git.forget(&entry_.dir);
             entry_.remember(state_.needed());
         }
@@ -192,6 +198,11 @@ async fn prepare(
         layout::write_hook(dir, &engine_.settings.push_url)?;
         if is_nobody_writing {
             layout::remove_unfinished(dir)?;
+        }
+        // Steps come one after another: a note of one that removes packs is one of a step that did not come to its end.
+        if layout::is_removing(dir)? {
+            entry_.generation.fetch_add(1, Ordering::AcqRel);
+            layout::end_removing(dir)?;
         }
         let trust = if shown.is_some() { Trust::Sizes } else { Trust::Links };
         if trust == Trust::Links {

@@ -113,7 +113,8 @@ fn a_stranger_s_pack_goes_although_derived_files_are_written() {
     });
 }
 
-/// A process that dies between git's index and the look at what became of its packs leaves the note that it was writing.
+/// A process that dies between git's index and the look at what became of its packs leaves the note that it was writing,
+/// or that packs went while somebody was.
 #[test]
 fn an_index_that_nobody_looked_at_again_goes_with_the_next_process() {
     run(Engine::Sqlite, |database| async {
@@ -121,15 +122,17 @@ fn an_index_that_nobody_looked_at_again_goes_with_the_next_process() {
         let id = world.create("tools").await;
         grow(&world, id, None, 2).await;
         let dir = world.open(id).await.cache().await.unwrap().dir().clone();
-        world.restart().await;
         let packs = dir.objects().join("pack");
-        let parts = index_with_a_pack_that_goes(&dir);
-        parts.iter().for_each(|part| fs::remove_file(part).unwrap());
-        assert!(packs.join("multi-pack-index").exists());
-        fs::write(dir.path().join("hakata-deriving"), "").unwrap();
-        world.assert_sound(id).await;
-        assert!(!packs.join("multi-pack-index").exists(), "it named a pack that is gone");
-        assert!(!dir.path().join("hakata-deriving").exists());
+        for note in ["hakata-deriving", "hakata-removing"] {
+            world.restart().await;
+            let parts = index_with_a_pack_that_goes(&dir);
+            parts.iter().for_each(|part| fs::remove_file(part).unwrap());
+            assert!(packs.join("multi-pack-index").exists());
+            fs::write(dir.path().join(note), "").unwrap();
+            world.assert_sound(id).await;
+            assert!(!packs.join("multi-pack-index").exists(), "{note}: it named a pack that is gone");
+            assert!(!dir.path().join(note).exists());
+        }
     });
 }
 
