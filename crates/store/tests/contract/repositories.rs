@@ -178,7 +178,7 @@ on_every_engine! {
             refs::load(conn, id, &rows).await.unwrap();
             let occasion = Occasion { repository: id, version: 1, actor: None, reason: "push", at: 1 };
             // One commit that moved all of them.
-            let moves: Vec<_> = (0..25).map(|n| moved(&format!("refs/heads/{n}"), None, Some(0))).collect();
+            let moves: Vec<_> = (0..25).map(|n| moved(format!("refs/heads/{n}"), None, Some(0))).collect();
             ref_log::append(conn, occasion, &moves).await.unwrap();
             raise(conn, id).await.unwrap();
         }
