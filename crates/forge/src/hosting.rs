@@ -39,7 +39,7 @@ pub use target::{Creation, PushTarget};
 pub use turn::Turn;
 
 pub(crate) use create::{Created, Wish};
-pub(crate) use receive::{Judged, default_tip};
+pub(crate) use receive::Judged;
 pub(crate) use target::CREATES_IN_GROUP;
 pub(crate) use turn::Client;
 

@@ -49,6 +49,6 @@ pub use state::Transfer;
 pub use token::{Bearer, LFS_TOKEN_PREFIX, Operation, Right, Signer};
 pub use upload::receive;
 
-pub(crate) use guard::Guarded;
+pub(crate) use guard::{Guards, MAX_MOVES, Present, Touched};
 pub(crate) use measure::metrics;
 pub(crate) use state::State;

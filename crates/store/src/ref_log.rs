@@ -154,6 +154,42 @@ pub async fn recent_old(
     conn.list(&RECENT, values![repository, since_ms, limit], |row| row.oid(0)).await
 }
 
+/// Lists the moves at or after a time up to `limit`, oldest first: what refs were before them, they were at that time.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn moved_since(
+    conn: &mut Conn,
+    repository: RepositoryId,
+    since_ms: i64,
+    limit: i64,
+) -> Result<Vec<LoggedMove>, StoreError> {
+    const MOVED: Sql = logged!("WHERE repository_id = ? AND at >= ? ORDER BY version, name LIMIT ?");
+    conn.list(&MOVED, values![repository, since_ms, limit], read).await
+}
+
+/// Lists the oids that refs pointed to until a move at or after a time, in the order of moves, in pages: pass the version
+/// and name of the last one of the page before.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn list_old(
+    conn: &mut Conn,
+    repository: RepositoryId,
+    since_ms: i64,
+    after: Option<&(i64, RefName)>,
+    size: PageSize,
+) -> Result<Page<(Oid, (i64, RefName)), (i64, RefName)>, StoreError> {
+    const LIST: Sql = sql!(
+        "SELECT old_oid, version, name FROM ref_log WHERE repository_id = ? AND at >= ? AND old_oid IS NOT NULL \
+         AND (version > ? OR (version = ? AND name > ?)) ORDER BY version, name LIMIT ?"
+    );
+    let (version, name) = after.map_or((0, &b""[..]), |(version, name)| (*version, name.as_bytes()));
+    let values = values![repository, since_ms, version, version, name, size.limit()];
+    let rows = conn.list(&LIST, values, |row| Ok((row.oid(0)?, (row.int(1)?, row.ref_name(2)?)))).await?;
+    Ok(Page::cut(rows, size, |(_, key)| key.clone()))
+}
+
 /// Lists the moves of a repository for people, newest commit first and by name within it.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ mod commit;
 mod intake;
 mod open;
 
-pub(crate) use commit::{Judged, default_tip};
+pub(crate) use commit::Judged;
 
 use std::time::Duration;
 

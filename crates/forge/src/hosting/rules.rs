@@ -1,16 +1,19 @@
 //! The rules of a repository as they stand now, and the judgement of a push by them.
 
+mod locks;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use hakata_git::objects::{Objects, ReadError, View};
 use hakata_names::{Oid, RefName, RefUpdate, RepositoryId};
+use hakata_repository::Repository;
 use hakata_store::repositories::{self, Standing};
 use hakata_store::{Role, lfs_locks, protections};
 
 use super::judge::{Ancestry, Pusher, Refused, Rule, judge_rules};
 use crate::access::{Facts, Write, grant_from};
-use crate::lfs::Guarded;
+use crate::lfs::Guards;
 use crate::quota::Quota;
 use crate::{Actor, Error, Forge};
 
@@ -23,7 +26,7 @@ pub(crate) struct Rules {
     rules: Vec<Rule>,
     pusher: Pusher,
     /// Paths that others have locked.
-    guarded: Arc<Vec<Guarded>>,
+    guards: Arc<Guards>,
 }
 
 impl Forge {
@@ -49,7 +52,7 @@ impl Forge {
         let standing = standing.ok_or_else(Error::repository_not_found)?;
         // After the policy version: a rule made in between raises it, and the commit asks again.
         let rules = protections::list_of(&mut conn, id).await?;
-        let guarded = match actor {
+        let locks = match actor {
             // A mirror follows whatever the other side does.
             Actor::System => Vec::new(),
             _ => lfs_locks::list_of_others(&mut conn, id, actor.user()).await?,
@@ -64,7 +67,7 @@ impl Forge {
             standing,
             rules: rules.into_iter().map(Rule::from).collect(),
             pusher: pusher(actor, role),
-            guarded: Arc::new(guarded.into_iter().map(Guarded::from).collect()),
+            guards: Arc::new(Guards::new(locks)),
         })
     }
 }
@@ -93,10 +96,11 @@ impl Rules {
     /// Judges every update with the objects readable; answers those that are refused.
     pub(crate) async fn judge_all(
         &self,
+        forge: &Forge,
+        repository: &Repository,
         updates: &[RefUpdate],
         objects: Option<&Objects>,
-        default_tip: Option<Oid>,
-    ) -> Result<Vec<(RefName, Refused)>, ReadError> {
+    ) -> Result<Vec<(RefName, Refused)>, Error> {
         let mut asked = Vec::new();
         for update in updates {
             // A rule asks only where the answer matters; a first pass finds out which those are.
@@ -105,38 +109,16 @@ impl Rules {
                 Ancestry::FastForward
             });
         }
-        let known = ancestries(asked, objects).await?;
+        let known = ancestries(asked, objects).await.map_err(Error::internal)?;
         let judge = |update: &RefUpdate| {
             let ancestry = || known.get(&update.name).copied().unwrap_or(Ancestry::Forced);
             self.judge(update, ancestry).err().map(|refused| (update.name.clone(), refused))
         };
         let mut refused: Vec<_> = updates.iter().filter_map(judge).collect();
-        refused.extend(self.judge_locks(updates, objects, default_tip).await?);
+        if let Some(objects) = objects.filter(|_| !self.guards.is_empty()) {
+            refused.extend(self.judge_locks(forge, repository, updates, objects).await?);
+        }
         Ok(refused)
-    }
-
-    /// Answers updates that change what somebody else has locked.
-    async fn judge_locks(
-        &self,
-        updates: &[RefUpdate],
-        objects: Option<&Objects>,
-        default_tip: Option<Oid>,
-    ) -> Result<Vec<(RefName, Refused)>, ReadError> {
-        let Some(objects) = objects.filter(|_| !self.guarded.is_empty()) else { return Ok(Vec::new()) };
-        let (updates, guarded) = (updates.to_vec(), self.guarded.clone());
-        let look = move |view: &View| {
-            let mut refused = Vec::new();
-            for update in updates {
-                let touched = Guarded::find_touched(view, &update, default_tip.as_ref(), &guarded)?;
-                if let Some(touched) = touched {
-                    let hint = "git lfs locks shows who has what; a maintainer can unlock by force";
-                    let reason = Refused { reason: touched.reason(), hint: Some(hint.to_owned()) };
-                    refused.push((update.name, reason));
-                }
-            }
-            Ok(refused)
-        };
-        objects.read(look).await
     }
 
     fn judge(&self, update: &RefUpdate, ancestry: impl FnMut() -> Ancestry) -> Result<(), Refused> {

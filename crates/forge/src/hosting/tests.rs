@@ -27,6 +27,11 @@ impl Client {
         self.said
     }
 
+    /// Tells whether git was content; what it said otherwise.
+    pub(crate) fn result(self) -> Result<(), String> {
+        if self.is_ok { Ok(()) } else { Err(self.said) }
+    }
+
     /// Asserts that git failed, and gives what it said.
     fn refused(self) -> String {
         assert!(!self.is_ok, "git succeeded: {}", self.said);

@@ -1,5 +1,7 @@
 //! LFS over a whole forge: who may have what, how much, and what is left when things break.
 
+mod locked;
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;

@@ -6,7 +6,7 @@ use hakata_store::mirrors::Mirror;
 
 use super::Filter;
 use super::sync::remark;
-use crate::hosting::{Judged, default_tip};
+use crate::hosting::Judged;
 use crate::remotes::{Remotes, Trouble};
 use crate::{Actor, Error, Kind};
 
@@ -26,8 +26,7 @@ pub(super) async fn run(remotes: &Remotes, mirror: &Mirror) -> Result<Option<Str
     let follow = Follow { is_followed: &is_followed, max_refs, room_bytes, fsck };
     let Arrived { mut received, default_ref, .. } = opened.fetch_from(&remote, &follow, |_| {}).await?;
     let objects = received.objects().cloned();
-    let refused = rules.judge_all(received.updates(), objects.as_ref(), default_tip(&opened)).await;
-    let refused = refused.map_err(Error::internal)?;
+    let refused = rules.judge_all(forge, &opened, received.updates(), objects.as_ref()).await?;
     for (name, refused) in refused {
         received.refuse(&name, RefRefusal::Denied(refused.reason));
     }

@@ -1,7 +1,7 @@
 //! Committing what was judged, and judging again when the rules changed meanwhile.
 
 use hakata_git::objects::Objects;
-use hakata_names::{Oid, RefName, RefUpdate};
+use hakata_names::{RefName, RefUpdate};
 use hakata_repository::{
     Atomicity, CommitError, Committed, Intent, Prepared, Reason, Received, RefRefusal, Repository, no_rows,
 };
@@ -45,9 +45,7 @@ impl Forge {
             prepared = again;
             let rules = self.rules(actor, repository.id()).await?;
             may_go_on(&rules)?;
-            let refused =
-                rules.judge_all(prepared.updates(), objects.as_ref(), default_tip(repository)).await;
-            let refused = refused.map_err(Error::internal)?;
+            let refused = rules.judge_all(self, repository, prepared.updates(), objects.as_ref()).await?;
             for (name, refused) in refused {
                 prepared.refuse(&name, RefRefusal::Denied(refused.reason.clone()));
                 refuse(&name, refused);
@@ -70,9 +68,8 @@ impl Push<'_> {
         self.forge.check_not_revoked(&opened.actor).await?;
         let objects = received.objects().cloned();
         self.judge_sizes(&mut received);
-        let default_tip = default_tip(&opened.repository);
-        let refused = rules.judge_all(received.updates(), objects.as_ref(), default_tip).await;
-        let refused = refused.map_err(Error::internal)?;
+        let refused =
+            rules.judge_all(self.forge, &opened.repository, received.updates(), objects.as_ref()).await?;
         for (name, refused) in refused {
             received.refuse(&name, RefRefusal::Denied(refused.reason.clone()));
             self.verdicts.refuse(&name, refused);
@@ -116,11 +113,6 @@ impl Push<'_> {
         }
         self.measured.moved.n_refs = committed.n_accepted();
     }
-}
-
-/// Where the default branch was when the push came.
-pub(crate) fn default_tip(repository: &Repository) -> Option<Oid> {
-    repository.snapshot().find(repository.default_ref()).map(|at| at.oid)
 }
 
 /// Where HEAD of a repository without branches goes: to its default if that is pushed, else to the first branch

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use hakata_names::{ObjectFormat, Oid, TreePath};
 
 use super::zoo::{Files, Made, PATHS, Zoo};
-use crate::read::{LastCommit, LastCommits, Match};
+use crate::read::{LastCommit, LastCommits, Match, PathSet};
 use crate::testing;
 
 fn git_log_one(zoo: &Zoo, tip: &Oid, path: &[u8]) -> Vec<u8> {
@@ -211,4 +211,32 @@ async fn pointers_are_found_below_a_tree() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((&found[0].path[..], found[0].size_bytes), (&b"art/large.psd"[..], 7));
     assert_eq!(found[0].object, "ab".repeat(32));
+}
+
+/// All at once says what one at a time says.
+#[tokio::test]
+async fn paths_that_differ_are_found_in_one_walk() {
+    let zoo = Zoo::wild(ObjectFormat::Sha1, 40, 71).await;
+    let mut paths: Vec<TreePath> = PATHS.iter().map(|path| TreePath::parse(path).unwrap()).collect();
+    for path in [&b"dir"[..], b"dir/deep", b"nothing/here", b"a/below", b"dir/deep/three/below"] {
+        paths.push(TreePath::parse(path).unwrap());
+    }
+    let commits = zoo.commits.clone();
+    let compare = move |view: &crate::objects::View| {
+        let set = PathSet::new(&paths);
+        let mut n_differing = 0;
+        for (one, other) in commits.iter().zip(commits.iter().skip(7)) {
+            let mut expected = Vec::new();
+            for (number, path) in paths.iter().enumerate() {
+                if view.find_entry(one, path)? != view.find_entry(other, path)? {
+                    expected.push(number);
+                }
+            }
+            n_differing += expected.len();
+            assert_eq!(view.differing_paths(one, other, &set)?, expected, "{one} {other}");
+            assert_eq!(view.differing_paths(one, one, &set)?, [0_usize; 0]);
+        }
+        Ok(n_differing)
+    };
+    assert!(zoo.read(compare).await.unwrap() > 100, "the histories differ");
 }
