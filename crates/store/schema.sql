@@ -503,10 +503,14 @@ CREATE TABLE lfs_object (
     state TEXT NOT NULL,                             -- 'staged', 'live' or 'dead'
     node TEXT NOT NULL,                              -- which node wrote it
     created_at BIGINT NOT NULL,
-    delete_after BIGINT NULL                         -- when a dead object may lose its bytes
+    delete_after BIGINT NULL,                        -- when a dead object may lose its bytes
+    checked_at BIGINT NOT NULL DEFAULT 0,            -- when its bytes were last hashed
+    bad_at BIGINT NULL                               -- since when they are known to be others, or gone: to be sent again
 );
 
 CREATE INDEX lfs_object_by_state ON lfs_object (state, created_at);
+
+CREATE INDEX lfs_object_by_check ON lfs_object (state, checked_at);
 
 -- Which LFS objects a repository has. Who may read the repository may read them, and nobody else may.
 CREATE TABLE repository_lfs_object (
@@ -514,6 +518,7 @@ CREATE TABLE repository_lfs_object (
     object_id BIGINT NOT NULL,
     linked_at BIGINT NOT NULL,
     promised_at BIGINT NOT NULL,                     -- when a client was last told that it need not send it, rounded
+    quarantined_at BIGINT NULL,                      -- since when no commit points to it; asked for, it is NULL again
     PRIMARY KEY (repository_id, object_id)
 ) WITHOUT ROWID;
 
@@ -563,3 +568,17 @@ CREATE TABLE lfs_lock (
 );
 
 CREATE INDEX lfs_lock_by_time ON lfs_lock (repository_id, locked_at, id);
+
+-- LFS objects that an owner removed from a repository, which takes them no more.
+CREATE TABLE lfs_removal (
+    repository_id BIGINT NOT NULL,
+    oid BLOB NOT NULL,
+    removed_at BIGINT NOT NULL,
+    PRIMARY KEY (repository_id, oid)
+) WITHOUT ROWID;
+
+-- When objects are next looked for in a repository that no commit points to.
+CREATE TABLE lfs_sweep (
+    repository_id BIGINT NOT NULL PRIMARY KEY,
+    next_at BIGINT NOT NULL
+) WITHOUT ROWID;

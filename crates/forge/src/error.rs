@@ -51,6 +51,9 @@ impl Kind {
     }
 }
 
+/// What is said of an LFS object that an owner removed.
+pub(crate) const REMOVED: &str = "the object was removed by an owner of the repository";
+
 const CLIENT_LEFT: &str = "the client left";
 const UNKNOWN_OUTCOME: &str =
     "the database broke off while this was stored, and it is not known whether it was";
@@ -103,6 +106,16 @@ impl Error {
     /// Makes the answer that asks an anonymous client for credentials.
     pub fn sign_in() -> Self {
         Self::new(Kind::Unauthenticated, "authentication required")
+    }
+
+    /// Makes the answer for an LFS object that an owner removed for good.
+    pub(crate) fn removed() -> Self {
+        Self::new(Kind::NotFound, REMOVED)
+    }
+
+    /// Tells whether something was there and was removed for good, as protocols can tell.
+    pub fn is_removed(&self) -> bool {
+        self.public == REMOVED
     }
 
     /// Makes the end of a request whose client is not there any more.

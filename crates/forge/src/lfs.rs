@@ -23,13 +23,17 @@
 //! shows one is judged again by the rules as they are then.
 
 mod batch;
+mod collect;
 mod download;
 mod guard;
 mod incoming;
 mod locks;
 mod measure;
 mod open;
+mod present;
+mod removal;
 mod resumable;
+mod scrub;
 mod settings;
 mod state;
 mod sweep;
@@ -49,6 +53,9 @@ pub use state::Transfer;
 pub use token::{Bearer, LFS_TOKEN_PREFIX, Operation, Right, Signer};
 pub use upload::receive;
 
+pub(crate) use collect::{Collected, How, Sum, collect};
 pub(crate) use guard::{Guards, MAX_MOVES, Present, Touched};
 pub(crate) use measure::metrics;
+pub(crate) use removal::{remove, restore};
+pub(crate) use scrub::{Scrubbed, Wish, scrub};
 pub(crate) use state::State;

@@ -22,6 +22,7 @@ mod graph_file;
 mod history;
 mod languages;
 mod last_commit;
+mod lfs_history;
 mod lfs_pointers;
 mod log;
 mod merge_base;

@@ -307,6 +307,7 @@ impl From<ObjectRefusal> for ObjectError {
 pub(crate) fn status_of(refusal: &ObjectRefusal) -> StatusCode {
     match refusal {
         ObjectRefusal::Missing => StatusCode::NOT_FOUND,
+        ObjectRefusal::Removed => StatusCode::GONE,
         ObjectRefusal::OtherSize { .. } | ObjectRefusal::TooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         ObjectRefusal::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
     }

@@ -73,6 +73,7 @@ impl Refusal {
 
 fn status_of(error: &Error) -> StatusCode {
     match error.kind() {
+        Kind::NotFound if error.is_removed() => StatusCode::GONE,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
         Kind::Forbidden => StatusCode::FORBIDDEN,

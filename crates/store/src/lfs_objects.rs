@@ -3,11 +3,15 @@
 //! Their life is that of packs ([`packs`](crate::packs)): announced before the first byte is written, live once a
 //! repository has them, dead when none does. Of each oid at most one is live, so that equal bytes are kept once.
 
+mod check;
+mod collect;
 mod end;
 mod usage;
 
 use hakata_names::{LfsObjectId, LfsOid, RepositoryId, UserId};
 
+pub use check::{BadObject, list_bad, list_unchecked, note_bad, note_good, replace_bad, unchecked};
+pub use collect::{collect, list_quarantined, list_settled, quarantine, revive};
 pub use end::{dead_before, delete_dead, give_up_staged, kill_unlinked, list_unlinked, staged_older_than};
 pub use usage::{LfsUsage, usage_by_owner, usage_by_repository, usage_of};
 
@@ -46,6 +50,8 @@ pub struct LfsObject {
     pub state: LfsObjectState,
     /// When it was staged, in ms.
     pub created_at: i64,
+    /// Whether its bytes are known to be others, or gone.
+    pub is_bad: bool,
 }
 
 /// An LFS object of a repository.
@@ -59,12 +65,19 @@ pub struct Linked {
     pub size_bytes: i64,
     /// When a client was last told that it is there, in ms.
     pub promised_at: i64,
+    /// Since when no commit is known to point to it, in ms; whoever asks for it takes it out of quarantine.
+    pub quarantined_at: Option<i64>,
+    /// Whether its bytes are known to be others, or gone: it is to be sent again.
+    pub is_bad: bool,
 }
 
 /// The columns of [`read`].
 macro_rules! object {
     ($tail:literal) => {
-        sql!(concat!("SELECT o.id, o.oid, o.size_bytes, o.state, o.created_at FROM lfs_object o ", $tail))
+        sql!(concat!(
+            "SELECT o.id, o.oid, o.size_bytes, o.state, o.created_at, o.bad_at FROM lfs_object o ",
+            $tail
+        ))
     };
 }
 use object;
@@ -76,6 +89,7 @@ fn read(row: &Row) -> Result<LfsObject, StoreError> {
         size_bytes: row.int(2)?,
         state: row.parsed(3, LfsObjectState::parse)?,
         created_at: row.int(4)?,
+        is_bad: row.opt_int(5)?.is_some(),
     })
 }
 
@@ -85,10 +99,11 @@ fn read(row: &Row) -> Result<LfsObject, StoreError> {
 /// Any [`StoreError`].
 pub async fn insert_staged(conn: &mut Conn, new: &NewLfsObject<'_>) -> Result<(), StoreError> {
     const INSERT: Sql = sql!(
-        "INSERT INTO lfs_object (id, oid, live_oid, size_bytes, state, node, created_at) \
-         VALUES (?, ?, NULL, ?, 'staged', ?, ?)"
+        "INSERT INTO lfs_object (id, oid, live_oid, size_bytes, state, node, created_at, checked_at) \
+         VALUES (?, ?, NULL, ?, 'staged', ?, ?, ?)"
     );
-    let values = values![new.id, &new.oid, new.size_bytes, new.node, new.created_at];
+    // What is taken into use was hashed on its way.
+    let values = values![new.id, &new.oid, new.size_bytes, new.node, new.created_at, new.created_at];
     conn.execute(&INSERT, values).await.map(drop)
 }
 
@@ -101,7 +116,7 @@ pub async fn find(conn: &mut Conn, id: LfsObjectId) -> Result<Option<LfsObject>,
     conn.find(&FIND, values![id], read).await
 }
 
-/// Finds the live object of an oid.
+/// Finds the live object of an oid, be it bad or not.
 ///
 /// # Errors
 /// Any [`StoreError`].
@@ -135,7 +150,8 @@ pub async fn lock_all_live(conn: &mut Conn, oids: &[LfsOid]) -> Result<Vec<LfsOb
         again: None,
     };
     const FIND: ManySql = ManySql {
-        head: "SELECT o.id, o.oid, o.size_bytes, o.state, o.created_at FROM lfs_object o WHERE o.live_oid IN (",
+        head: "SELECT o.id, o.oid, o.size_bytes, o.state, o.created_at, o.bad_at FROM lfs_object o \
+               WHERE o.live_oid IN (",
         row: "?",
         between: ", ",
         tail: ")",
@@ -252,7 +268,7 @@ pub async fn find_linked(
     oids: &[LfsOid],
 ) -> Result<Vec<Linked>, StoreError> {
     const FIND: ManySql = ManySql {
-        head: "SELECT o.id, o.oid, o.size_bytes, l.promised_at FROM lfs_object o \
+        head: "SELECT o.id, o.oid, o.size_bytes, l.promised_at, l.quarantined_at, o.bad_at FROM lfs_object o \
                JOIN repository_lfs_object l ON l.object_id = o.id \
                WHERE l.repository_id = ? AND o.live_oid IN (",
         row: "?",
@@ -264,13 +280,20 @@ pub async fn find_linked(
     for oids in chunks(oids) {
         let mut values = vec![Value::from(repository)];
         values.extend(oids.iter().map(Value::from));
-        let read = |row: &Row| {
-            let (id, oid) = (row.id(0)?, row.lfs_oid(1)?);
-            Ok(Linked { id, oid, size_bytes: row.int(2)?, promised_at: row.int(3)? })
-        };
-        found.extend(conn.list_many(&FIND, oids.len(), &values, read).await?);
+        found.extend(conn.list_many(&FIND, oids.len(), &values, read_linked).await?);
     }
     Ok(found)
+}
+
+fn read_linked(row: &Row) -> Result<Linked, StoreError> {
+    Ok(Linked {
+        id: row.id(0)?,
+        oid: row.lfs_oid(1)?,
+        size_bytes: row.int(2)?,
+        promised_at: row.int(3)?,
+        quarantined_at: row.opt_int(4)?,
+        is_bad: row.opt_int(5)?.is_some(),
+    })
 }
 
 /// An object of a repository that a user may perhaps read.
@@ -300,7 +323,7 @@ pub async fn list_candidates(
                WHERE r.state IN ('active', 'archived') AND (r.visibility = 'public' OR r.owner_id = ? \
                OR EXISTS (SELECT 1 FROM repository_collaborator c WHERE c.repository_id = r.id AND c.user_id = ?) \
                OR EXISTS (SELECT 1 FROM group_member m WHERE m.group_id = r.owner_id AND m.user_id = ?)) \
-               AND o.live_oid IN (",
+               AND o.bad_at IS NULL AND o.live_oid IN (",
         row: "?",
         between: ", ",
         tail: ") ORDER BY r.id LIMIT 1000",
@@ -335,7 +358,8 @@ pub async fn list_repositories(
     conn.list(&LIST, values![object, limit], |row| row.id(0)).await
 }
 
-/// Notes that a client was told that a repository has these objects, so that none of them is collected soon.
+/// Notes that a client was told that a repository has these objects, so that none of them is collected soon, and takes
+/// them out of quarantine. One that was collected already is not noted: who promises looks again afterwards.
 ///
 /// # Errors
 /// Any [`StoreError`].
@@ -346,7 +370,8 @@ pub async fn promise(
     now: i64,
 ) -> Result<(), StoreError> {
     const PROMISE: ManySql = ManySql {
-        head: "UPDATE repository_lfs_object SET promised_at = ? WHERE repository_id = ? AND object_id IN (",
+        head: "UPDATE repository_lfs_object SET promised_at = ?, quarantined_at = NULL \
+               WHERE repository_id = ? AND object_id IN (",
         row: "?",
         between: ", ",
         tail: ")",

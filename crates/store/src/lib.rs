@@ -56,7 +56,9 @@ pub mod jobs;
 
 pub mod lfs_locks;
 pub mod lfs_objects;
+pub mod lfs_removals;
 pub mod lfs_reservations;
+pub mod lfs_sweeps;
 pub mod lfs_uploads;
 
 pub mod keys;

@@ -31,6 +31,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "mirror_overwrite",
         text: include_str!("../migrations/0009_mirror_overwrite.sql"),
     },
+    Migration { id: 10, name: "lfs_care", text: include_str!("../migrations/0010_lfs_care.sql") },
     Migration { id: 11, name: "lfs_upload", text: include_str!("../migrations/0011_lfs_upload.sql") },
 ];
 

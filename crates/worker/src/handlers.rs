@@ -3,6 +3,8 @@
 mod commits;
 mod disk_usage;
 mod fan_out;
+mod lfs_scrub;
+mod lfs_sweep;
 mod maintain;
 
 use std::collections::BTreeMap;
@@ -47,6 +49,8 @@ impl Handlers {
                         Kind::Commits => commits::run(&forge, &job).await,
                         Kind::DiskUsage => disk_usage::run(&forge, &job).await,
                         Kind::Maintain => maintain::run(&forge, &job).await,
+                        Kind::LfsSweep => lfs_sweep::run(&forge, &job).await,
+                        Kind::LfsScrub => lfs_scrub::run(&forge).await,
                         Kind::FanOut => fan_out::run(&forge, &job).await,
                         // Needs a courier, a postman, or the way to other hosts.
                         Kind::Webhook | Kind::Mail | Kind::Mirror | Kind::Import => {

@@ -45,6 +45,8 @@ impl Default for Settings {
                 (Kind::Commits, 4),
                 (Kind::DiskUsage, 1),
                 (Kind::Maintain, 1),
+                (Kind::LfsSweep, 1),
+                (Kind::LfsScrub, 1),
                 (Kind::FanOut, 4),
                 (Kind::Webhook, 16),
                 (Kind::Mail, 4),

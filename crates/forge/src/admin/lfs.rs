@@ -1,14 +1,18 @@
 //! `hakata lfs …`.
 
+mod care;
+
 use hakata_names::{LfsLockId, RepositoryPath, TreePath};
+use hakata_runtime::units::ByteSize;
 use hakata_store::lfs_objects::{self, LfsUsage};
 use hakata_store::page::PageSize;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::done;
+use super::run::Progress;
 use super::{Cell, Outcome, Row, Table};
 use crate::access::{Read, Write};
-use crate::lfs::{self, Lock, LockWish};
+use crate::lfs::{self, How, Lock, LockWish};
 use crate::{Actor, Error, Forge, Kind};
 
 /// `hakata lfs …`.
@@ -36,10 +40,58 @@ pub enum LfsCommand {
         /// The lock's id, or the path that is locked.
         lock: String,
     },
+    /// Puts objects in quarantine that no commit points to, and removes those that were in it for long enough.
+    Gc {
+        /// The repository; all without one.
+        #[serde(default)]
+        path: Option<RepositoryPath>,
+        /// Whether only to say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+        /// Whether also where no commit points to any object.
+        #[serde(default)]
+        even_without_pointers: bool,
+    },
+    /// Takes objects out of quarantine, and lets those be sent again that were removed.
+    Restore {
+        /// The repository.
+        path: RepositoryPath,
+        /// The objects; without any, all that are in quarantine.
+        #[serde(default)]
+        oids: Vec<String>,
+    },
+    /// Removes objects from a repository for good: it gives them out no more and takes them no more.
+    Remove {
+        /// The repository.
+        path: RepositoryPath,
+        /// The objects.
+        oids: Vec<String>,
+    },
+    /// Reads objects again, and says which are bad.
+    Scrub {
+        /// Bytes in a second; without it `lfs.scrub_rate`.
+        #[serde(default)]
+        rate: Option<ByteSize>,
+        /// Whether to leave out those that were read within `lfs.scrub_every`.
+        #[serde(default)]
+        due: bool,
+    },
 }
 
-pub(super) async fn run(forge: &Forge, actor: &Actor, command: LfsCommand) -> Result<Outcome, Error> {
+pub(super) async fn run(
+    forge: &Forge,
+    actor: &Actor,
+    command: LfsCommand,
+    progress: &mut Progress<'_>,
+) -> Result<Outcome, Error> {
     match command {
+        LfsCommand::Gc { path, dry_run, even_without_pointers } => {
+            let how = How { is_dry_run: dry_run, even_without_pointers };
+            care::gc(forge, actor, path, how, progress).await
+        }
+        LfsCommand::Restore { path, oids } => care::restore(forge, actor, &path, &oids).await,
+        LfsCommand::Remove { path, oids } => care::remove(forge, actor, &path, &oids).await,
+        LfsCommand::Scrub { rate, due } => care::scrub(forge, rate, due, progress).await,
         LfsCommand::Usage { path: Some(path), .. } => {
             let grant = forge.grant::<Read>(actor, &path).await?;
             let mut conn = forge.db().read().await?;

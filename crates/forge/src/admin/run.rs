@@ -65,7 +65,7 @@ async fn run_as(
         Command::Group(command) => groups::run(forge, actor, command).await,
         Command::Queue(command) => queue::run(forge, actor, command).await,
         Command::Hook(command) => hooks::run(forge, actor, command).await,
-        Command::Lfs(command) => lfs::run(forge, actor, command).await,
+        Command::Lfs(command) => lfs::run(forge, actor, command, progress).await,
         Command::Mail(command) => mail::run(forge, actor, command).await,
         Command::Doctor => doctor::run(forge).await,
     }

@@ -38,6 +38,10 @@ kinds! {
     DiskUsage = "disk_usage",
     /// Makes one pack of the many small ones that pushes left.
     Maintain = "maintain",
+    /// Collects LFS objects of a repository that no commit points to.
+    LfsSweep = "lfs_sweep",
+    /// Reads the bytes of LFS objects again.
+    LfsScrub = "lfs_scrub",
     /// Turns what happened in a repository into deliveries of webhooks.
     FanOut = "fan_out",
     /// Tries one delivery of a webhook.
@@ -110,10 +114,18 @@ impl Kind {
         match self {
             Self::Commits | Self::DiskUsage | Self::FanOut => Rules::USUAL,
             // A large repository takes its time; whoever is cut begins again.
-            Self::Maintain => Rules {
+            Self::Maintain | Self::LfsSweep => Rules {
                 attempts: 5,
                 first_pause: Duration::from_secs(60),
                 time: Duration::from_secs(6 * 60 * 60),
+                ..Rules::USUAL
+            },
+            // It goes on where it was: what was read is noted.
+            Self::LfsScrub => Rules {
+                attempts: 1_000,
+                first_pause: Duration::from_secs(60),
+                time: Duration::from_secs(7 * 24 * 60 * 60),
+                per_repository: usize::MAX,
                 ..Rules::USUAL
             },
             // The delivery says when trying ends, which is sooner than this.

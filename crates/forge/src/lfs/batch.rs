@@ -3,20 +3,19 @@
 use std::collections::{HashMap, HashSet};
 
 use hakata_names::{LfsObjectId, LfsOid, RefName, RepositoryId, UserId};
-use hakata_store::lfs_objects::{self, LfsObject, Linked};
-use hakata_store::lfs_reservations;
+use hakata_store::lfs_objects::{self, LfsObject};
 use hakata_store::repositories::{self, Full};
 use hakata_store::{Conn, StoreError};
+use hakata_store::{lfs_removals, lfs_reservations};
 
 use super::Operation;
 use super::measure::{ASKED, AskedOutcome, Phase, SHARED, Step};
+use super::present::{Asked, look_up};
 use crate::access::{Grant, Read, Write};
 use crate::admin::shown_bytes;
+use crate::error::REMOVED;
 use crate::quota::Quota;
 use crate::{Error, Forge, Kind};
-
-/// How old a promise may be before it is written down again.
-const PROMISE_ROUNDED_MS: i64 = 60 * 60 * 1_000;
 
 /// Most repositories of others that are looked at for objects of one batch.
 const MAX_SOURCES: usize = 64;
@@ -50,6 +49,9 @@ pub enum Refusal {
     /// The repository does not have it.
     #[error("the object does not exist")]
     Missing,
+    /// An owner removed it from the repository for good.
+    #[error("{REMOVED}")]
+    Removed,
     /// It has another length.
     #[error("the object has {stored_bytes} bytes, not {asked_bytes}")]
     OtherSize {
@@ -79,9 +81,11 @@ pub async fn batch_download(
     wanted: &[Wanted],
 ) -> Result<Vec<Answer>, Error> {
     let _step = Step::begin(Phase::Batch, forge.clock());
-    let linked = linked(forge, grant.repository(), wanted).await?;
-    let answer = |wanted: &Wanted| match linked.get(&wanted.oid) {
+    let found = look_up(forge, grant.repository(), &oids(wanted), Asked::ToFetch).await?;
+    let answer = |wanted: &Wanted| match found.linked.get(&wanted.oid) {
+        _ if found.removed.contains(&wanted.oid) => Answer::Refused(Refusal::Removed),
         None => Answer::Refused(Refusal::Missing),
+        Some(at) if at.is_bad => Answer::Refused(Refusal::Missing),
         Some(at) => other_size(wanted, at.size_bytes).map_or(Answer::Transfer, Answer::Refused),
     };
     let answers: Vec<Answer> = wanted.iter().map(answer).collect();
@@ -142,18 +146,17 @@ impl Upload<'_> {
     }
 
     async fn find_present(&mut self, wanted: &[Wanted]) -> Result<(), Error> {
-        let linked = linked(self.forge, self.grant.repository(), wanted).await?;
+        let found = look_up(self.forge, self.grant.repository(), &oids(wanted), Asked::ToSend).await?;
         for wanted in self.open(wanted) {
-            let Some(at) = linked.get(&wanted.oid) else { continue };
-            let answer = other_size(&wanted, at.size_bytes).map_or(Answer::Present, Answer::Refused);
+            if found.removed.contains(&wanted.oid) {
+                self.answers.insert(wanted.oid, Answer::Refused(Refusal::Removed));
+                continue;
+            }
+            let Some(at) = found.linked.get(&wanted.oid) else { continue };
+            // What is bad is counted already: sent again, it takes no more room.
+            let there = if at.is_bad { Answer::Transfer } else { Answer::Present };
+            let answer = other_size(&wanted, at.size_bytes).map_or(there, Answer::Refused);
             self.answers.insert(wanted.oid, answer);
-        }
-        let now = self.forge.clock().now_ms();
-        let is_old = |at: &&Linked| now - at.promised_at >= PROMISE_ROUNDED_MS;
-        let old: Vec<LfsObjectId> = linked.values().filter(is_old).map(|at| at.id).collect();
-        if !old.is_empty() {
-            let mut conn = self.forge.db().write().await?;
-            lfs_objects::promise(&mut conn, self.grant.repository(), &old, now).await?;
         }
         Ok(())
     }
@@ -225,10 +228,13 @@ impl Upload<'_> {
                 Ok(())
             }
             Err(Unlinked::Gone) => Ok(()),
-            Err(Unlinked::Full(full)) => match wanted {
+            Err(refused @ (Unlinked::Full(_) | Unlinked::Removed)) => match wanted {
                 [one] => {
-                    let refused = Answer::Refused(no_room(full, one.size_bytes));
-                    self.answers.insert(one.oid, refused);
+                    let refusal = match refused {
+                        Unlinked::Full(full) => no_room(full, one.size_bytes),
+                        _ => Refusal::Removed,
+                    };
+                    self.answers.insert(one.oid, Answer::Refused(refusal));
                     Ok(())
                 }
                 several => {
@@ -255,7 +261,8 @@ impl Upload<'_> {
                 if !repositories::lock(tx, repository).await? {
                     return Err(Unlinked::Gone);
                 }
-                let live = lfs_objects::lock_all_live(tx, oids).await?;
+                let mut live = lfs_objects::lock_all_live(tx, oids).await?;
+                live.retain(|object| !object.is_bad);
                 link_all_within(tx, repository, &live, quota, now).await?;
                 Ok(live.iter().map(|object| object.oid).collect())
             })
@@ -297,6 +304,8 @@ impl Upload<'_> {
 pub(super) enum Unlinked {
     /// The object, or the repository, is gone.
     Gone,
+    /// An owner removed it from the repository.
+    Removed,
     /// A quota is in the way.
     Full(Full),
     /// The database refused.
@@ -309,7 +318,8 @@ impl From<StoreError> for Unlinked {
     }
 }
 
-/// Gives an object, whose row is locked, to a repository, and counts it, unless it has it; takes back what was reserved.
+/// Gives an object, whose row is locked, to a repository, and counts it, unless it has it, which is promised then; takes
+/// back what was reserved.
 pub(super) async fn link_within(
     conn: &mut Conn,
     repository: RepositoryId,
@@ -318,7 +328,11 @@ pub(super) async fn link_within(
     now: i64,
 ) -> Result<(), Unlinked> {
     lfs_reservations::release(conn, repository, &object.oid).await?;
+    if !lfs_removals::find(conn, repository, &[object.oid]).await?.is_empty() {
+        return Err(Unlinked::Removed);
+    }
     if !lfs_objects::link(conn, repository, object.id, now).await? {
+        lfs_objects::promise(conn, repository, &[object.id], now).await?;
         return Ok(());
     }
     let added = repositories::add_size_within(conn, repository, object.size_bytes, default_quota).await?;
@@ -335,8 +349,13 @@ async fn link_all_within(
 ) -> Result<(), Unlinked> {
     let oids: Vec<LfsOid> = objects.iter().map(|object| object.oid).collect();
     lfs_reservations::release_all(conn, repository, &oids).await?;
+    if !lfs_removals::find(conn, repository, &oids).await?.is_empty() {
+        return Err(Unlinked::Removed);
+    }
     let has = lfs_objects::find_linked(conn, repository, &oids).await?;
     let has: HashSet<LfsObjectId> = has.iter().map(|linked| linked.id).collect();
+    let promised: Vec<LfsObjectId> = has.iter().copied().collect();
+    lfs_objects::promise(conn, repository, &promised, now).await?;
     let new: Vec<&LfsObject> = objects.iter().filter(|object| !has.contains(&object.id)).collect();
     let ids: Vec<LfsObjectId> = new.iter().map(|object| object.id).collect();
     lfs_objects::link_all(conn, repository, &ids, now).await?;
@@ -375,16 +394,10 @@ pub(super) fn no_room(full: Full, size_bytes: u64) -> Refusal {
     Refusal::Full(format!("no room for {}: {left} are left, {}", shown_bytes(size_bytes), quota.refusal()))
 }
 
-async fn linked(
-    forge: &Forge,
-    repository: RepositoryId,
-    wanted: &[Wanted],
-) -> Result<HashMap<LfsOid, Linked>, Error> {
+/// The oids of a batch, each once.
+fn oids(wanted: &[Wanted]) -> Vec<LfsOid> {
     let oids: HashSet<LfsOid> = wanted.iter().map(|wanted| wanted.oid).collect();
-    let oids: Vec<LfsOid> = oids.into_iter().collect();
-    let mut conn = forge.db().read().await?;
-    let found = lfs_objects::find_linked(&mut conn, repository, &oids).await?;
-    Ok(found.into_iter().map(|at| (at.oid, at)).collect())
+    oids.into_iter().collect()
 }
 
 fn other_size(wanted: &Wanted, stored: i64) -> Option<Refusal> {
@@ -398,6 +411,7 @@ fn count(operation: Operation, answer: &Answer) {
         Answer::Transfer => AskedOutcome::Transfer,
         Answer::Present => AskedOutcome::Present,
         Answer::Refused(Refusal::Missing) => AskedOutcome::Missing,
+        Answer::Refused(Refusal::Removed) => AskedOutcome::Removed,
         Answer::Refused(Refusal::OtherSize { .. }) => AskedOutcome::Invalid,
         Answer::Refused(Refusal::TooLarge { .. }) => AskedOutcome::TooLarge,
         Answer::Refused(Refusal::Full(_)) => AskedOutcome::Full,

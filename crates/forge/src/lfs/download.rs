@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Operation;
 use super::measure::{SENT, TRANSFERS, TransferOutcome};
+use super::present::{Asked, look_up};
 use crate::access::{Act, Grant, Read};
 use crate::{Error, Forge, Kind};
 
@@ -34,7 +35,7 @@ pub struct Content {
 /// Finds an object of a repository.
 ///
 /// # Errors
-/// [`Kind::NotFound`] if the repository does not have it, whoever else does.
+/// [`Kind::NotFound`] if the repository does not have it, whoever else does, or not any more ([`Error::is_removed`]).
 pub async fn find(forge: &Forge, grant: &Grant<Read>, oid: &LfsOid) -> Result<Stored, Error> {
     found(forge, grant, oid).await?.ok_or_else(absent)
 }
@@ -42,7 +43,8 @@ pub async fn find(forge: &Forge, grant: &Grant<Read>, oid: &LfsOid) -> Result<St
 /// Reads an object, or a range of its bytes.
 ///
 /// # Errors
-/// When the bytes cannot be read. They are promised, so their absence is damage: it is logged as such.
+/// When the bytes cannot be read. They are promised, so their absence is damage: it is logged as such, and the next who has
+/// the object is asked to send it.
 pub async fn read(
     forge: &Forge,
     _grant: &Grant<Read>,
@@ -55,7 +57,11 @@ pub async fn read(
         Ok(reader) => Ok(Content { reader, size_bytes, left_bytes: size_bytes }),
         Err(error) => {
             TRANSFERS.get((Operation::Download, TransferOutcome::Failed)).inc();
-            Err(failed(error))
+            let BlobError::Absent(_) = error else { return Err(failed(error)) };
+            tracing::error!(lfs.object = stored.id.get(), %error, "an LFS object is to be sent again");
+            let now = forge.clock().now_ms();
+            lfs_objects::note_bad(&mut forge.db().write().await?, stored.id, now).await?;
+            Err(absent())
         }
     }
 }
@@ -78,19 +84,18 @@ pub async fn verify<A: Act>(
     Ok(())
 }
 
-/// Finds an object of a repository; `None`: it does not have it.
+/// Finds an object of a repository; `None`: it does not have it, or its bytes are bad.
 pub(super) async fn found<A: Act>(
     forge: &Forge,
     grant: &Grant<A>,
     oid: &LfsOid,
 ) -> Result<Option<Stored>, Error> {
-    let mut conn = forge.db().read().await?;
-    let found = lfs_objects::find_linked(&mut conn, grant.repository(), &[*oid]).await?;
-    let stored = |at: &lfs_objects::Linked| Stored {
-        id: at.id,
-        size_bytes: u64::try_from(at.size_bytes).unwrap_or(0),
-    };
-    Ok(found.first().map(stored))
+    let found = look_up(forge, grant.repository(), &[*oid], Asked::ToFetch).await?;
+    if found.removed.contains(oid) {
+        return Err(Error::removed());
+    }
+    let at = found.linked.get(oid).filter(|at| !at.is_bad);
+    Ok(at.map(|at| Stored { id: at.id, size_bytes: u64::try_from(at.size_bytes).unwrap_or(0) }))
 }
 
 fn absent() -> Error {

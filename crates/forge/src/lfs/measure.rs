@@ -43,8 +43,48 @@ pub(super) static SWEPT: Counter = Counter::new(
     "LFS objects deleted: of uploads that never ended, or that nobody had",
 );
 
+/// Objects that no commit points to.
+pub(super) static COLLECTED: CounterFamily<CollectedOutcome> = CounterFamily::new(
+    "hakata_lfs_collected_total",
+    "LFS objects of repositories that no commit points to, by what happened to them",
+);
+/// Bytes that repositories do not have any more.
+pub(super) static COLLECTED_BYTES: Counter = Counter::new(
+    "hakata_lfs_collected_bytes_total",
+    "Bytes of LFS objects that were taken away from repositories because no commit points to them",
+);
+/// Collections that ended.
+pub(super) static COLLECTIONS: CounterFamily<CollectionOutcome> = CounterFamily::new(
+    "hakata_lfs_collections_total",
+    "Searches of a repository for LFS objects that no commit points to, by how they ended",
+);
+/// Objects whose bytes were read again.
+pub(super) static SCRUBBED: CounterFamily<ScrubOutcome> = CounterFamily::new(
+    "hakata_lfs_scrubbed_total",
+    "LFS objects whose bytes were checked, by what was found",
+);
+/// Bytes that were read for that.
+pub(super) static SCRUBBED_BYTES: Counter =
+    Counter::new("hakata_lfs_scrubbed_bytes_total", "Bytes of LFS objects that were checked");
+
 pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
-    vec![&ASKED, &SHARED, &ACTIVE, &TRANSFERS, &RECEIVED, &SENT, &PHASES, &LOCKS, &RESUMED, &SWEPT]
+    vec![
+        &ASKED,
+        &SHARED,
+        &ACTIVE,
+        &TRANSFERS,
+        &RECEIVED,
+        &SENT,
+        &PHASES,
+        &LOCKS,
+        &RESUMED,
+        &SWEPT,
+        &COLLECTED,
+        &COLLECTED_BYTES,
+        &COLLECTIONS,
+        &SCRUBBED,
+        &SCRUBBED_BYTES,
+    ]
 }
 
 /// Makes a label of an enum of words.
@@ -70,6 +110,7 @@ label! {
         Transfer = "transfer",
         Present = "present",
         Missing = "missing",
+        Removed = "removed",
         Invalid = "invalid",
         TooLarge = "too_large",
         Full = "full",
@@ -90,6 +131,26 @@ label! {
         Store = "store",
         Commit = "commit",
         Locks = "locks",
+    }
+    /// What happened to an object that no commit points to.
+    CollectedOutcome("outcome") {
+        Quarantined = "quarantined",
+        Revived = "revived",
+        Taken = "taken",
+        Postponed = "postponed",
+    }
+    /// How a search for such objects ended.
+    CollectionOutcome("outcome") {
+        Done = "done",
+        LeftAlone = "left_alone",
+        Failed = "failed",
+    }
+    /// What was found of an object's bytes.
+    ScrubOutcome("outcome") {
+        Good = "good",
+        Healed = "healed",
+        Bad = "bad",
+        Unreadable = "unreadable",
     }
     /// What happened to a lock.
     LockOutcome("outcome") {

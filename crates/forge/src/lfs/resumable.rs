@@ -24,7 +24,8 @@ use sha2::Sha256;
 use sha2::digest::common::hazmat::SerializableState;
 
 use super::Refusal;
-use super::download::{failed, found};
+use super::download::failed;
+use super::present::look_up_sent;
 use super::upload::Upload;
 use crate::access::{Grant, Write};
 use crate::{Actor, Error, Forge, Kind};
@@ -59,8 +60,9 @@ pub async fn offset(
     oid: LfsOid,
     size_bytes: Option<u64>,
 ) -> Result<Progress, Error> {
-    if let Some(stored) = found(forge, grant, &oid).await? {
-        return Ok(whole(stored.size_bytes));
+    let known = look_up_sent(forge, grant.repository(), oid).await?;
+    if let Some(stored) = known.filter(|at| !at.is_bad) {
+        return Ok(whole(bytes(stored.size_bytes)));
     }
     if size_bytes == Some(0) {
         // Whose end is where it begins: clients send nothing after they heard that.

@@ -27,6 +27,23 @@ pub struct LfsSettings {
     pub dead_age: Duration,
     /// Time between two sweeps.
     pub sweep_every: Duration,
+    /// Whether objects that no commit points to are collected by themselves.
+    pub gc: bool,
+    /// Time between two searches of a repository for such objects.
+    pub gc_every: Duration,
+    /// How long an object is left alone after it came, or a client was told that it is there; more than an hour, to which
+    /// such promises are rounded.
+    pub gc_grace: Duration,
+    /// How long an object is in quarantine before it is taken away.
+    pub gc_quarantine: Duration,
+    /// How long one search may take.
+    pub gc_time: Duration,
+    /// Whether bytes are read again by themselves.
+    pub scrub: bool,
+    /// Time in which each object's bytes are read again once.
+    pub scrub_every: Duration,
+    /// Bytes that are read for that in a second.
+    pub scrub_rate: ByteSize,
 }
 
 impl Default for LfsSettings {
@@ -42,6 +59,14 @@ impl Default for LfsSettings {
             staged_age: Duration::from_secs(24 * 60 * 60),
             dead_age: Duration::from_secs(24 * 60 * 60),
             sweep_every: Duration::from_secs(60 * 60),
+            gc: true,
+            gc_every: Duration::from_secs(7 * 24 * 60 * 60),
+            gc_grace: Duration::from_secs(14 * 24 * 60 * 60),
+            gc_quarantine: Duration::from_secs(14 * 24 * 60 * 60),
+            gc_time: Duration::from_secs(60 * 60),
+            scrub: true,
+            scrub_every: Duration::from_secs(30 * 24 * 60 * 60),
+            scrub_rate: ByteSize::mib(16),
         }
     }
 }

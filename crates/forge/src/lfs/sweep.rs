@@ -11,7 +11,7 @@ use hakata_store::page::PageSize;
 use hakata_store::{StoreError, lfs_objects, lfs_reservations};
 
 use super::measure::SWEPT;
-use super::resumable;
+use super::{collect, resumable, scrub};
 use crate::Forge;
 
 /// Time from the start to the first sweep, unless sweeps are closer.
@@ -41,9 +41,15 @@ impl Forge {
             while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
                 wait = every;
                 let Some(inner) = weak.upgrade() else { return };
-                match sweep(&Self { inner }).await {
+                let forge = Self { inner };
+                match sweep(&forge).await {
                     Ok(n_objects) => tracing::debug!(n_objects, "swept LFS objects"),
                     Err(error) => tracing::warn!(%error, "a sweep of LFS objects stopped early"),
+                }
+                for scheduled in [collect::schedule(&forge).await, scrub::schedule(&forge).await] {
+                    if let Err(error) = scheduled {
+                        tracing::warn!(error = error.chain(), "enqueuing work on LFS objects");
+                    }
                 }
             }
         }));
@@ -65,7 +71,7 @@ pub(crate) async fn sweep(forge: &Forge) -> Result<usize, SweepError> {
     Ok(n)
 }
 
-fn millis(duration: Duration) -> i64 {
+pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }
 

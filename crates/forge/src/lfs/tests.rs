@@ -1,7 +1,11 @@
 //! LFS over a whole forge: who may have what, how much, and what is left when things break.
 
+mod bad;
 mod locked;
+mod removed;
+mod used;
 
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,26 +29,29 @@ use crate::{Actor, Error, Kind, Settings};
 
 mod resumable;
 
-const HOUR_MS: i64 = 60 * 60 * 1_000;
+pub(super) const HOUR_MS: i64 = 60 * 60 * 1_000;
 
-fn wanted(bytes: &[u8]) -> Wanted {
+pub(super) fn wanted(bytes: &[u8]) -> Wanted {
     Wanted { oid: LfsOid::new(Sha256::digest(bytes).into()), size_bytes: bytes.len() as u64 }
 }
 
 /// A forge with the repository `alice/tools` of `alice`, and `bob`, who has nothing to do with it.
-struct Stage {
-    world: World,
-    alice: Actor,
-    bob: Actor,
+pub(super) struct Stage {
+    pub(super) world: World,
+    pub(super) alice: Actor,
+    pub(super) bob: Actor,
 }
 
 impl Stage {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::with(Settings::default()).await
     }
 
     async fn with(settings: Settings) -> Self {
-        let database = TestDatabase::create(Engine::Sqlite).await;
+        Self::on(TestDatabase::create(Engine::Sqlite).await, settings).await
+    }
+
+    pub(super) async fn on(database: TestDatabase, settings: Settings) -> Self {
         let world = World::start(database, settings).await;
         let (alice, bob) = (world.user("alice").await, world.user("bob").await);
         let stage = Self { world, alice, bob };
@@ -52,32 +59,32 @@ impl Stage {
         stage
     }
 
-    async fn repository(&self, name: &str) {
+    pub(super) async fn repository(&self, name: &str) {
         self.world
             .admin(json!({ "command": "repo", "action": "create", "path": name, "visibility": "private" }))
             .await
             .unwrap();
     }
 
-    async fn invite(&self, name: &str, role: Role) {
+    pub(super) async fn invite(&self, name: &str, role: Role) {
         let command = json!({ "command": "repo", "action": "collaborator", "path": "alice/tools", "user": name, "role": role });
         self.world.admin(command).await.unwrap();
     }
 
-    async fn write(&self, actor: &Actor, name: &str) -> Grant<Write> {
+    pub(super) async fn write(&self, actor: &Actor, name: &str) -> Grant<Write> {
         self.world.forge.grant(actor, &path(name)).await.unwrap()
     }
 
-    async fn read(&self, actor: &Actor, name: &str) -> Grant<Read> {
+    pub(super) async fn read(&self, actor: &Actor, name: &str) -> Grant<Read> {
         self.world.forge.grant(actor, &path(name)).await.unwrap()
     }
 
-    async fn upload(&self, actor: &Actor, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    pub(super) async fn upload(&self, actor: &Actor, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let Wanted { oid, size_bytes } = wanted(bytes);
         receive(&self.world.forge, &self.write(actor, name).await, oid, size_bytes, bytes).await
     }
 
-    async fn ask(&self, actor: &Actor, name: &str, objects: &[&[u8]]) -> Vec<Answer> {
+    pub(super) async fn ask(&self, actor: &Actor, name: &str, objects: &[&[u8]]) -> Vec<Answer> {
         let objects: Vec<Wanted> = objects.iter().map(|bytes| wanted(bytes)).collect();
         let grant = self.write(actor, name).await;
         batch_upload(&self.world.forge, &grant, None, &objects).await.unwrap()
@@ -105,8 +112,28 @@ impl Stage {
         }
     }
 
+    /// Commits files of pointers to objects in a clone.
+    pub(super) fn commit(&self, dir: &Path, files: &[(&str, &[u8])]) {
+        for (name, bytes) in files {
+            let Wanted { oid, size_bytes } = wanted(bytes);
+            let text =
+                format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size_bytes}\n");
+            std::fs::write(dir.join(name), text).unwrap();
+        }
+        self.world.git(dir, &["add", "-A"]);
+        self.world.git(dir, &["commit", "-q", "-m", "pointers"]);
+    }
+
+    /// What a repository has of LFS: how many objects, and their bytes.
+    pub(super) async fn usage(&self, name: &str) -> (i64, i64) {
+        let grant = self.read(&Actor::System, name).await;
+        let mut conn = self.world.forge.db().read().await.unwrap();
+        let usage = lfs_objects::usage_of(&mut conn, grant.repository()).await.unwrap();
+        (usage.n_objects, usage.bytes)
+    }
+
     /// Counts the files of LFS objects, finished or not.
-    fn n_files(&self) -> usize {
+    pub(super) fn n_files(&self) -> usize {
         fn count(dir: std::path::PathBuf) -> usize {
             let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
             entries.map(|entry| if entry.path().is_dir() { count(entry.path()) } else { 1 }).sum()

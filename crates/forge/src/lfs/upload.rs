@@ -10,10 +10,11 @@ use hakata_store::{LfsObjectState, StoreError, lfs_reservations, repositories};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::batch::{Unlinked, default_quota, link_within, no_room, promised};
-use super::download::{failed, found};
+use super::download::failed;
 use super::incoming::{Fault, Incoming};
 use super::measure::{Phase, RECEIVED, Step, TRANSFERS, TransferOutcome};
-use super::sweep::{SweepError, discard};
+use super::present::look_up_sent;
+use super::sweep::{SweepError, discard, millis};
 use super::{Operation, Refusal};
 use crate::access::{Grant, Write};
 use crate::{Actor, Error, Forge, Kind};
@@ -80,7 +81,8 @@ where
         return Err(Error::new(Kind::Invalid, Refusal::TooLarge { limit_bytes }.to_string()));
     }
     let mut incoming = Incoming::new(source, oid, size_bytes);
-    if found(forge, grant, &oid).await?.is_some() {
+    let known = look_up_sent(forge, grant.repository(), oid).await?;
+    if known.as_ref().is_some_and(|at| !at.is_bad) {
         let dropped = drop_all(&mut incoming).await;
         return dropped
             .map(|()| Kept::Known)
@@ -89,11 +91,17 @@ where
     let upload = Upload { forge, repository: grant.repository(), oid, size_bytes };
     let mut begun = Begun::new(upload);
     let stored = async {
-        upload.reserve(promised(forge)).await?;
+        // What is bad is counted already.
+        if known.is_none() {
+            upload.reserve(promised(forge)).await?;
+        }
         let id = upload.stage().await?;
         begun.id = Some(id);
         fault::point("lfs.staged_row");
-        upload.put(id, &mut incoming).await.map_err(|error| refused(incoming.fault(), failed(error)))?;
+        if let Err(error) = upload.put(id, &mut incoming).await {
+            begun.may_appear = incoming.fault().is_none();
+            return Err(refused(incoming.fault(), failed(error)));
+        }
         fault::point("lfs.blob_put");
         upload.judge_again(grant.actor()).await?;
         Ok(id)
@@ -131,16 +139,21 @@ fn refused(fault: Option<Fault>, otherwise: Error) -> Error {
 struct Begun<'a> {
     upload: Upload<'a>,
     id: Option<LfsObjectId>,
+    /// Whether a store that failed at the end may yet make the bytes visible.
+    may_appear: bool,
     is_over: bool,
 }
 
 impl<'a> Begun<'a> {
     fn new(upload: Upload<'a>) -> Self {
-        Self { upload, id: None, is_over: false }
+        Self { upload, id: None, may_appear: false, is_over: false }
     }
 
     async fn give_up(mut self) {
-        self.upload.give_up(self.id).await;
+        match self.id {
+            Some(id) if self.may_appear => self.upload.leave(id).await,
+            id => self.upload.give_up(id).await,
+        }
         self.is_over = true;
     }
 }
@@ -240,14 +253,21 @@ impl Upload<'_> {
         let _step = Step::begin(Phase::Commit, self.forge.clock());
         let Self { forge, repository, oid, .. } = *self;
         let (now, quota) = (forge.clock().now_ms(), default_quota(forge));
-        let own =
-            LfsObject { id, oid, size_bytes: self.size(), state: LfsObjectState::Live, created_at: now };
+        let (size_bytes, state) = (self.size(), LfsObjectState::Live);
+        let own = LfsObject { id, oid, size_bytes, state, created_at: now, is_bad: false };
+        let delete_after = now.saturating_add(millis(forge.settings().lfs.dead_age));
         let committed = forge.db().transaction(|tx| {
             Box::pin(async move {
                 if !repositories::lock(tx, repository).await? {
                     return Err(Unlinked::Gone);
                 }
                 let object = match lfs_objects::lock_live(tx, &oid).await? {
+                    Some(bad) if bad.is_bad => {
+                        if !lfs_objects::replace_bad(tx, bad.id, id, delete_after).await? {
+                            return Err(Unlinked::Gone);
+                        }
+                        own
+                    }
                     Some(other) => other,
                     None if lfs_objects::make_live(tx, id).await? => own,
                     None => return Err(Unlinked::Gone),
@@ -277,6 +297,7 @@ impl Upload<'_> {
                         Kind::Conflict,
                         "the upload took too long, or the repository is gone; send it again",
                     ),
+                    Unlinked::Removed => Error::removed(),
                     Unlinked::Full(full) => {
                         Error::new(Kind::TooLarge, no_room(full, self.size_bytes).to_string())
                     }
@@ -287,15 +308,31 @@ impl Upload<'_> {
 
     /// Takes back what an upload that came to nothing has left.
     pub(super) async fn give_up(&self, id: Option<LfsObjectId>) {
+        self.release().await;
+        if let Some(id) = id {
+            self.discard(id).await;
+        }
+    }
+
+    /// Takes an upload back of which the store may still keep something later: its row names the bytes until then, and
+    /// the sweeper deletes both.
+    async fn leave(&self, id: LfsObjectId) {
+        self.release().await;
+        let until = self.forge.clock().now_ms().saturating_add(millis(self.forge.settings().lfs.dead_age));
+        let left =
+            async { lfs_objects::give_up_staged(&mut self.forge.db().write().await?, id, until).await };
+        if let Err(error) = left.await {
+            tracing::warn!(%error, lfs.object = id.get(), "an LFS object that nobody uses stays until it is swept");
+        }
+    }
+
+    async fn release(&self) {
         let released = async {
             let mut conn = self.forge.db().write().await?;
             lfs_reservations::release(&mut conn, self.repository, &self.oid).await
         };
         if let Err(error) = released.await {
             tracing::debug!(%error, "a reservation stays until it lapses");
-        }
-        if let Some(id) = id {
-            self.discard(id).await;
         }
     }
 

@@ -6,7 +6,7 @@ use super::tree::{Depth, EntryKind, TreeWalk};
 use crate::objects::{ReadError, View, broken, object_id};
 
 /// Largest file that can be a pointer, in bytes. Source: the LFS specification.
-const MAX_POINTER: u64 = 1_024;
+pub(super) const MAX_POINTER: u64 = 1_024;
 
 /// A file that stands for an LFS object.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -166,10 +166,12 @@ mod tests {
             flag("rabbitmq.heartbeat", "10ms"),
             flag("lfs.object_size", "17GiB"),
             flag("lfs.dead_age", "0s"),
+            flag("lfs.gc_grace", "1h"),
+            flag("lfs.scrub_rate", "1B"),
         ];
         let values = Values::read(&Sources { flags, ..Sources::default() }).unwrap();
         let problems = check(&values).unwrap_err();
-        assert_eq!(problems.len(), 28, "{problems:?}");
+        assert_eq!(problems.len(), 30, "{problems:?}");
         assert!(problems.iter().all(|problem| problem.to_string().starts_with("flag --set: ")));
         check(&Values::read(&Sources::default()).unwrap()).unwrap();
     }

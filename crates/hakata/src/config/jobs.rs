@@ -19,6 +19,8 @@ pub(super) fn new(values: &Values) -> Settings {
             Kind::Commits => "jobs.commits",
             Kind::DiskUsage => "jobs.disk_usage",
             Kind::Maintain => "jobs.maintain",
+            Kind::LfsSweep => "jobs.lfs_sweep",
+            Kind::LfsScrub => "jobs.lfs_scrub",
             Kind::FanOut => "jobs.fan_out",
             Kind::Webhook => "jobs.webhook",
             Kind::Mail => "jobs.mail",

@@ -180,7 +180,7 @@ async fn erase_rows(conn: &mut Conn, id: RepositoryId, limit: i64) -> Result<Era
             ))
         };
     }
-    const LONG: [Sql; 10] = [
+    const LONG: [Sql; 11] = [
         some_of!("ref", "name"),
         some_of!("ref_log", "version, name"),
         some_of!("event", "id"),
@@ -191,8 +191,9 @@ async fn erase_rows(conn: &mut Conn, id: RepositoryId, limit: i64) -> Result<Era
         some_of!("repository_lfs_object", "object_id"),
         some_of!("lfs_lock", "id"),
         some_of!("lfs_reservation", "oid"),
+        some_of!("lfs_removal", "oid"),
     ];
-    const SHORT: [Sql; 10] = [
+    const SHORT: [Sql; 11] = [
         // Their bytes are named by nothing else: the sweeper takes them next.
         sql!("UPDATE lfs_upload SET created_at = 0 WHERE repository_id = ?"),
         sql!("DELETE FROM job WHERE repository_id = ? AND state <> 'claimed'"),
@@ -203,6 +204,7 @@ async fn erase_rows(conn: &mut Conn, id: RepositoryId, limit: i64) -> Result<Era
         sql!("DELETE FROM webhook WHERE repository_id = ?"),
         sql!("DELETE FROM mirror WHERE repository_id = ?"),
         sql!("DELETE FROM webhook_cursor WHERE repository_id = ?"),
+        sql!("DELETE FROM lfs_sweep WHERE repository_id = ?"),
         sql!("DELETE FROM repository WHERE id = ?"),
     ];
     const OWNER: Sql = sql!(

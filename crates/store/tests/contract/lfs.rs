@@ -15,7 +15,7 @@ use crate::fixture::{Fixture, repository, user};
 
 const LARGE: i64 = 1 << 40;
 
-fn lfs_oid(n: u8) -> LfsOid {
+pub(crate) fn lfs_oid(n: u8) -> LfsOid {
     LfsOid::new([n; 32])
 }
 
@@ -23,7 +23,7 @@ fn path(text: &str) -> TreePath {
     TreePath::parse(text.as_bytes()).unwrap()
 }
 
-async fn stage(conn: &mut Conn, id: i64, oid: LfsOid) -> LfsObjectId {
+pub(crate) async fn stage(conn: &mut Conn, id: i64, oid: LfsOid) -> LfsObjectId {
     let id = LfsObjectId::new(id);
     let new = NewLfsObject { id, oid, size_bytes: 100 * id.get(), node: "node-1", created_at: id.get() * 10 };
     lfs_objects::insert_staged(conn, &new).await.unwrap();
@@ -31,7 +31,7 @@ async fn stage(conn: &mut Conn, id: i64, oid: LfsOid) -> LfsObjectId {
 }
 
 /// What the end of an upload does: the staged object comes to life unless its bytes are there already.
-async fn keep(db: &Db, id: LfsObjectId, oid: LfsOid, repository: RepositoryId) -> LfsObjectId {
+pub(crate) async fn keep(db: &Db, id: LfsObjectId, oid: LfsOid, repository: RepositoryId) -> LfsObjectId {
     let kept = db.transaction(|tx| {
         Box::pin(async move {
             repositories::lock(tx, repository).await?;

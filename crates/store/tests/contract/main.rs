@@ -8,6 +8,7 @@ mod fixture;
 mod id_leases;
 mod jobs;
 mod lfs;
+mod lfs_care;
 mod lfs_uploads;
 mod mail;
 mod migrate;

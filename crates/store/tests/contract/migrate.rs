@@ -86,6 +86,8 @@ fn a_run_that_was_cut_short_goes_on() {
             "lfs_reservation",
             "lfs_lock",
             "lfs_upload",
+            "lfs_removal",
+            "lfs_sweep",
         ] {
             database.execute(&format!("DROP TABLE {table}")).await;
         }

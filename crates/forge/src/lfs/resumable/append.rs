@@ -16,8 +16,9 @@ use super::{
     state_of, stopped, whole,
 };
 use crate::access::{Grant, Write};
-use crate::lfs::download::{failed, found};
+use crate::lfs::download::failed;
 use crate::lfs::measure::{RESUMED, TransferOutcome};
+use crate::lfs::present::look_up_sent;
 use crate::lfs::upload::{Ended, Upload};
 use crate::{Error, Forge, Kind};
 
@@ -56,8 +57,9 @@ async fn take_in<R>(
 where
     R: AsyncRead + Send + Unpin,
 {
-    if let Some(stored) = found(forge, grant, &oid).await? {
-        let size = stored.size_bytes;
+    let known = look_up_sent(forge, grant.repository(), oid).await?;
+    if let Some(stored) = known.as_ref().filter(|at| !at.is_bad) {
+        let size = bytes(stored.size_bytes);
         return if offset_bytes == size { Ok(whole(size)) } else { Err(elsewhere(size)) };
     }
     let key = key_of(grant, oid)?;
@@ -65,7 +67,8 @@ where
     let held = forge.inner.lfs.writers.enter(&key).await.ok_or_else(busy)?;
     let row = match find(forge, &key).await? {
         Some(row) => row,
-        None if offset_bytes == 0 => begin(forge, &key, size_bytes).await?,
+        // What is bad is counted already.
+        None if offset_bytes == 0 => begin(forge, &key, size_bytes, known.is_none()).await?,
         None => return Err(elsewhere(0)),
     };
     if size_bytes.is_some_and(|asked| asked != bytes(row.size_bytes)) {
@@ -99,7 +102,12 @@ fn elsewhere(at: u64) -> Error {
 }
 
 /// Begins an upload, in a task: whoever leaves meanwhile leaves no bytes without a row.
-async fn begin(forge: &Forge, key: &UploadKey, size_bytes: Option<u64>) -> Result<LfsUpload, Error> {
+async fn begin(
+    forge: &Forge,
+    key: &UploadKey,
+    size_bytes: Option<u64>,
+    takes_room: bool,
+) -> Result<LfsUpload, Error> {
     let unknown =
         || Error::new(Kind::Invalid, "ask for a batch first: the length of the object is not known");
     let size_bytes = size_bytes.ok_or_else(unknown)?;
@@ -109,8 +117,10 @@ async fn begin(forge: &Forge, key: &UploadKey, size_bytes: Option<u64>) -> Resul
         let upload = Upload { forge: &owned, repository: key.repository, oid: key.oid, size_bytes };
         let now = owned.clock().now_ms();
         let lasts = i64::try_from(owned.settings().lfs.staged_age.as_millis()).unwrap_or(i64::MAX / 4);
-        // What is kept takes room until it is swept.
-        upload.reserve((now, now.saturating_add(lasts))).await?;
+        if takes_room {
+            // What is kept takes it until it is swept.
+            upload.reserve((now, now.saturating_add(lasts))).await?;
+        }
         let id = match upload.stage().await {
             Ok(id) => id,
             Err(error) => {

@@ -1,10 +1,11 @@
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use hakata_names::{ObjectFormat, Oid, TreePath};
+use hakata_names::{LfsOid, ObjectFormat, Oid, TreePath};
 
 use super::zoo::{Files, Made, PATHS, Zoo};
-use crate::read::{LastCommit, LastCommits, Match, PathSet};
+use crate::read::{Allowance, LastCommit, LastCommits, Match, PathSet};
 use crate::testing;
 
 fn git_log_one(zoo: &Zoo, tip: &Oid, path: &[u8]) -> Vec<u8> {
@@ -211,6 +212,51 @@ async fn pointers_are_found_below_a_tree() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((&found[0].path[..], found[0].size_bytes), (&b"art/large.psd"[..], 7));
     assert_eq!(found[0].object, "ab".repeat(32));
+}
+
+/// Every pointer of every commit is named, wherever it stands now; what is hidden is not.
+#[tokio::test]
+async fn lfs_oids_are_found_in_all_of_a_history() {
+    let pointer = |digits: &str| {
+        let text =
+            format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 7\n", digits.repeat(32));
+        (0o100_644, text.into_bytes())
+    };
+    let long = (0o100_644, format!("{}\n{}", "ef".repeat(32), "x".repeat(1_024)).into_bytes());
+    let files = |entries: &[(&str, &(u32, Vec<u8>))]| -> Files {
+        entries.iter().map(|(path, file)| (path.as_bytes().to_vec(), (*file).clone())).collect()
+    };
+    let (one, two) = (pointer("ab"), pointer("cd"));
+    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+        let zoo = Zoo::make(
+            format,
+            &[
+                Made { files: files(&[("a", &one), ("long", &long)]), ..Made::default() },
+                Made { files: files(&[("dir/b", &two)]), parents: vec![0], ..Made::default() },
+            ],
+        )
+        .await;
+        let objects = zoo.objects().await;
+        let (first, second) = (zoo.commits[0], zoo.commits[1]);
+        let find = async |tips: &[Oid], hide: &[Oid]| {
+            let mut found = Vec::new();
+            let mut sink = |oid: LfsOid| {
+                found.push(oid.to_string());
+                ControlFlow::Continue(())
+            };
+            let read = objects.lfs_oids_of_history(tips, hide, &Allowance::default(), &mut sink).await;
+            read.map(|_| {
+                found.sort();
+                found
+            })
+        };
+        assert_eq!(find(&[second], &[]).await.unwrap(), ["ab".repeat(32), "cd".repeat(32)]);
+        assert_eq!(find(&[first, first], &[]).await.unwrap(), ["ab".repeat(32)]);
+        assert_eq!(find(&[second], &[first]).await.unwrap(), ["cd".repeat(32)]);
+        assert_eq!(find(&[], &[]).await.unwrap(), [""; 0]);
+        let absent = Oid::from_bytes(&vec![7; format.oid_len()]).unwrap();
+        assert!(find(&[second, absent], &[]).await.is_err(), "what cannot be read is no answer");
+    }
 }
 
 /// All at once says what one at a time says.
