@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::fs::{self, Fs, FsReader};
 use crate::key::{BlobKey, Family};
+use crate::moving::Moving;
 use crate::s3::{self, S3, S3Reader, S3Settings, UnusableBucket};
 use crate::upload::{UploadId, UploadedPart};
 
@@ -30,6 +31,8 @@ pub enum Blobs {
     Fs(Fs),
     /// In a bucket.
     S3(S3),
+    /// In one of them, and on the way to the other.
+    Moving(Moving),
 }
 
 /// What is known of a blob without reading it.
@@ -142,6 +145,13 @@ impl Blobs {
         S3::open(settings, tasks).await.map(Self::S3)
     }
 
+    /// Puts a store in the place of another: blobs are written to `to`, and read from `from` as long as `to` has not got
+    /// them. Whoever copies them all may leave `from` then.
+    #[must_use]
+    pub fn moving(to: Self, from: Self) -> Self {
+        Self::Moving(Moving::new(to, from))
+    }
+
     /// Writes a blob from a stream. When this returns it is complete, under its name and on stable storage; when it
     /// fails or is dropped there is nothing under the name. A [`Checked`](crate::Checked) source is verified first.
     ///
@@ -151,6 +161,7 @@ impl Blobs {
         let stat = match self {
             Self::Fs(fs) => fs.put(key, source).await?,
             Self::S3(s3) => s3.put(key, source).await?,
+            Self::Moving(both) => return Box::pin(both.to().put(key, source)).await,
         };
         count(&[stat]);
         Ok(stat)
@@ -165,6 +176,7 @@ impl Blobs {
         let stats = match self {
             Self::Fs(fs) => fs.put_files(files).await?,
             Self::S3(s3) => s3.put_files(files).await?,
+            Self::Moving(both) => return Box::pin(both.to().put_files(files)).await,
         };
         count(&stats);
         Ok(stats)
@@ -178,6 +190,7 @@ impl Blobs {
         let reader = match self {
             Self::Fs(fs) => Reader::Fs(fs.get(key, range).await?),
             Self::S3(s3) => Reader::S3(Box::new(s3.get(key, range).await?)),
+            Self::Moving(both) => return Box::pin(both.get(key, range)).await,
         };
         Ok(BlobReader(reader))
     }
@@ -190,6 +203,7 @@ impl Blobs {
         match self {
             Self::Fs(fs) => fs.stat(key).await,
             Self::S3(s3) => s3.stat(key).await,
+            Self::Moving(both) => Box::pin(both.stat(key)).await,
         }
     }
 
@@ -201,6 +215,7 @@ impl Blobs {
         let deleted = match self {
             Self::Fs(fs) => fs.delete(key).await?,
             Self::S3(s3) => s3.delete(key).await?,
+            Self::Moving(both) => return Box::pin(both.delete(key)).await,
         };
         if deleted == Deleted::Yes {
             DELETED.inc();
@@ -217,6 +232,16 @@ impl Blobs {
         match self {
             Self::Fs(_) => Ok(None),
             Self::S3(s3) => s3.presign_get(key, ttl).await,
+            // What is not there yet is read through us.
+            Self::Moving(both) => {
+                Box::pin(async {
+                    match both.to().stat(key).await? {
+                        Some(_) => both.to().presign_get(key, ttl).await,
+                        None => Ok(None),
+                    }
+                })
+                .await
+            }
         }
     }
 
@@ -235,6 +260,7 @@ impl Blobs {
         match self {
             Self::Fs(_) => Ok(None),
             Self::S3(s3) => s3.presign_put(key, size_bytes, sha256, ttl).await,
+            Self::Moving(both) => Box::pin(both.to().presign_put(key, size_bytes, sha256, ttl)).await,
         }
     }
 
@@ -244,6 +270,7 @@ impl Blobs {
         match self {
             Self::Fs(fs) => Some(fs.path_of(key)),
             Self::S3(_) => None,
+            Self::Moving(both) => both.local_path(key),
         }
     }
 }
@@ -257,6 +284,7 @@ impl Blobs {
         match self {
             Self::Fs(_) => fs::PART_BYTES,
             Self::S3(s3) => s3.part_bytes(),
+            Self::Moving(both) => both.to().part_bytes(),
         }
     }
 
@@ -269,6 +297,7 @@ impl Blobs {
         match self {
             Self::Fs(fs) => fs.begin_upload(key).await,
             Self::S3(s3) => s3.begin_upload(key).await,
+            Self::Moving(both) => Box::pin(both.to().begin_upload(key)).await,
         }
     }
 
@@ -287,6 +316,7 @@ impl Blobs {
         match self {
             Self::Fs(fs) => fs.put_part(key, id, number, bytes).await,
             Self::S3(s3) => s3.put_part(key, id, number, bytes).await,
+            Self::Moving(both) => Box::pin(both.to().put_part(key, id, number, bytes)).await,
         }
     }
 
@@ -302,6 +332,7 @@ impl Blobs {
         match self {
             Self::Fs(fs) => fs.list_parts(key, id).await,
             Self::S3(s3) => s3.list_parts(key, id).await,
+            Self::Moving(both) => Box::pin(both.to().list_parts(key, id)).await,
         }
     }
 
@@ -318,6 +349,7 @@ impl Blobs {
         let stat = match self {
             Self::Fs(fs) => fs.complete_upload(key, id, parts).await?,
             Self::S3(s3) => s3.complete_upload(key, id, parts).await?,
+            Self::Moving(both) => return Box::pin(both.to().complete_upload(key, id, parts)).await,
         };
         count(&[stat]);
         Ok(stat)
@@ -331,6 +363,7 @@ impl Blobs {
         match self {
             Self::Fs(fs) => fs.abort_upload(key, id).await,
             Self::S3(s3) => s3.abort_upload(key, id).await,
+            Self::Moving(both) => Box::pin(both.to().abort_upload(key, id)).await,
         }
     }
 
@@ -343,6 +376,12 @@ impl Blobs {
         match self {
             Self::Fs(_) => Ok(0),
             Self::S3(s3) => s3.sweep_uploads(of, age).await.map_err(SweepUploadsError),
+            Self::Moving(both) => {
+                Box::pin(async {
+                    Ok(both.from().sweep_uploads(of, age).await? + both.to().sweep_uploads(of, age).await?)
+                })
+                .await
+            }
         }
     }
 }

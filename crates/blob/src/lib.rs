@@ -23,6 +23,7 @@ mod checked;
 mod fs;
 mod key;
 mod link;
+mod moving;
 mod s3;
 mod upload;
 
@@ -32,6 +33,7 @@ pub use blobs::{
 pub use checked::{Checked, Mismatch};
 pub use key::{BlobKey, Family, PackPart};
 pub use link::link_or_copy;
+pub use moving::Moving;
 pub use s3::{CredentialSource, MAX_PARTS, MIN_PART, Presign, S3Error, S3Settings, UnusableBucket, UrlStyle};
 pub use upload::{UploadId, UploadedPart};
 

@@ -1,9 +1,9 @@
 //! Puts the engines together: database, git, blobs, repositories, and the forge on top of them.
 
-use crate::config::{Log, Server, Settings, Storage};
+use crate::config::{Log, Move, Server, Settings, Storage};
 use crate::data_dir::{DatabaseLock, LockDatabaseError};
 use crate::output::{Failure, chain};
-use hakata_blob::Blobs;
+use hakata_blob::{Blobs, OpenBlobsError};
 use hakata_forge::Forge;
 use hakata_git::Git;
 use hakata_repository::Repositories;
@@ -104,12 +104,19 @@ impl Engines {
     }
 }
 
-/// Opens the bucket of packs, or their directory.
+/// Opens the bucket of packs, or their directory, or both while one takes the place of the other.
 async fn open_blobs(storage: &Storage, blocking: &Blocking, tasks: &Tasks) -> Result<Blobs, Failure> {
-    let opened = match storage.s3.bucket.as_str() {
-        "" => Blobs::open_fs(storage.directory.clone(), blocking.clone()).await,
-        _ => Blobs::open_s3(storage.s3.clone(), tasks.child()).await,
-    };
+    let directory = || Blobs::open_fs(storage.directory.clone(), blocking.clone());
+    let bucket = || Blobs::open_s3(storage.s3.clone(), tasks.child());
+    let opened: Result<Blobs, OpenBlobsError> = async {
+        Ok(match (storage.s3.bucket.as_str(), storage.moving) {
+            ("", _) => directory().await?,
+            (_, Move::No) => bucket().await?,
+            (_, Move::ToBucket) => Blobs::moving(bucket().await?, directory().await?),
+            (_, Move::ToDirectory) => Blobs::moving(directory().await?, bucket().await?),
+        })
+    }
+    .await;
     opened.map_err(|error| Failure::failed("opening the packs", &error))
 }
 

@@ -27,7 +27,7 @@ pub(crate) use raw::Setting;
 pub(crate) use rpc_client::RpcClient;
 pub(crate) use settings::{Listen, Log, Public, Server, Settings};
 pub(crate) use show::{reference, template};
-pub(crate) use storage::Storage;
+pub(crate) use storage::{Move, Storage};
 
 use crate::cli::Place;
 use crate::output::{Answer, Exit, Failure, Table};

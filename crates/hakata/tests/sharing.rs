@@ -144,3 +144,96 @@ fn two_servers_on_machines_of_their_own_share_a_bucket() -> Result<()> {
     assert!(verified.expect_success("hakata repo verify").is_err(), "a damaged pack is found");
     Ok(())
 }
+
+/// What a server keeps moves from its directory to a bucket and back, while it serves and while it does not.
+#[test]
+fn files_move_to_a_bucket_and_back() -> Result<()> {
+    let (sandbox, bucket) = (sandbox()?, S3Server::start()?);
+    let options = |moving: &str, has_bucket: bool| {
+        let mut settings = vec![("storage.moving".to_owned(), moving.to_owned())];
+        if has_bucket {
+            settings.extend(bucket.settings().map(|(key, value)| (key.to_owned(), value)));
+        }
+        ServerOptions { settings, ..ServerOptions::default() }
+    };
+    let migrate = |options: &ServerOptions| {
+        let moved = run(sandbox.hakata(&["lfs", "migrate-storage", "--json"]).envs(options.environment()))?;
+        anyhow::Ok(moved.expect_success("hakata lfs migrate-storage")?.stdout)
+    };
+    let on_disk = options("no", false);
+    let mut server = Server::start(&sandbox, &on_disk)?;
+    let alice = Person::with_account(&sandbox, "alice", &[], &on_disk)?;
+    git(&alice, &["init", "--quiet", "t"])?;
+    git(&alice, &["-C", "t", "lfs", "install", "--local"])?;
+    git(&alice, &["-C", "t", "lfs", "track", "*.bin"])?;
+    commit(&sandbox, &alice, "one.bin")?;
+    commit(&sandbox, &alice, "one.txt")?;
+    git(&alice, &["-C", "t", "remote", "add", "origin", &url(&server.http)])?;
+    git(&alice, &["-C", "t", "push", "--quiet", "origin", "HEAD:main"])?;
+    let refused = run(sandbox.hakata(&["lfs", "migrate-storage"]).envs(on_disk.environment()))?;
+    assert!(refused.expect_success("moving nowhere").is_err(), "there is one store only");
+
+    // Both are read, and one is written.
+    let to_bucket = options("to_bucket", true);
+    server.stop()?;
+    server = server.start_again(&sandbox, &to_bucket)?;
+    git(&alice, &["-C", "t", "remote", "set-url", "origin", &url(&server.http)])?;
+    commit(&sandbox, &alice, "two.bin")?;
+    git(&alice, &["-C", "t", "push", "--quiet", "origin", "HEAD:main"])?;
+    assert_eq!(bucket.objects()?.len(), 1, "what is new, and nothing else: {:?}", bucket.objects()?);
+    fetch_all(&sandbox, &alice, &server, "both")?;
+    let said = migrate(&to_bucket)?;
+    assert!(
+        said.contains("\"copied\":4,\"done\":true") && said.contains("\"there\":1"),
+        "an object and a pack: {said}"
+    );
+    assert!(migrate(&to_bucket)?.contains("\"copied\":0"), "what was copied is left alone");
+    server.stop()?;
+
+    // The bucket alone; then back, with the server stopped.
+    std::fs::rename(sandbox.data().join("blobs"), sandbox.data().join("aside"))?;
+    std::fs::remove_dir_all(sandbox.data().join("repositories"))?;
+    let in_bucket = options("no", true);
+    server = server.start_again(&sandbox, &in_bucket)?;
+    fetch_all(&sandbox, &alice, &server, "bucket")?;
+    server.stop()?;
+    let to_directory = options("to_directory", true);
+    assert!(migrate(&to_directory)?.contains("\"copied\":5"), "everything");
+    std::fs::remove_dir_all(sandbox.data().join("repositories"))?;
+    server = server.start_again(&sandbox, &on_disk)?;
+    fetch_all(&sandbox, &alice, &server, "disk")?;
+    for command in [&["lfs", "scrub"][..], &["repo", "verify", "alice/tools"]] {
+        run(sandbox.hakata(command).envs(on_disk.environment()))?
+            .expect_success("reading everything back")?;
+    }
+    server.stop()?;
+
+    damage_stays_where_it_is(&sandbox, &bucket, &to_directory)
+}
+
+/// What is damaged does not move, and is said.
+fn damage_stays_where_it_is(sandbox: &Sandbox, bucket: &S3Server, options: &ServerOptions) -> Result<()> {
+    let damaged = bucket.objects()?.into_iter().find(|path| path.to_string_lossy().contains("/lfs/"));
+    std::fs::write(damaged.context("the bucket has objects")?, b"damaged")?;
+    std::fs::remove_dir_all(sandbox.data().join("blobs"))?;
+    let moved = run(sandbox.hakata(&["lfs", "migrate-storage", "--json"]).envs(options.environment()))?;
+    assert!(moved.stdout.contains("\"bad\":1"), "{}", moved.stdout);
+    assert!(moved.expect_success("moving damage").is_err());
+    Ok(())
+}
+
+/// Clones, with all LFS objects, and compares with `t`.
+fn fetch_all(sandbox: &Sandbox, alice: &Person, server: &Server, into: &str) -> Result<()> {
+    git(alice, &["clone", "--quiet", &url(&server.http), into])?;
+    git(alice, &["-C", into, "lfs", "install", "--local"])?;
+    git(alice, &["-C", into, "lfs", "pull"])?;
+    for entry in std::fs::read_dir(sandbox.work().join(into))? {
+        let path = entry?.path();
+        if path.is_file() {
+            let name = path.file_name().context("a file has a name")?;
+            let (ours, theirs) = (std::fs::read(&path)?, std::fs::read(sandbox.work().join("t").join(name))?);
+            ensure!(ours == theirs, "{} differs", path.display());
+        }
+    }
+    Ok(())
+}

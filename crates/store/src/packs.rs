@@ -209,6 +209,20 @@ pub async fn get_inline(conn: &mut Conn, id: PackId) -> Result<Option<Vec<u8>>, 
     Ok(found.flatten())
 }
 
+/// Lists live packs whose bytes are in the blob store, by id.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn list_stored(
+    conn: &mut Conn,
+    after: Option<PackId>,
+    size: PageSize,
+) -> Result<Vec<Pack>, StoreError> {
+    const LIST: Sql =
+        pack!("WHERE p.state = 'live' AND p.inline_bytes IS NULL AND p.id > ? ORDER BY p.id LIMIT ?");
+    conn.list(&LIST, values![after.map_or(0, PackId::get), size.limit()], read).await
+}
+
 /// Lists packs staged before a time, oldest first: pushes that never came to their commit.
 ///
 /// # Errors

@@ -20,6 +20,17 @@ macro_rules! promises {
             })*
         }
 
+        mod on_the_way_to_a_bucket {
+            $(#[tokio::test]
+            async fn $promise() {
+                let (engine, dir) = (super::Engine::start().await, tempfile::tempdir().unwrap());
+                let blobs = super::Blobs::moving(engine.open().await, super::directory(dir.path()).await);
+                super::$promise(&blobs).await;
+                engine.tasks.empty().await;
+                assert_eq!(engine.n_upload_files(), 0, "no upload is left: {:?}", engine.log());
+            })*
+        }
+
         mod in_a_bucket {
             $(#[tokio::test]
             async fn $promise() {
@@ -184,4 +195,29 @@ async fn an_unfinished_upload_is_not_completed(blobs: &Blobs) {
     assert!(blobs.complete_upload(KEY, &id, &[]).await.is_err(), "no parts");
     assert_eq!(blobs.stat(KEY).await.unwrap(), None);
     blobs.abort_upload(KEY, &id).await.unwrap();
+}
+
+/// What is not there yet is read where it was, and deleted in both.
+#[tokio::test]
+async fn two_stores_are_read_as_one_while_blobs_move() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (to, from) = (directory(dirs[0].path()).await, directory(dirs[1].path()).await);
+    from.put(KEY, &b"old"[..]).await.unwrap();
+    let both = Blobs::moving(to.clone(), from.clone());
+    assert_eq!(read(&both, None).await, b"old");
+    assert_eq!(read(&both, Some(1..2)).await, b"l");
+    assert_eq!(both.stat(KEY).await.unwrap().unwrap().size_bytes, 3);
+    assert_eq!(both.local_path(KEY), from.local_path(KEY));
+    assert_eq!(to.stat(KEY).await.unwrap(), None, "reading copies nothing");
+    both.put(KEY, &b"newer"[..]).await.unwrap();
+    assert_eq!((read(&to, None).await, read(&from, None).await), (b"newer".to_vec(), b"old".to_vec()));
+    assert_eq!(read(&both, None).await, b"newer");
+    assert_eq!(both.local_path(KEY), to.local_path(KEY));
+    assert_eq!(both.delete(KEY).await.unwrap(), Deleted::Yes);
+    assert_eq!((to.stat(KEY).await.unwrap(), from.stat(KEY).await.unwrap()), (None, None));
+    assert_eq!(both.delete(KEY).await.unwrap(), Deleted::Absent);
+    from.put(KEY, &b"old"[..]).await.unwrap();
+    assert_eq!(both.delete(KEY).await.unwrap(), Deleted::Yes, "where it was");
+    assert!(matches!(both.get(KEY, None).await, Err(BlobError::Absent(_))));
+    assert_eq!(both.local_path(KEY), None);
 }

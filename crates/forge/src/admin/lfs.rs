@@ -76,6 +76,8 @@ pub enum LfsCommand {
         #[serde(default)]
         due: bool,
     },
+    /// Copies all objects, and packs, to the store that takes the place of another.
+    MigrateStorage,
 }
 
 pub(super) async fn run(
@@ -91,6 +93,7 @@ pub(super) async fn run(
         }
         LfsCommand::Restore { path, oids } => care::restore(forge, actor, &path, &oids).await,
         LfsCommand::Remove { path, oids } => care::remove(forge, actor, &path, &oids).await,
+        LfsCommand::MigrateStorage => care::migrate_storage(forge, progress).await,
         LfsCommand::Scrub { rate, due } => care::scrub(forge, rate, due, progress).await,
         LfsCommand::Usage { path: Some(path), .. } => {
             let grant = forge.grant::<Read>(actor, &path).await?;

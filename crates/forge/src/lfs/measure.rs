@@ -67,6 +67,12 @@ pub(super) static SCRUBBED: CounterFamily<ScrubOutcome> = CounterFamily::new(
 pub(super) static SCRUBBED_BYTES: Counter =
     Counter::new("hakata_lfs_scrubbed_bytes_total", "Bytes of LFS objects that were checked");
 
+/// Files on the way from one store to another.
+pub(super) static MOVED: CounterFamily<MovedOutcome> = CounterFamily::new(
+    "hakata_lfs_moved_files_total",
+    "Files of LFS objects and packs that were to be moved to another store, by what became of them",
+);
+
 pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
     vec![
         &ASKED,
@@ -84,6 +90,7 @@ pub(crate) fn metrics() -> Vec<&'static dyn Metric> {
         &COLLECTIONS,
         &SCRUBBED,
         &SCRUBBED_BYTES,
+        &MOVED,
     ]
 }
 
@@ -144,6 +151,12 @@ label! {
         Done = "done",
         LeftAlone = "left_alone",
         Failed = "failed",
+    }
+    /// What became of a file that was to be moved.
+    MovedOutcome("outcome") {
+        Copied = "copied",
+        There = "there",
+        Bad = "bad",
     }
     /// What was found of an object's bytes.
     ScrubOutcome("outcome") {

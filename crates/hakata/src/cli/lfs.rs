@@ -84,6 +84,8 @@ pub(crate) enum LfsCommand {
         #[arg(long)]
         due: bool,
     },
+    /// Copies all objects, and the packs beside them, to the store that storage.moving names; goes on where it was
+    MigrateStorage,
 }
 
 impl LfsCommand {
@@ -98,6 +100,7 @@ impl LfsCommand {
             }
             Self::Restore { path, oids } => admin::LfsCommand::Restore { path, oids },
             Self::Remove { path, oids } => admin::LfsCommand::Remove { path, oids },
+            Self::MigrateStorage => admin::LfsCommand::MigrateStorage,
             Self::Scrub { rate, due } => admin::LfsCommand::Scrub { rate, due },
         })
     }

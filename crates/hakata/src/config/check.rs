@@ -168,10 +168,11 @@ mod tests {
             flag("lfs.dead_age", "0s"),
             flag("lfs.gc_grace", "1h"),
             flag("lfs.scrub_rate", "1B"),
+            flag("storage.moving", "to_bucket"),
         ];
         let values = Values::read(&Sources { flags, ..Sources::default() }).unwrap();
         let problems = check(&values).unwrap_err();
-        assert_eq!(problems.len(), 30, "{problems:?}");
+        assert_eq!(problems.len(), 31, "{problems:?}");
         assert!(problems.iter().all(|problem| problem.to_string().starts_with("flag --set: ")));
         check(&Values::read(&Sources::default()).unwrap()).unwrap();
     }

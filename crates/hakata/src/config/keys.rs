@@ -123,6 +123,7 @@ static KEYS: &[Key] = &[
     key("database.acquire_timeout", Kind::Span, "10s", "How long a question waits for a free connection."),
     key("database.lock_timeout", Kind::Span, "10s", "How long a statement waits for rows that another transaction holds."),
     key("storage.blobs", Kind::Path, "blobs", "Directory of packs, unless storage.s3.bucket names a bucket; within the data directory unless the path is absolute. Processes that share a database share it too, and nobody else does."),
+    key("storage.moving", Kind::Choice(&["no", "to_bucket", "to_directory"]), "no", "Whether one of storage.blobs and storage.s3.bucket takes the place of the other: both are read, and one is written. `hakata lfs migrate-storage` copies what is only in the other."),
     key("storage.s3.bucket", Kind::Text, "", "The bucket that packs are kept in; empty keeps them in storage.blobs. Processes that share a database share it too."),
     key("storage.s3.prefix", Kind::Text, "", "What every key in the bucket begins with, such as hakata/packs; no other installation may use it."),
     key("storage.s3.endpoint", Kind::Text, "", "The engine's URL, such as https://minio.example.org:9000; empty is Amazon's of the region."),

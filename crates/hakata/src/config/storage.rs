@@ -21,6 +21,16 @@ pub(crate) struct Storage {
     pub(crate) directory: PathBuf,
     /// The bucket; without a name there is none.
     pub(crate) s3: S3Settings,
+    /// Whether one takes the place of the other.
+    pub(crate) moving: Move,
+}
+
+/// Which store takes the place of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Move {
+    No,
+    ToBucket,
+    ToDirectory,
 }
 
 /// Takes the values over, which were checked; `data` is the data directory.
@@ -53,7 +63,12 @@ pub(super) fn new(values: &Values, data: &Path) -> Storage {
             _ => Presign::Off,
         },
     };
-    Storage { directory: data.join(values.get("storage.blobs").text()), s3 }
+    let moving = match values.get("storage.moving").text() {
+        "to_bucket" => Move::ToBucket,
+        "to_directory" => Move::ToDirectory,
+        _ => Move::No,
+    };
+    Storage { directory: data.join(values.get("storage.blobs").text()), s3, moving }
 }
 
 /// Keys that are written down, else what the environment names, else the machine's own.
@@ -99,6 +114,9 @@ pub(super) fn check(values: &Values, refuse: &mut impl FnMut(&'static str, &str)
     let Some(bucket) = values.some_text("storage.s3.bucket") else {
         if values.some_text("storage.s3.endpoint").is_some() || has_key {
             refuse("storage.s3.bucket", "must name the bucket, or nothing else of storage.s3 has a meaning");
+        }
+        if values.get("storage.moving").text() != "no" {
+            refuse("storage.moving", "needs a bucket too: storage.s3.bucket");
         }
         return;
     };

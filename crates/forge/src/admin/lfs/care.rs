@@ -1,4 +1,4 @@
-//! `hakata lfs gc|scrub|remove|restore`.
+//! `hakata lfs gc|scrub|remove|restore|migrate-storage`.
 
 use hakata_names::{LfsOid, RepositoryId, RepositoryPath};
 use hakata_runtime::units::ByteSize;
@@ -12,7 +12,7 @@ use super::super::run::{Note, Plain, Progress};
 use super::super::{Cell, Outcome, Report, Row, Table};
 use super::done;
 use crate::access::{Own, Read};
-use crate::lfs::{Collected, How, Scrubbed, Sum, Wish};
+use crate::lfs::{Collected, How, Relocated, Scrubbed, Sum, Wish};
 use crate::{Actor, Error, Forge, Kind, lfs};
 
 /// Columns of what was found in each repository.
@@ -171,6 +171,34 @@ pub(super) async fn scrub(
     });
     let has_failures = !bad.is_empty() || n_unreadable > 0;
     Ok(Outcome::Report(Report { message, hint, shown: table.clone(), all: table, has_failures }))
+}
+
+/// Copies everything to the store that takes the place of another.
+pub(super) async fn migrate_storage(forge: &Forge, progress: &mut Progress<'_>) -> Result<Outcome, Error> {
+    let mut told = |so_far: Relocated| {
+        let (phase, unit) = ("copying".to_owned(), "bytes".to_owned());
+        progress(Note { phase, done: so_far.bytes, total: None, unit, plain: Plain::Sometimes });
+    };
+    let Relocated { n_copied, bytes, n_there, n_bad } = lfs::relocate(forge, &mut told).await?;
+    let mut message =
+        format!("copied {n_copied} files, {}, and found {n_there} copied before", shown_bytes(bytes));
+    if n_bad > 0 {
+        message.push_str(&format!("; {n_bad} are missing or damaged, and were not copied"));
+    }
+    let number = |n: u64| Cell::Number(i64::try_from(n).unwrap_or(i64::MAX));
+    let row = Row::default()
+        .with("copied", number(n_copied))
+        .with("size_bytes", Cell::Bytes(bytes))
+        .with("there", number(n_there))
+        .with("bad", number(n_bad));
+    if n_bad == 0 {
+        return Ok(done(message, Some(row)));
+    }
+    let mut table = Table::new(&["copied", "size_bytes", "there", "bad"]);
+    table.push(row.0.into_iter().map(|(_, cell)| cell).collect());
+    let hint = "the log names them; hakata lfs scrub and hakata repo verify say whose they are".to_owned();
+    let (shown, all) = (Table::default(), table);
+    Ok(Outcome::Report(Report { message, hint: Some(hint), shown, all, has_failures: true }))
 }
 
 /// Removes objects for good.
