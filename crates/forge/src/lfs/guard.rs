@@ -64,6 +64,9 @@ pub(crate) struct Touched {
     pub(crate) maker: Option<Oid>,
 }
 
+/// The number of a path that was touched, and the commit that made what is there now, if it may be the holder's.
+type Made = (usize, Option<Oid>);
+
 impl From<LfsLock> for Guarded {
     fn from(row: LfsLock) -> Self {
         let holder = row.user_name.unwrap_or_else(|| "somebody".to_owned());
@@ -102,7 +105,7 @@ impl Guards {
         updates: &[RefUpdate],
         present: &Present,
     ) -> Result<Vec<Touched>, ReadError> {
-        let mut compared: HashMap<(Oid, Oid), Vec<(usize, Option<Oid>)>> = HashMap::new();
+        let mut compared: HashMap<(Oid, Oid), Vec<Made>> = HashMap::new();
         let mut found = Vec::new();
         for (update, at) in updates.iter().enumerate() {
             let Some(new) = at.new.as_ref().map(|new| commit_of(view, new)).transpose()?.flatten() else {
@@ -128,13 +131,7 @@ impl Guards {
 
     /// Finds the paths that differ between two commits, but those that the second has from the default branch, each with
     /// the commit that made it.
-    fn compare(
-        &self,
-        view: &View,
-        old: &Oid,
-        new: &Oid,
-        present: &Present,
-    ) -> Result<Vec<(usize, Option<Oid>)>, ReadError> {
+    fn compare(&self, view: &View, old: &Oid, new: &Oid, present: &Present) -> Result<Vec<Made>, ReadError> {
         let mut touched = Vec::new();
         for number in view.differing_paths(old, new, &self.paths)? {
             let path = &self.guarded[number].path;

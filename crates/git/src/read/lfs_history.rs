@@ -115,7 +115,7 @@ mod tests {
             format!("oid sha256:{}", oid.to_uppercase()),
             format!(" {oid} "),
         ] {
-            assert_eq!(found(&text), [oid.clone()], "{text}");
+            assert_eq!(found(&text), std::slice::from_ref(&oid), "{text}");
         }
         for text in [String::new(), oid[1..].to_owned(), format!("{oid}a"), format!("{}g", &oid[1..])] {
             assert_eq!(found(&text), [""; 0], "{text}");

@@ -161,38 +161,42 @@ pub async fn erase(conn: &mut Conn, id: RepositoryId, before: i64, limit: i64) -
     erase_rows(conn, id, limit).await
 }
 
+/// Deletes some rows of a repository from a table that may have very many.
+macro_rules! some_of {
+    ($table:literal, $key:literal) => {
+        // The inner SELECT has a name of its own because MySQL refuses LIMIT directly inside IN.
+        sql!(concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE repository_id = ? AND (",
+            $key,
+            ") IN (SELECT * FROM (SELECT ",
+            $key,
+            " FROM ",
+            $table,
+            " WHERE repository_id = ? ORDER BY ",
+            $key,
+            " LIMIT ?) part)"
+        ))
+    };
+}
+
+/// Tables that may have very many rows of one repository.
+const LONG: [Sql; 11] = [
+    some_of!("ref", "name"),
+    some_of!("ref_log", "version, name"),
+    some_of!("event", "id"),
+    some_of!("repository_pack", "pack_id"),
+    some_of!("idempotency", "client_key"),
+    some_of!("commit_mention", "oid"),
+    some_of!("repository_commit", "oid"),
+    some_of!("repository_lfs_object", "object_id"),
+    some_of!("lfs_lock", "id"),
+    some_of!("lfs_reservation", "oid"),
+    some_of!("lfs_removal", "oid"),
+];
+
 async fn erase_rows(conn: &mut Conn, id: RepositoryId, limit: i64) -> Result<Erased, StoreError> {
-    macro_rules! some_of {
-        ($table:literal, $key:literal) => {
-            // The inner SELECT has a name of its own because MySQL refuses LIMIT directly inside IN.
-            sql!(concat!(
-                "DELETE FROM ",
-                $table,
-                " WHERE repository_id = ? AND (",
-                $key,
-                ") IN (SELECT * FROM (SELECT ",
-                $key,
-                " FROM ",
-                $table,
-                " WHERE repository_id = ? ORDER BY ",
-                $key,
-                " LIMIT ?) part)"
-            ))
-        };
-    }
-    const LONG: [Sql; 11] = [
-        some_of!("ref", "name"),
-        some_of!("ref_log", "version, name"),
-        some_of!("event", "id"),
-        some_of!("repository_pack", "pack_id"),
-        some_of!("idempotency", "client_key"),
-        some_of!("commit_mention", "oid"),
-        some_of!("repository_commit", "oid"),
-        some_of!("repository_lfs_object", "object_id"),
-        some_of!("lfs_lock", "id"),
-        some_of!("lfs_reservation", "oid"),
-        some_of!("lfs_removal", "oid"),
-    ];
     const SHORT: [Sql; 11] = [
         // Their bytes are named by nothing else: the sweeper takes them next.
         sql!("UPDATE lfs_upload SET created_at = 0 WHERE repository_id = ?"),
