@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use crate::fs::{self, Fs, FsReader};
 use crate::key::{BlobKey, Family};
 use crate::moving::Moving;
-use crate::s3::{self, S3, S3Reader, S3Settings, UnusableBucket};
+use crate::s3::{self, Presign, S3, S3Reader, S3Settings, UnusableBucket};
 use crate::upload::{UploadId, UploadedPart};
 
 static PUT: Counter = Counter::new("hakata_blobs_put_total", "Blobs written and synced");
@@ -58,6 +58,8 @@ pub struct Presigned {
     pub url: Secret<String>,
     /// What the request must carry, by names in lower case.
     pub headers: Vec<(String, String)>,
+    /// How long it is good: as long as was asked for, or as long as the credentials behind it are.
+    pub expires_in: Duration,
 }
 
 /// The bytes of a blob as a stream.
@@ -221,6 +223,29 @@ impl Blobs {
             DELETED.inc();
         }
         Ok(deleted)
+    }
+
+    /// Finds the length of a blob and its SHA-256, as far as the engine tells that: a directory does not, and a bucket
+    /// only that of what came in one request. `None` if there is no such blob.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`].
+    pub async fn stat_with_sum(
+        &self,
+        key: BlobKey,
+    ) -> Result<Option<(BlobStat, Option<[u8; 32]>)>, BlobError> {
+        match self {
+            Self::Fs(fs) => Ok(fs.stat(key).await?.map(|stat| (stat, None))),
+            Self::S3(s3) => s3.stat_with_sum(key).await,
+        }
+    }
+
+    /// Tells what URLs [`presign_get`](Self::presign_get) and [`presign_put`](Self::presign_put) make at all.
+    pub fn hands_out(&self) -> Presign {
+        match self {
+            Self::Fs(_) => Presign::Off,
+            Self::S3(s3) => s3.hands_out(),
+        }
     }
 
     /// Makes a URL for reading the blob directly; `None` if the engine has no such thing, as a directory has not, or if

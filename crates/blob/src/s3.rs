@@ -28,6 +28,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::http::{Method, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hakata_runtime::tasks::Tasks;
 use tokio::sync::Semaphore;
 
@@ -36,6 +38,7 @@ use crate::key::BlobKey;
 use metrics::Operation;
 use parts::Rooms;
 use request::{Ask, Client};
+use uploads::CHECKSUM;
 
 pub use error::S3Error;
 pub(crate) use metrics::metrics;
@@ -52,7 +55,7 @@ struct Inner {
     tasks: Tasks,
     /// Parts that may still be made, over all writes.
     rooms: Rooms,
-    /// Whether the engine was seen to refuse a wrong checksum.
+    /// Whether the engine was seen to refuse a wrong checksum, and to tell that of what it has.
     checks_sums: AtomicBool,
     /// Whether the engine was seen not to list uploads.
     cannot_list: AtomicBool,
@@ -65,7 +68,8 @@ impl S3 {
         let unusable = |source| OpenBlobsError::Bucket { bucket: name.clone(), source };
         let memory = settings.upload_memory.bytes() / settings.part.bytes().max(1);
         let n_parts = usize::try_from(memory).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
-        let client = Client::new(settings).map_err(|error| unusable(UnusableBucket::Settings(error)))?;
+        let client = Client::new(settings, tasks.clone());
+        let client = client.map_err(|error| unusable(UnusableBucket::Settings(error)))?;
         let s3 = Self(Arc::new(Inner {
             client,
             tasks,
@@ -87,6 +91,14 @@ impl S3 {
             stats.push(self.put(key, file).await?);
         }
         Ok(stats)
+    }
+
+    /// Tells what may be handed out as URLs: no writing where the engine does not vouch for what it takes.
+    pub(crate) fn hands_out(&self) -> Presign {
+        match self.settings().presign {
+            Presign::GetAndPut if !self.0.checks_sums.load(Ordering::Relaxed) => Presign::Get,
+            presign => presign,
+        }
     }
 
     pub(crate) fn part_bytes(&self) -> u64 {
@@ -111,11 +123,33 @@ impl S3 {
     }
 
     async fn size_of(&self, object: &str) -> Result<Option<BlobStat>, S3Error> {
-        match self.0.client.ask(&Ask::new(Operation::Head, Method::HEAD, object)).await {
+        let head = self.head(&Ask::new(Operation::Head, Method::HEAD, object)).await?;
+        Ok(head.map(|(stat, _)| stat))
+    }
+
+    /// Looks an object up together with its SHA-256, if the engine tells one.
+    pub(crate) async fn stat_with_sum(
+        &self,
+        key: BlobKey,
+    ) -> Result<Option<(BlobStat, Option<[u8; 32]>)>, BlobError> {
+        self.sum_of(&self.object(key)).await.map_err(failed("looking up", key))
+    }
+
+    async fn sum_of(&self, object: &str) -> Result<Option<(BlobStat, Option<[u8; 32]>)>, S3Error> {
+        let ask = Ask::new(Operation::Head, Method::HEAD, object).header("x-amz-checksum-mode", "ENABLED");
+        let found = self.head(&ask).await?;
+        // That of an object in parts is one of its parts' checksums, `BASE64-N`.
+        let sum = |headers: &::http::HeaderMap| STANDARD.decode(headers.get(CHECKSUM)?).ok()?.try_into().ok();
+        Ok(found.map(|(stat, headers)| (stat, sum(&headers))))
+    }
+
+    async fn head(&self, ask: &Ask<'_>) -> Result<Option<(BlobStat, ::http::HeaderMap)>, S3Error> {
+        match self.0.client.ask(ask).await {
             Ok(answer) => {
                 let length = answer.headers.get(header::CONTENT_LENGTH);
                 let size_bytes = length.and_then(|length| length.to_str().ok()?.parse().ok());
-                Ok(Some(BlobStat { size_bytes: size_bytes.ok_or(S3Error::Odd("no length"))? }))
+                let size_bytes = size_bytes.ok_or(S3Error::Odd("no length"))?;
+                Ok(Some((BlobStat { size_bytes }, answer.headers)))
             }
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),

@@ -2,22 +2,22 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hakata_runtime::tasks::Tasks;
 use http::{Method, Request, header};
 use http_body_util::Full;
 use jiff::Timestamp;
 use rustls::ClientConfig;
 use rusty_s3::Credentials;
 use serde::Deserialize;
-use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::{Url, form_urlencoded};
 
 use super::error::S3Error;
-use super::http::{Bounds, Http};
+use super::http::{Bounds, Http, Lane};
 use super::metrics::{Operation, Outcome, REQUESTS};
 use super::settings::{CredentialSource, S3Settings};
 use super::xml;
@@ -28,20 +28,48 @@ const RENEW_BEFORE: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 /// The longest answer with credentials.
 const MAX_ANSWER: usize = 64 << 10;
 
+/// Pause after a renewal that failed, while those at hand are still good.
+const RENEW_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// How long a service of credentials may be silent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The machine's own metadata service. Source: Amazon EC2 user guide, IMDSv2.
 const METADATA: &str = "http://169.254.169.254";
 
-/// Keeps credentials, and fetches them when they are about to end.
-pub(super) struct Keyring {
+/// Keeps credentials, and fetches them when they are about to end. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Keyring(Arc<Inner>);
+
+struct Inner {
     source: CredentialSource,
     region: String,
     tls: Arc<ClientConfig>,
     bounds: Bounds,
-    /// With when they end.
-    kept: Mutex<Option<(Arc<Credentials>, Timestamp)>>,
+    tasks: Tasks,
+    kept: Mutex<Kept>,
+    /// Whoever has it asks the service; nobody whose credentials are good waits for it.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    current: Option<Timed>,
+    /// When the service failed last, and how.
+    failed: Option<(Instant, String)>,
+}
+
+/// Credentials, and when they end.
+#[derive(Clone)]
+pub(super) struct Timed {
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) until: Timestamp,
+}
+
+impl Timed {
+    fn is_good_for(&self, time: jiff::SignedDuration) -> bool {
+        Timestamp::now() + time < self.until
+    }
 }
 
 /// What the metadata services of machines and containers answer.
@@ -71,48 +99,95 @@ impl<'a> Question<'a> {
 }
 
 impl Keyring {
-    pub(super) fn new(settings: &S3Settings, tls: Arc<ClientConfig>, bounds: Bounds) -> Self {
+    /// `tasks` owns what renews credentials beside requests.
+    pub(super) fn new(settings: &S3Settings, tls: Arc<ClientConfig>, bounds: Bounds, tasks: Tasks) -> Self {
         let (source, region) = (settings.credentials.clone(), settings.region.clone());
-        Self { source, region, tls, bounds, kept: Mutex::default() }
+        let (kept, turn) = (Mutex::default(), Arc::default());
+        Self(Arc::new(Inner { source, region, tls, bounds, tasks, kept, turn }))
     }
 
-    /// Returns credentials that are good for some minutes.
-    pub(super) async fn credentials(&self) -> Result<Arc<Credentials>, S3Error> {
-        // One asks the service, the others wait for what it says.
-        let mut kept = self.kept.lock().await;
-        if let Some((credentials, until)) = &*kept
-            && Timestamp::now() + RENEW_BEFORE < *until
-        {
-            return Ok(credentials.clone());
-        }
-        let fetched = self.fetch().await;
-        let outcome = fetched.as_ref().map_or_else(S3Error::outcome, |_| Outcome::Ok);
-        if !matches!(self.source, CredentialSource::Keys { .. }) {
-            REQUESTS.get((Operation::Credentials, outcome)).inc();
-        }
-        match fetched {
-            Ok((credentials, until)) => {
-                let credentials = Arc::new(credentials);
-                *kept = Some((credentials.clone(), until));
-                Ok(credentials)
+    /// Returns credentials that are good. Those that are about to end are renewed aside: the service may be silent, and
+    /// nobody waits for it as long as there is something to sign with.
+    pub(super) async fn credentials(&self) -> Result<Timed, S3Error> {
+        match self.current() {
+            Some(current) if current.is_good_for(RENEW_BEFORE) => Ok(current),
+            Some(current) if current.is_good_for(jiff::SignedDuration::ZERO) => {
+                self.renew_aside();
+                Ok(current)
             }
-            // Those at hand may still be good for a while.
-            Err(error) => match &*kept {
-                Some((credentials, until)) if Timestamp::now() < *until => Ok(credentials.clone()),
-                _ => Err(error),
-            },
+            _ => self.renewed().await,
         }
     }
 
     /// Lets go what the engine takes for expired.
     pub(super) fn forget(&self) {
-        if let Ok(mut kept) = self.kept.try_lock() {
-            *kept = None;
+        self.kept().current = None;
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> Option<Timed> {
+        self.kept().current.clone()
+    }
+
+    /// Starts a renewal, unless one is under way or has just failed.
+    fn renew_aside(&self) {
+        let Ok(turn) = Arc::clone(&self.0.turn).try_lock_owned() else { return };
+        let has_just_failed =
+            self.kept().failed.as_ref().is_some_and(|(at, _)| at.elapsed() < RENEW_AGAIN_AFTER);
+        if has_just_failed {
+            return;
+        }
+        let ring = self.clone();
+        drop(self.0.tasks.spawn("blob.renew_credentials", async move {
+            if let Err(error) = ring.fetch_and_keep().await {
+                let error = chain(&error);
+                tracing::warn!(%error, "credentials for the bucket were not renewed; those at hand are used");
+            }
+            drop(turn);
+        }));
+    }
+
+    /// Waits for credentials. One asks the service, the others wait for what it says.
+    async fn renewed(&self) -> Result<Timed, S3Error> {
+        let since = Instant::now();
+        let _turn = self.0.turn.lock().await;
+        if let Some(current) = self.current().filter(|at| at.is_good_for(jiff::SignedDuration::ZERO)) {
+            return Ok(current);
+        }
+        if let Some((_, how)) = self.kept().failed.as_ref().filter(|(at, _)| *at >= since) {
+            return Err(S3Error::Credentials(how.clone()));
+        }
+        self.fetch_and_keep().await
+    }
+
+    async fn fetch_and_keep(&self) -> Result<Timed, S3Error> {
+        let fetched = self.fetch().await;
+        let outcome = fetched.as_ref().map_or_else(S3Error::outcome, |_| Outcome::Ok);
+        if !matches!(self.0.source, CredentialSource::Keys { .. }) {
+            REQUESTS.get((Operation::Credentials, outcome)).inc();
+        }
+        match fetched {
+            Ok((credentials, until)) => {
+                let timed = Timed { credentials: Arc::new(credentials), until };
+                *self.kept() = Kept { current: Some(timed.clone()), failed: None };
+                Ok(timed)
+            }
+            Err(error) => {
+                let how = match &error {
+                    S3Error::Credentials(how) => how.clone(),
+                    error => chain(error),
+                };
+                self.kept().failed = Some((Instant::now(), how));
+                Err(error)
+            }
         }
     }
 
     async fn fetch(&self) -> Result<(Credentials, Timestamp), S3Error> {
-        match &self.source {
+        match &self.0.source {
             CredentialSource::Keys { access_key, secret_key, session_token } => {
                 let (key, secret) = (access_key.clone(), secret_key.expose().clone());
                 let credentials = match session_token {
@@ -134,7 +209,7 @@ impl Keyring {
                 self.of_instance(endpoint.as_deref().unwrap_or(METADATA)).await
             }
             CredentialSource::WebIdentity { token_file, role_arn, endpoint } => {
-                let standard = || format!("https://sts.{}.amazonaws.com", self.region);
+                let standard = || format!("https://sts.{}.amazonaws.com", self.0.region);
                 let endpoint = endpoint.clone().unwrap_or_else(standard);
                 self.of_role(&endpoint, role_arn, &read(token_file).await?).await
             }
@@ -188,11 +263,11 @@ impl Keyring {
         let url: Url = question.url.parse().map_err(|_| odd("a URL that is none"))?;
         let bounds = Bounds {
             connections: 1,
-            connect_timeout: self.bounds.connect_timeout.min(PATIENCE),
-            ..self.bounds
+            connect_timeout: self.0.bounds.connect_timeout.min(PATIENCE),
+            ..self.0.bounds
         };
         let http =
-            Http::new(&url, self.tls.clone(), bounds).ok_or_else(|| odd("a URL that names no server"))?;
+            Http::new(&url, self.0.tls.clone(), bounds).ok_or_else(|| odd("a URL that names no server"))?;
         let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
         let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
         let mut request = Request::builder().method(question.method).uri(target).header(header::HOST, host);
@@ -203,7 +278,8 @@ impl Keyring {
             .body(Full::new(Bytes::from(question.body)))
             .map_err(|_| odd("a header that cannot be sent"))?;
         let exchange = async {
-            let answer = http.connection().await?.send(request).await.map_err(S3Error::Broken)?;
+            let answer =
+                http.connection(Lane::Requests).await?.send(request).await.map_err(S3Error::Broken)?;
             let (parts, body) = answer.into_parts();
             let bytes = body.read(MAX_ANSWER).await.map_err(S3Error::Broken)?;
             let text = String::from_utf8(bytes).map_err(|_| odd("no text"))?;

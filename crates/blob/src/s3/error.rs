@@ -42,9 +42,9 @@ pub enum S3Error {
     /// The engine did not answer in time.
     #[error("the bucket's engine did not answer within {0:?}")]
     TimedOut(Duration),
-    /// Every connection that may be open is in use, and stayed so.
-    #[error("all connections to the bucket's engine are in use: storage.s3.connections")]
-    Busy,
+    /// Every connection that may be open is in use, and stayed so; with the key that says how many there are.
+    #[error("all connections to the bucket's engine are in use: {0}")]
+    Busy(&'static str),
     /// The answer is not what the protocol says.
     #[error("the bucket's engine gave an answer that is none: {0}")]
     Odd(&'static str),
@@ -113,7 +113,7 @@ impl S3Error {
                     || self.is_expired()
             }
             Self::Connect { .. } | Self::Broken(_) | Self::TimedOut(_) => true,
-            Self::Busy | Self::Odd(_) | Self::Credentials(_) => false,
+            Self::Busy(_) | Self::Odd(_) | Self::Credentials(_) => false,
         }
     }
 
@@ -151,7 +151,7 @@ impl S3Error {
                 Outcome::EngineError
             }
             Self::Refused { .. } | Self::Credentials(_) => Outcome::Refused,
-            Self::Connect { .. } | Self::Busy => Outcome::Unreachable,
+            Self::Connect { .. } | Self::Busy(_) => Outcome::Unreachable,
             Self::TimedOut(_) => Outcome::TimedOut,
             Self::Broken(_) | Self::Odd(_) => Outcome::Broken,
         }
@@ -164,7 +164,7 @@ impl S3Error {
             Self::Refused { status: 404, .. } => io::ErrorKind::NotFound,
             Self::Connect { source, .. } => source.kind(),
             Self::TimedOut(_) => io::ErrorKind::TimedOut,
-            Self::Busy => io::ErrorKind::ResourceBusy,
+            Self::Busy(_) => io::ErrorKind::ResourceBusy,
             Self::Broken(_) => io::ErrorKind::ConnectionAborted,
             Self::Refused { .. } | Self::Odd(_) => io::ErrorKind::Other,
         };

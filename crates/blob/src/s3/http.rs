@@ -50,8 +50,29 @@ struct Inner {
     tls: Option<(TlsConnector, ServerName<'static>)>,
     connect_timeout: Duration,
     wait: Duration,
-    turns: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
     idle: Mutex<Vec<(Instant, Connection)>>,
+}
+
+/// Which connections a request may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Those that are given back as fast as the engine and this process are.
+    #[default]
+    Requests,
+    /// Those that are held at the pace of whoever reads: nobody else waits for them.
+    Downloads,
+}
+
+impl Lane {
+    /// Names the key that says how many there are.
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Requests => "storage.s3.connections",
+            Self::Downloads => "storage.s3.downloads",
+        }
+    }
 }
 
 /// A connection, and whoever drives it.
@@ -109,17 +130,22 @@ impl Http {
             tls,
             connect_timeout: bounds.connect_timeout,
             wait: bounds.wait,
-            turns: Arc::new(Semaphore::new(bounds.connections)),
+            requests: Arc::new(Semaphore::new(bounds.connections)),
+            downloads: Arc::new(Semaphore::new(bounds.downloads)),
             idle: Mutex::default(),
         })))
     }
 
     /// Waits for a turn, and takes a connection that is open, or opens one.
-    pub(super) async fn connection(&self) -> Result<Held, S3Error> {
+    pub(super) async fn connection(&self, lane: Lane) -> Result<Held, S3Error> {
         let since = Instant::now();
-        let turn = timeout(self.0.wait, self.0.turns.clone().acquire_owned()).await;
+        let turns = match lane {
+            Lane::Requests => &self.0.requests,
+            Lane::Downloads => &self.0.downloads,
+        };
+        let turn = timeout(self.0.wait, turns.clone().acquire_owned()).await;
         CONNECTION_WAITED.observe_duration(since.elapsed());
-        let Ok(Ok(turn)) = turn else { return Err(S3Error::Busy) };
+        let Ok(Ok(turn)) = turn else { return Err(S3Error::Busy(lane.key())) };
         let connection = match self.take_idle() {
             Some(connection) => connection,
             None => self.connect().await?,
@@ -162,6 +188,8 @@ impl Http {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) connections: usize,
+    /// Beside them, for answers that are read at somebody else's pace.
+    pub(super) downloads: usize,
     pub(super) connect_timeout: Duration,
     /// How long a request waits for its turn.
     pub(super) wait: Duration,
@@ -254,7 +282,7 @@ impl Body {
     /// Reads the body to its end, if it is no longer than `limit` bytes; the rest of a longer one is lost.
     pub(super) async fn read(mut self, limit: usize) -> Result<Vec<u8>, hyper::Error> {
         let mut bytes = Vec::new();
-        while let Some(chunk) = std::future::poll_fn(|cx| self.poll_chunk(cx)).await {
+        while let Some(chunk) = self.chunk().await {
             bytes.extend_from_slice(&chunk?);
             if bytes.len() > limit {
                 bytes.truncate(limit);
@@ -262,6 +290,27 @@ impl Body {
             }
         }
         Ok(bytes)
+    }
+
+    /// Reads the body as [`read`](Self::read) does, however long it takes, as long as some of it keeps coming.
+    pub(super) async fn read_as_it_comes(
+        mut self,
+        limit: usize,
+        silence: Duration,
+    ) -> Result<Vec<u8>, S3Error> {
+        let mut bytes = Vec::new();
+        loop {
+            let chunk = timeout(silence, self.chunk()).await.map_err(|_| S3Error::TimedOut(silence))?;
+            let Some(chunk) = chunk else { return Ok(bytes) };
+            bytes.extend_from_slice(&chunk.map_err(S3Error::Broken)?);
+            if bytes.len() > limit {
+                return Err(S3Error::Odd("a longer answer than there is"));
+            }
+        }
+    }
+
+    async fn chunk(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+        std::future::poll_fn(|cx| self.poll_chunk(cx)).await
     }
 }
 

@@ -18,6 +18,9 @@ use crate::key::BlobKey;
 /// The longest that a signature may be good for. Source: Signature Version 4.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3_600);
 
+/// What is good for less is not handed out: credentials are about to end, and their renewal is under way.
+const SHORTEST: Duration = Duration::from_secs(60);
+
 impl S3 {
     /// Makes a URL that reads a blob; `None` if none are to be handed out.
     pub(crate) async fn presign_get(
@@ -25,14 +28,16 @@ impl S3 {
         key: BlobKey,
         ttl: Duration,
     ) -> Result<Option<Presigned>, BlobError> {
-        if self.settings().presign == Presign::Off {
+        if self.hands_out() == Presign::Off {
             return Ok(None);
         }
         let object = self.object(key);
-        let ask = Ask::new(Operation::Get, Method::GET, &object);
-        let url =
-            self.0.client.presign(&ask, ttl.min(LONGEST)).await.map_err(failed("signing a URL of", key))?;
-        Ok(Some(Presigned { url: Secret::new(url.into()), headers: Vec::new() }))
+        // What the answer says of itself, whoever shows the URL to a browser.
+        let ask = Ask::new(Operation::Get, Method::GET, &object)
+            .query("response-cache-control", "private, max-age=31536000, immutable")
+            .query("response-content-disposition", "attachment")
+            .query("response-content-type", "application/octet-stream");
+        self.presign(key, &ask, ttl).await
     }
 
     /// Makes a URL that writes exactly these bytes in one request; `None` if none are to be handed out, if there are
@@ -44,18 +49,28 @@ impl S3 {
         sha256: &[u8; 32],
         ttl: Duration,
     ) -> Result<Option<Presigned>, BlobError> {
-        use std::sync::atomic::Ordering;
-        let is_safe = self.0.checks_sums.load(Ordering::Relaxed);
-        if self.settings().presign != Presign::GetAndPut || !is_safe || size_bytes > MAX_PUT_BYTES {
+        if self.hands_out() != Presign::GetAndPut || size_bytes > MAX_PUT_BYTES {
             return Ok(None);
         }
         let object = self.object(key);
         let ask = Ask::new(Operation::Put, Method::PUT, &object)
             .header("content-length", size_bytes.to_string())
             .header(CHECKSUM, STANDARD.encode(sha256));
-        let url =
-            self.0.client.presign(&ask, ttl.min(LONGEST)).await.map_err(failed("signing a URL of", key))?;
+        self.presign(key, &ask, ttl).await
+    }
+
+    async fn presign(
+        &self,
+        key: BlobKey,
+        ask: &Ask<'_>,
+        ttl: Duration,
+    ) -> Result<Option<Presigned>, BlobError> {
+        let signed = self.0.client.presign(ask, ttl.min(LONGEST)).await;
+        let (url, expires_in) = signed.map_err(failed("signing a URL of", key))?;
+        if expires_in < ttl.min(SHORTEST) {
+            return Ok(None);
+        }
         let headers = ask.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        Ok(Some(Presigned { url: Secret::new(url.into()), headers: headers.collect() }))
+        Ok(Some(Presigned { url: Secret::new(url.into()), headers: headers.collect(), expires_in }))
     }
 }

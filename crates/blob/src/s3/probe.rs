@@ -1,15 +1,17 @@
 //! Whether a bucket can be used, found out when a process starts, in words that say what to change.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hakata_runtime::secret::random_bytes;
 use http::Method;
 
-use super::S3;
 use super::error::S3Error;
 use super::metrics::Operation;
 use super::parts::sha256;
 use super::request::{Ask, UnusableSettings};
 use super::uploads::CHECKSUM;
+use super::{Presign, S3};
 
 /// What the probe writes.
 const CONTENT: &[u8] = b"hakata writes this when it starts, and deletes it\n";
@@ -34,7 +36,8 @@ pub enum UnusableBucket {
 }
 
 impl S3 {
-    /// Writes, reads and deletes; tells whether the engine refuses bytes that are not those of their checksum.
+    /// Writes, reads and deletes; tells whether the engine refuses bytes that are not those of their checksum, and tells
+    /// the checksum of what it took.
     pub(super) async fn probe(&self) -> Result<bool, UnusableBucket> {
         let name: String = random_bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
         let object = self.within(&format!("probe/{name}"));
@@ -43,16 +46,12 @@ impl S3 {
         };
         let bytes = Bytes::from_static(CONTENT);
         self.put_whole(&object, bytes, sha256(CONTENT)).await.map_err(refused("write"))?;
-        let checks_sums = self.refuses_wrong_sums(&object).await;
-        if !checks_sums {
-            tracing::info!(
-                "the bucket's engine takes bytes of another checksum: clients get no URL to write to"
-            );
-        }
+        let refuses_wrong = self.refuses_wrong_sums(&object).await;
         // Some engines keep what they refuse.
         self.put_whole(&object, Bytes::from_static(CONTENT), sha256(CONTENT))
             .await
             .map_err(refused("write"))?;
+        let tells = matches!(self.sum_of(&object).await, Ok(Some((_, Some(sum)))) if STANDARD.encode(sum) == sha256(CONTENT));
         let get = Ask::new(Operation::Get, Method::GET, &object);
         let answer = self.0.client.ask(&get).await.map_err(refused("read"))?;
         let read = answer.body.read(CONTENT.len() + 1).await;
@@ -62,9 +61,20 @@ impl S3 {
         let delete = Ask::new(Operation::Delete, Method::DELETE, &object);
         self.0.client.ask(&delete).await.map_err(refused("delete"))?;
         match self.size_of(&object).await.map_err(refused("list"))? {
-            None => Ok(checks_sums),
+            None => Ok(self.vouches(refuses_wrong, tells)),
             Some(_) => Err(UnusableBucket::Forgetful),
         }
+    }
+
+    /// Says why clients get no URL to write to although they should.
+    fn vouches(&self, refuses_wrong: bool, tells: bool) -> bool {
+        if self.settings().presign == Presign::GetAndPut && !(refuses_wrong && tells) {
+            let why = if refuses_wrong { "tells no checksums" } else { "takes bytes of another checksum" };
+            tracing::warn!(
+                "the bucket's engine {why}: clients get no URL to write to, and what they send goes through us"
+            );
+        }
+        refuses_wrong && tells
     }
 
     async fn refuses_wrong_sums(&self, object: &str) -> bool {

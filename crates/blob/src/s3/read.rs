@@ -1,12 +1,15 @@
 //! Reading a blob as a stream that goes on where its connection breaks.
 //!
-//! Nothing is read ahead beyond what the connection buffers: some hundred kilobytes here and the kernel's share.
+//! Nothing is read ahead beyond what the connection buffers: some hundred kilobytes here and the kernel's share. Whoever
+//! reads slowly holds a connection meanwhile; LFS objects, which go out at the pace of clients, have connections of their
+//! own.
 
 use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use http::{Method, header};
@@ -14,12 +17,15 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::error::S3Error;
-use super::http::Body;
+use super::http::{Body, Lane};
 use super::metrics::{Operation, RECEIVED, RETRIES};
-use super::request::{Answer, Ask};
+use super::request::{Answer, Ask, FIRST_PAUSE, LONGEST_PAUSE, spread};
 use super::{S3, failed};
 use crate::blobs::BlobError;
-use crate::key::BlobKey;
+use crate::key::{BlobKey, Family};
+
+/// Bytes after which an engine that broke off is taken for well again.
+const RECOVERED: u64 = 1 << 20;
 
 /// The bytes of a blob or of a range of them.
 pub(crate) struct S3Reader {
@@ -33,8 +39,11 @@ pub(crate) struct S3Reader {
     tag: Option<String>,
     state: State,
     chunk: Bytes,
-    /// Since when nothing has come and no attempt succeeded.
-    broken_since: Option<Instant>,
+    lane: Lane,
+    /// Since when it breaks off again and again, and how long to pause before the next attempt.
+    broken: Option<(Instant, Duration)>,
+    /// Where it broke off last.
+    broken_at: u64,
     silence: Pin<Box<Sleep>>,
     is_waiting: bool,
 }
@@ -57,7 +66,11 @@ impl S3 {
             return found.map(|_| S3Reader::empty(self.clone())).ok_or(BlobError::Absent(key));
         }
         let range = (from > 0 || to.is_some()).then_some((from, to));
-        let answer = match open(self, &object, range, None).await {
+        let lane = match key.family() {
+            Family::Packs => Lane::Requests,
+            Family::Lfs => Lane::Downloads,
+        };
+        let answer = match open(self, &object, lane, range, None).await {
             Ok(answer) => answer,
             Err(error) if error.is_absent() => return Err(BlobError::Absent(key)),
             // The range begins where the blob has ended.
@@ -73,7 +86,8 @@ impl S3 {
         }
         let tag = text(header::ETAG).map(str::to_owned);
         let state = State::Open(answer.body);
-        Ok(S3Reader { object, at: from, end: from + length, tag, state, ..S3Reader::empty(self.clone()) })
+        let end = from + length;
+        Ok(S3Reader { object, lane, at: from, end, tag, state, ..S3Reader::empty(self.clone()) })
     }
 }
 
@@ -86,10 +100,11 @@ fn begins_at(range: &str, from: u64) -> bool {
 async fn open(
     s3: &S3,
     object: &str,
+    lane: Lane,
     range: Option<(u64, Option<u64>)>,
     tag: Option<String>,
 ) -> Result<Answer, S3Error> {
-    let mut ask = Ask::new(Operation::Get, Method::GET, object);
+    let mut ask = Ask::new(Operation::Get, Method::GET, object).lane(lane);
     if let Some(tag) = tag {
         ask = ask.header("if-match", tag);
     }
@@ -111,7 +126,9 @@ impl S3Reader {
             tag: None,
             state: State::Over,
             chunk: Bytes::new(),
-            broken_since: None,
+            lane: Lane::default(),
+            broken: None,
+            broken_at: 0,
             silence,
             is_waiting: false,
         }
@@ -141,7 +158,7 @@ impl S3Reader {
                 },
                 State::Open(body) => match body.poll_chunk(cx) {
                     Poll::Ready(Some(Ok(chunk))) => {
-                        (self.is_waiting, self.broken_since) = (false, None);
+                        self.is_waiting = false;
                         if !chunk.is_empty() {
                             self.take(chunk);
                             return Poll::Ready(Ok(true));
@@ -163,6 +180,9 @@ impl S3Reader {
     fn take(&mut self, chunk: Bytes) {
         RECEIVED.add(chunk.len() as u64);
         self.at += chunk.len() as u64;
+        if self.at - self.broken_at >= RECOVERED {
+            self.broken = None;
+        }
         self.chunk = chunk;
     }
 
@@ -180,7 +200,7 @@ impl S3Reader {
 
     /// Opens the rest of the blob, unless that was tried in vain for long.
     fn go_on(&mut self, error: S3Error) -> io::Result<()> {
-        let since = *self.broken_since.get_or_insert_with(Instant::now);
+        let (since, pause) = *self.broken.get_or_insert_with(|| (Instant::now(), FIRST_PAUSE));
         self.state = State::Over;
         if since.elapsed() > self.s3.settings().retry_for {
             return Err(error.into_io());
@@ -188,11 +208,16 @@ impl S3Reader {
         if self.at >= self.end {
             return Ok(());
         }
+        self.broken = Some((since, (pause * 2).min(LONGEST_PAUSE)));
+        self.broken_at = self.at;
         tracing::debug!(%error, object = %self.object, at = self.at, "going on with a blob");
         RETRIES.get(Operation::Get).inc();
         let (s3, object, tag) = (self.s3.clone(), self.object.clone(), self.tag.clone());
-        let range = Some((self.at, Some(self.end)));
-        self.state = State::Opening(Box::pin(async move { open(&s3, &object, range, tag).await }));
+        let (lane, range) = (self.lane, Some((self.at, Some(self.end))));
+        self.state = State::Opening(Box::pin(async move {
+            tokio::time::sleep(spread(pause)).await;
+            open(&s3, &object, lane, range, tag).await
+        }));
         Ok(())
     }
 }

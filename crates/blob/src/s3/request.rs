@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hakata_runtime::secret::random_bytes;
+use hakata_runtime::tasks::Tasks;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::Full;
 use jiff::Timestamp;
@@ -13,9 +14,9 @@ use rusty_s3::{Bucket, Credentials, signing};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::credentials::Keyring;
+use super::credentials::{Keyring, Timed};
 use super::error::S3Error;
-use super::http::{Body, Bounds, Http, tls};
+use super::http::{Body, Bounds, Http, Lane, tls};
 use super::metrics::{Operation, Outcome, REQUESTS, RETRIES, SENT, WAITED};
 use super::settings::S3Settings;
 use super::xml;
@@ -27,10 +28,10 @@ const SIGNED_FOR: Duration = Duration::from_secs(15 * 60);
 const MIN_RATE: u64 = 64 << 10;
 
 /// Pause before the first attempt that is made again; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The longest answer that says what is wrong.
 const MAX_REFUSAL: usize = 64 << 10;
@@ -56,6 +57,7 @@ pub(super) struct Ask<'a> {
     /// By name, in lower case.
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Bytes,
+    pub(super) lane: Lane,
 }
 
 /// An answer that is not a refusal.
@@ -91,7 +93,7 @@ pub enum UnusableSettings {
 impl<'a> Ask<'a> {
     pub(super) fn new(operation: Operation, method: Method, object: &'a str) -> Self {
         let (query, headers, body) = (Vec::new(), Vec::new(), Bytes::new());
-        Self { operation, method, object: Some(object), query, headers, body }
+        Self { operation, method, object: Some(object), query, headers, body, lane: Lane::default() }
     }
 
     /// Adds a header that is signed; to be added in the order of their names.
@@ -109,10 +111,14 @@ impl<'a> Ask<'a> {
     pub(super) fn body(self, body: Bytes) -> Self {
         Self { body, ..self }
     }
+
+    pub(super) fn lane(self, lane: Lane) -> Self {
+        Self { lane, ..self }
+    }
 }
 
 impl Client {
-    pub(super) fn new(settings: S3Settings) -> Result<Self, UnusableSettings> {
+    pub(super) fn new(settings: S3Settings, tasks: Tasks) -> Result<Self, UnusableSettings> {
         let endpoint = settings.endpoint_url();
         let bucket = bucket(&settings, &endpoint)?;
         let public = self::bucket(&settings, &settings.public_url())?;
@@ -121,6 +127,7 @@ impl Client {
             .map_err(|source| UnusableSettings::Authorities { path: path(), source })?;
         let bounds = Bounds {
             connections: settings.connections,
+            downloads: settings.downloads,
             connect_timeout: settings.connect_timeout,
             wait: settings.timeout,
         };
@@ -130,7 +137,7 @@ impl Client {
             reason: "it names no server".to_owned(),
         };
         let http = Http::new(bucket.base_url(), tls.clone(), bounds).ok_or_else(unusable)?;
-        let keyring = Keyring::new(&settings, tls, bounds);
+        let keyring = Keyring::new(&settings, tls, bounds, tasks);
         Ok(Self { bucket, public, keyring, http, settings })
     }
 
@@ -166,10 +173,21 @@ impl Client {
         String::from_utf8(bytes).map_err(|_| S3Error::Odd("no text"))
     }
 
-    /// Signs a URL that others may use for so long; `headers` are what they must send.
-    pub(super) async fn presign(&self, ask: &Ask<'_>, for_: Duration) -> Result<Url, S3Error> {
-        let credentials = self.keyring.credentials().await?;
-        Ok(self.signed(&self.public, ask, &credentials, for_))
+    /// Asks, and reads an answer in XML for as long as some of it keeps coming: an engine that works at it may send
+    /// blanks meanwhile.
+    pub(super) async fn ask_xml_patiently(&self, ask: &Ask<'_>) -> Result<String, S3Error> {
+        let answer = self.ask(ask).await?;
+        let bytes = answer.body.read_as_it_comes(xml::MAX_XML, self.settings.timeout).await?;
+        String::from_utf8(bytes).map_err(|_| S3Error::Odd("no text"))
+    }
+
+    /// Signs a URL that others may use for so long, or until the credentials end; `headers` are what they must send.
+    pub(super) async fn presign(&self, ask: &Ask<'_>, for_: Duration) -> Result<(Url, Duration), S3Error> {
+        let Timed { credentials, until } = self.keyring.credentials().await?;
+        let left = Timestamp::now().duration_until(until);
+        let left = Duration::try_from(left).unwrap_or_default();
+        let for_ = Duration::from_secs(for_.min(left).as_secs());
+        Ok((self.signed(&self.public, ask, &credentials, for_), for_))
     }
 
     async fn attempt(&self, ask: &Ask<'_>) -> Result<Answer, S3Error> {
@@ -183,10 +201,10 @@ impl Client {
 
     /// Asks without trying again.
     pub(super) async fn ask_once(&self, ask: &Ask<'_>) -> Result<Answer, S3Error> {
-        let credentials = self.keyring.credentials().await?;
+        let Timed { credentials, .. } = self.keyring.credentials().await?;
         let allowed = self.settings.timeout + Duration::from_secs(ask.body.len() as u64 / MIN_RATE);
         loop {
-            let held = self.http.connection().await?;
+            let held = self.http.connection(ask.lane).await?;
             let is_fresh = held.is_fresh();
             let request = self.request(ask, &credentials)?;
             SENT.add(ask.body.len() as u64);
@@ -255,7 +273,7 @@ async fn accepted(answer: http::Response<Body>, patience: Duration) -> Result<An
 }
 
 /// Makes a pause up to half shorter, so that those who failed together do not come again together.
-fn spread(pause: Duration) -> Duration {
+pub(super) fn spread(pause: Duration) -> Duration {
     let share = f64::from(u16::from_le_bytes(random_bytes::<2>())) / f64::from(u16::MAX);
     pause.mul_f64(1.0 - share / 2.0)
 }

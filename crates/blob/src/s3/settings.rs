@@ -103,13 +103,15 @@ pub struct S3Settings {
     pub upload_memory: ByteSize,
     /// Requests at one time, those whose answer is still being read included.
     pub connections: usize,
+    /// Reads of LFS objects at one time, beside these: clients that take their bytes slowly hold a connection for long.
+    pub downloads: usize,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long the engine may be silent; a request with a body may also take the time to send it.
     pub timeout: Duration,
     /// How long a request is tried again after its first failure.
     pub retry_for: Duration,
-    /// How long putting the parts together may take, all tries included.
+    /// How long putting the parts together may take, all tries included; the engine may not be silent for `timeout`.
     pub complete_timeout: Duration,
     /// What is handed out as a signed URL.
     pub presign: Presign,
@@ -130,10 +132,11 @@ impl Default for S3Settings {
             parts: 4,
             upload_memory: ByteSize::mib(256),
             connections: 64,
+            downloads: 256,
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(30),
             retry_for: Duration::from_secs(60),
-            complete_timeout: Duration::from_secs(25),
+            complete_timeout: Duration::from_secs(5 * 60),
             presign: Presign::Off,
         }
     }

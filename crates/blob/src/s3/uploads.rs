@@ -100,7 +100,7 @@ impl S3 {
         Ok(UploadedPart { number, size_bytes, tag, sha256: Some(sha256) })
     }
 
-    /// Puts the parts together, within the time that clients wait in silence.
+    /// Puts the parts together. An engine may take minutes for many gigabytes, and sends blanks meanwhile.
     pub(super) async fn complete(
         &self,
         object: &str,
@@ -128,7 +128,7 @@ impl S3 {
             .body(body);
         let mut pause = Duration::from_millis(200);
         loop {
-            let error = match self.0.client.ask_xml(&ask).await {
+            let error = match self.0.client.ask_xml_patiently(&ask).await {
                 // An engine may begin to say yes before it knows.
                 Ok(text) => match xml::refusal(&text) {
                     None => return Ok(()),

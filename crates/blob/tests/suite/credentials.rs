@@ -1,5 +1,6 @@
 //! Credentials that are not written down.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use crate::engine::{Engine, KEY};
 struct Service {
     url: String,
     asked: Arc<Mutex<Vec<String>>>,
+    is_silent: Arc<AtomicBool>,
     tasks: Tasks,
 }
 
@@ -30,25 +32,32 @@ impl Drop for Service {
 
 impl Service {
     /// `ends` is when its credentials end.
-    async fn start(ends: &'static str) -> Self {
+    async fn start(ends: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (asked, tasks) = (Arc::new(Mutex::new(Vec::new())), Tasks::new());
-        let log = asked.clone();
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let (log, silent, ends) = (asked.clone(), is_silent.clone(), ends.to_owned());
         drop(tasks.spawn("service", async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let log = log.clone();
+                let (log, silent, ends) = (log.clone(), silent.clone(), ends.clone());
                 let serve = hyper::service::service_fn(move |request: Request<Incoming>| {
+                    let (is_silent, ends) = (silent.load(Ordering::Relaxed), ends.clone());
                     // With the query: what is in it, everybody on the way may write down.
                     log.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
-                    async move { answer(request, ends).await }
+                    async move {
+                        if is_silent {
+                            std::future::pending::<()>().await;
+                        }
+                        answer(request, &ends).await
+                    }
                 });
                 let builder = auto::Builder::new(TokioExecutor::new());
                 let _ = builder.serve_connection(TokioIo::new(stream), serve).await;
             }
         }));
-        Self { url, asked, tasks }
+        Self { url, asked, is_silent, tasks }
     }
 
     fn n_asked(&self) -> usize {
@@ -143,6 +152,23 @@ async fn credentials_that_are_about_to_end_are_renewed() {
     let n_asked = service.n_asked();
     blobs.put(KEY, &b"x"[..]).await.unwrap();
     assert_eq!(service.n_asked(), n_asked + 3);
+}
+
+/// Nobody waits for a service that says nothing, as long as there is something to sign with.
+#[tokio::test]
+async fn credentials_that_are_still_good_go_on_working_while_the_service_is_silent() {
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(3);
+    let (engine, service) = (Engine::start().await, Service::start(&soon.to_string()).await);
+    let source = CredentialSource::Instance { endpoint: Some(service.url.clone()) };
+    let blobs = engine.open_with(|at| at.credentials = source).await.unwrap();
+    service.is_silent.store(true, Ordering::Relaxed);
+    let n_asked = service.n_asked();
+    for _ in 0..20 {
+        blobs.put(KEY, &b"x"[..]).await.unwrap();
+        assert!(blobs.stat(KEY).await.unwrap().is_some());
+    }
+    // A request that waited for the service would have given up on it, and the next have asked again.
+    assert!(service.n_asked() <= n_asked + 1, "{:?}", service.asked.lock().unwrap());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use hakata_blob::{BlobKey, Blobs, CredentialSource, OpenBlobsError, PackPart, S3Settings};
 use hakata_names::PackId;
 use hakata_runtime::blocking::Blocking;
@@ -44,6 +45,8 @@ pub(crate) enum Fault {
     ErrorInside(&'static str),
     /// Takes another byte than was sent.
     Damage,
+    /// Does it, and answers with so many blanks in front, each after such a pause.
+    Blanks(usize, Duration),
 }
 
 /// A rule: which requests, how many of them, what becomes of them.
@@ -247,6 +250,20 @@ async fn serve(
             let mut body = http_body_util::BodyExt::collect(body).await?.to_bytes().to_vec();
             body[0] ^= 1;
             Ok(call(&state.service, Request::from_parts(parts, Body::from(body))).await)
+        }
+        Some(Fault::Blanks(n, pause)) => {
+            let response = call(&state.service, request.map(Body::from)).await;
+            let (parts, body) = response.into_parts();
+            let body = http_body_util::BodyExt::collect(body).await?.to_bytes();
+            let blanks = futures_util::stream::unfold(n, move |left| async move {
+                tokio::time::sleep(pause).await;
+                (left > 0).then(|| (bytes::Bytes::from_static(b" "), left - 1))
+            });
+            let all = blanks.chain(futures_util::stream::iter([body]));
+            let frames = all.map(|bytes| Ok::<_, std::io::Error>(hyper::body::Frame::data(bytes)));
+            let mut response = Response::new(Body::http_body_unsync(http_body_util::StreamBody::new(frames)));
+            *response.status_mut() = parts.status;
+            Ok(response)
         }
         Some(Fault::Cut(n_bytes)) => {
             let response = call(&state.service, request.map(Body::from)).await;

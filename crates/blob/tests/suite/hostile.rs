@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hakata_blob::{BlobError, BlobKey, PackPart};
-use hakata_names::PackId;
+use hakata_names::{LfsObjectId, PackId};
 use http::Method;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::oneshot;
@@ -239,4 +239,67 @@ async fn connections_are_kept_for_the_next_request() {
         blobs.get(KEY, None).await.unwrap().read_to_end(&mut read).await.unwrap();
     }
     assert!(engine.n_connections() <= 4, "{} connections for 40 requests", engine.n_connections());
+}
+
+/// Whoever reads an LFS object slowly holds a connection; pushes have others.
+#[tokio::test]
+async fn slow_downloads_do_not_keep_pushes_waiting() {
+    let engine = Engine::start().await;
+    let change = |at: &mut hakata_blob::S3Settings| {
+        (at.connections, at.downloads, at.timeout) = (1, 2, Duration::from_secs(1));
+    };
+    let blobs = engine.open_with(change).await.unwrap();
+    let lfs = BlobKey::lfs(LfsObjectId::new(7));
+    blobs.put(lfs, &bytes(30 << 20)[..]).await.unwrap();
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut reader = blobs.get(lfs, None).await.unwrap();
+        reader.read_exact(&mut [0; 10]).await.unwrap();
+        slow.push(reader);
+    }
+    blobs.put(KEY, &b"PACK"[..]).await.unwrap();
+    let mut pack = Vec::new();
+    blobs.get(KEY, None).await.unwrap().read_to_end(&mut pack).await.unwrap();
+    assert_eq!(pack, b"PACK");
+    let error = blobs.get(lfs, None).await.unwrap_err();
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("storage.s3.downloads"), "one more of them waits in vain: {said}");
+    slow.clear();
+    blobs.get(lfs, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_read_that_breaks_again_and_again_pauses_between() {
+    let engine = Engine::start().await;
+    let blobs = engine.open_with(|at| at.retry_for = Duration::from_secs(1)).await.unwrap();
+    blobs.put(KEY, &bytes(30 << 20)[..]).await.unwrap();
+    // So much that the head of the answer is on its way before the connection is cut.
+    engine.fault(Method::GET, "", 1_000, Fault::Cut(1_000_000));
+    let before = engine.n_asked("GET");
+    let read = blobs.get(KEY, None).await.unwrap().read_to_end(&mut Vec::new()).await;
+    assert!(read.is_err(), "it never comes to its end");
+    // Pauses of at least 50, 100, 200, 400 and 800 ms fit into the time, and one attempt behind them.
+    let n = engine.n_asked("GET") - before;
+    assert!(n <= 7, "{n} requests");
+}
+
+/// Amazon says yes at once, and then sends blanks for as long as it works.
+#[tokio::test]
+async fn an_upload_is_completed_as_long_as_the_engine_says_something() {
+    let engine = Engine::start().await;
+    let blobs = engine.open_with(|at| at.timeout = Duration::from_secs(1)).await.unwrap();
+    let content = bytes(PART + 5);
+    engine.fault(Method::POST, "uploadId", 1, Fault::Blanks(8, Duration::from_millis(200)));
+    blobs.put(KEY, &content[..]).await.unwrap();
+    assert_eq!(blobs.stat(KEY).await.unwrap().unwrap().size_bytes, content.len() as u64);
+
+    engine.fault(Method::POST, "uploadId", 1, Fault::Blanks(1, Duration::from_secs(3)));
+    let error = blobs.put(KEY, &content[..]).await.unwrap_err();
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("did not answer"), "silence is none: {said}");
+
+    let change = |at: &mut hakata_blob::S3Settings| at.complete_timeout = Duration::from_secs(1);
+    let blobs = engine.open_with(change).await.unwrap();
+    engine.fault(Method::POST, "uploadId", 1, Fault::Blanks(1_000, Duration::from_millis(100)));
+    assert!(blobs.put(KEY, &content[..]).await.is_err(), "and it ends some time");
 }

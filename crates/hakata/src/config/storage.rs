@@ -11,8 +11,8 @@ use std::time::Duration;
 /// The largest part: one is held in memory as a whole.
 const MAX_PART: ByteSize = ByteSize::mib(1024);
 
-/// The longest time in which parts are put together: clients that wait for it take longer silence for an end.
-const MAX_COMPLETE: Duration = Duration::from_secs(300);
+/// The longest time in which parts are put together.
+const MAX_COMPLETE: Duration = Duration::from_secs(30 * 60);
 
 /// Where packs are kept.
 #[derive(Debug)]
@@ -53,6 +53,7 @@ pub(super) fn new(values: &Values, data: &Path) -> Storage {
         parts: values.count("storage.s3.parts"),
         upload_memory: values.size("storage.s3.upload_memory"),
         connections: values.count("storage.s3.connections"),
+        downloads: values.count("storage.s3.downloads"),
         connect_timeout: values.duration("storage.s3.connect_timeout"),
         timeout: values.duration("storage.s3.timeout"),
         retry_for: values.duration("storage.s3.retry_for"),
@@ -174,7 +175,7 @@ fn check_bounds(values: &Values, refuse: &mut impl FnMut(&'static str, &str)) {
         }
     }
     if values.duration("storage.s3.complete_timeout") > MAX_COMPLETE {
-        refuse("storage.s3.complete_timeout", "must be at most 5m: clients give up after 30s of silence");
+        refuse("storage.s3.complete_timeout", "must be at most 30m");
     }
 }
 
@@ -212,7 +213,7 @@ mod tests {
             (&[("bucket", "packs"), ("part_size", "4MiB")], "storage.s3.part_size"),
             (&[("bucket", "packs"), ("upload_memory", "16MiB")], "storage.s3.upload_memory"),
             (&[("bucket", "packs"), ("timeout", "0s")], "storage.s3.timeout"),
-            (&[("bucket", "packs"), ("complete_timeout", "6m")], "storage.s3.complete_timeout"),
+            (&[("bucket", "packs"), ("complete_timeout", "31m")], "storage.s3.complete_timeout"),
         ] {
             assert_eq!(refused(wrong), [named], "{wrong:?}");
         }
