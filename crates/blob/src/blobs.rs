@@ -237,6 +237,15 @@ impl Blobs {
         match self {
             Self::Fs(fs) => Ok(fs.stat(key).await?.map(|stat| (stat, None))),
             Self::S3(s3) => s3.stat_with_sum(key).await,
+            Self::Moving(both) => {
+                Box::pin(async {
+                    match both.to().stat_with_sum(key).await? {
+                        None => both.from().stat_with_sum(key).await,
+                        found => Ok(found),
+                    }
+                })
+                .await
+            }
         }
     }
 
@@ -245,6 +254,7 @@ impl Blobs {
         match self {
             Self::Fs(_) => Presign::Off,
             Self::S3(s3) => s3.hands_out(),
+            Self::Moving(both) => both.to().hands_out(),
         }
     }
 

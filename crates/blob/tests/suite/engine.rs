@@ -204,10 +204,10 @@ fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-async fn serve(
-    state: Arc<State>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Box<dyn std::error::Error + Send + Sync>> {
+/// Why a connection ends.
+type Broken = Box<dyn std::error::Error + Send + Sync>;
+
+async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Body>, Broken> {
     let query = request.uri().query().unwrap_or_default().to_owned();
     let plain: Vec<&str> = query.split('&').filter(|part| !part.starts_with("X-Amz-")).collect();
     let line = format!("{} {}?{}", request.method(), request.uri().path(), plain.join("&"));
@@ -222,7 +222,7 @@ async fn serve(
             rule.fault.clone()
         })
     };
-    let cut = || -> Box<dyn std::error::Error + Send + Sync> { "the connection is cut".into() };
+    let cut = || -> Broken { "the connection is cut".into() };
     match fault {
         None => Ok(call(&state.service, request.map(Body::from)).await),
         Some(Fault::Answer(status, code)) => {
@@ -252,35 +252,48 @@ async fn serve(
             Ok(call(&state.service, Request::from_parts(parts, Body::from(body))).await)
         }
         Some(Fault::Blanks(n, pause)) => {
-            let response = call(&state.service, request.map(Body::from)).await;
-            let (parts, body) = response.into_parts();
-            let body = http_body_util::BodyExt::collect(body).await?.to_bytes();
-            let blanks = futures_util::stream::unfold(n, move |left| async move {
-                tokio::time::sleep(pause).await;
-                (left > 0).then(|| (bytes::Bytes::from_static(b" "), left - 1))
-            });
-            let all = blanks.chain(futures_util::stream::iter([body]));
-            let frames = all.map(|bytes| Ok::<_, std::io::Error>(hyper::body::Frame::data(bytes)));
-            let mut response = Response::new(Body::http_body_unsync(http_body_util::StreamBody::new(frames)));
-            *response.status_mut() = parts.status;
-            Ok(response)
+            behind_blanks(call(&state.service, request.map(Body::from)).await, n, pause).await
         }
         Some(Fault::Cut(n_bytes)) => {
             let response = call(&state.service, request.map(Body::from)).await;
             if !response.status().is_success() {
                 return Ok(response);
             }
-            let (parts, body) = response.into_parts();
-            let body = http_body_util::BodyExt::collect(body).await?.to_bytes();
-            let given = body.slice(..n_bytes.min(body.len()));
-            let stream = futures_util::stream::iter([
-                Ok(hyper::body::Frame::data(given)),
-                Err(std::io::Error::other("the connection is cut")),
-            ]);
-            let body = Body::http_body_unsync(http_body_util::StreamBody::new(stream));
-            Ok(Response::from_parts(parts, body))
+            cut_off(response, n_bytes).await
         }
     }
+}
+
+/// Answers with so many blanks in front, one after another.
+async fn behind_blanks(
+    response: Response<Body>,
+    n: usize,
+    pause: Duration,
+) -> Result<Response<Body>, Broken> {
+    let (parts, body) = response.into_parts();
+    let body = http_body_util::BodyExt::collect(body).await?.to_bytes();
+    let blanks = futures_util::stream::unfold(n, move |left| async move {
+        tokio::time::sleep(pause).await;
+        (left > 0).then(|| (bytes::Bytes::from_static(b" "), left - 1))
+    });
+    let all = blanks.chain(futures_util::stream::iter([body]));
+    let frames = all.map(|bytes| Ok::<_, std::io::Error>(hyper::body::Frame::data(bytes)));
+    let mut response = Response::new(Body::http_body_unsync(http_body_util::StreamBody::new(frames)));
+    *response.status_mut() = parts.status;
+    Ok(response)
+}
+
+/// Answers with the beginning of what it would have been.
+async fn cut_off(response: Response<Body>, n_bytes: usize) -> Result<Response<Body>, Broken> {
+    let (parts, body) = response.into_parts();
+    let body = http_body_util::BodyExt::collect(body).await?.to_bytes();
+    let given = body.slice(..n_bytes.min(body.len()));
+    let stream = futures_util::stream::iter([
+        Ok(hyper::body::Frame::data(given)),
+        Err(std::io::Error::other("the connection is cut")),
+    ]);
+    let body = Body::http_body_unsync(http_body_util::StreamBody::new(stream));
+    Ok(Response::from_parts(parts, body))
 }
 
 async fn call(service: &S3Service, request: Request<Body>) -> Response<Body> {
