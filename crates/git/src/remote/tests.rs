@@ -18,8 +18,8 @@ use crate::{GitDir, Settings};
 /// More than anybody wants to wait for one by one.
 const MANY: usize = 20_000;
 
-/// More than one process pushes.
-const MORE_THAN_ONE_PUSH: usize = 11_000;
+/// What a push took three processes for; git compares each with each, so that more of them take long.
+const SOME: usize = 500;
 
 /// Makes a repository with two commits and very many branches, each at one of them.
 fn with_many_branches(bench: &Bench, format: ObjectFormat, n_refs: usize) -> (GitDir, Vec<(RefName, Oid)>) {
@@ -72,9 +72,9 @@ async fn very_many_refs_are_fetched_by_one_process_into_few_files() {
 }
 
 #[tokio::test]
-async fn very_many_refs_are_pushed_by_few_processes() {
+async fn many_refs_are_pushed_by_one_process() {
     let bench = Bench::new().await;
-    let (here, refs) = with_many_branches(&bench, ObjectFormat::Sha1, MORE_THAN_ONE_PUSH);
+    let (here, refs) = with_many_branches(&bench, ObjectFormat::Sha1, SOME);
     let there = bench.repository(ObjectFormat::Sha1);
     testing::git(&there, &["config", "http.receivepack", "true"]);
     // Its disk is not what is looked at.
@@ -88,10 +88,10 @@ async fn very_many_refs_are_pushed_by_few_processes() {
     };
     let all: Vec<RefPush> = refs.iter().map(|at| push(at, true)).collect();
     let results = remote.push(&bench.git, &here, &all).await.unwrap();
-    assert!(results.len() == MORE_THAN_ONE_PUSH && results.iter().all(|(_, result)| result.is_ok()));
+    assert!(results.len() == SOME && results.iter().all(|(_, result)| result.is_ok()));
     assert_eq!(
         backend.n_asked("GET", "service=git-receive-pack"),
-        2,
+        1,
         "a process lists once: {:?}",
         backend.asked()
     );
@@ -101,7 +101,7 @@ async fn very_many_refs_are_pushed_by_few_processes() {
     let gone: Vec<RefPush> = refs[..100].iter().map(|at| push(at, false)).collect();
     let results = remote.push(&bench.git, &here, &gone).await.unwrap();
     assert!(results.iter().all(|(_, result)| result.is_ok()));
-    assert_eq!(testing::git(&there, &["for-each-ref"]).lines().count(), MORE_THAN_ONE_PUSH - 100);
+    assert_eq!(testing::git(&there, &["for-each-ref"]).lines().count(), SOME - 100);
 }
 
 #[test]

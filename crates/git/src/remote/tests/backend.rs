@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -51,7 +51,7 @@ impl Backend {
     }
 }
 
-fn answer(stream: TcpStream, root: &PathBuf, log: &Mutex<Vec<String>>) -> std::io::Result<()> {
+fn answer(stream: TcpStream, root: &Path, log: &Mutex<Vec<String>>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
@@ -97,8 +97,8 @@ fn answer(stream: TcpStream, root: &PathBuf, log: &Mutex<Vec<String>>) -> std::i
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
-    let mut stdin = child.stdin.take();
-    let writing = std::thread::spawn(move || stdin.take().map(|mut stdin| stdin.write_all(&body)));
+    let stdin = child.stdin.take();
+    let writing = std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&body)));
     let said = child.wait_with_output()?.stdout;
     let _ = writing.join();
     let end = said.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(0);
@@ -107,8 +107,7 @@ fn answer(stream: TcpStream, root: &PathBuf, log: &Mutex<Vec<String>>) -> std::i
     let rest = &said[end + 4..];
     let head: String =
         head.lines().filter(|line| !line.starts_with("Status: ")).map(|line| format!("{line}\r\n")).collect();
-    let length = rest.len();
-    let mut stream = reader.into_inner();
+    let (length, mut stream) = (rest.len(), reader.into_inner());
     write!(stream, "HTTP/1.1 {status}\r\n{head}Content-Length: {length}\r\nConnection: close\r\n\r\n")?;
     stream.write_all(rest)
 }
