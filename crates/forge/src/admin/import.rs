@@ -96,10 +96,21 @@ async fn bring_in(
     };
     let id = forge.create_in_state(actor, &source.path, wish).await?;
     let mut created = Created::new(forge, id, &source.path, source.visibility);
-    let opened = forge.repositories().open(id).await?;
-    let imported = fill(forge, actor, source, &opened, alternates, tell).await?;
-    created.keep();
-    Ok((id, imported))
+    let filled = async {
+        let opened = forge.repositories().open(id).await?;
+        fill(forge, actor, source, &opened, alternates, tell).await
+    };
+    match filled.await {
+        Ok(imported) => {
+            created.keep();
+            Ok((id, imported))
+        }
+        Err(error) => {
+            // Whoever reads the answer finds nothing any more.
+            created.undo().await;
+            Err(error)
+        }
+    }
 }
 
 /// Imports into a repository that is there, over the refs that it has since it was opened.

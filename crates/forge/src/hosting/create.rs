@@ -107,7 +107,7 @@ impl Created {
     }
 
     /// Takes it back now.
-    pub(super) async fn undo(mut self) {
+    pub(crate) async fn undo(mut self) {
         self.is_kept = true;
         self.forge.remove_unused(self.id).await;
     }
